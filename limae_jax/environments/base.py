@@ -1,0 +1,40 @@
+"""The one interface between a game and everything else: pure functions over stacked arrays."""
+
+from __future__ import annotations
+
+from typing import Protocol
+
+import jax
+
+from limae_jax.types import EnvSpec, PyTree, Timestep
+
+
+class Environment(Protocol):
+    """A cooperative game of one team. All methods are pure and can be jitted and vmapped.
+
+    `step` never resets: at an episode's end it returns the final observation with `terminal` or `truncated` set, and
+    must not be called again before `reset`. `environments.vector.VectorEnv` resets on the step after.
+    """
+
+    spec: EnvSpec
+
+    def reset(self, key: jax.Array) -> tuple[PyTree, Timestep]:
+        """Starts an episode; `is_first` is True, `reward` 0."""
+        ...
+
+    def step(self, state: PyTree, action: jax.Array, key: jax.Array) -> tuple[PyTree, Timestep]:
+        """Plays one joint action.
+
+        Args:
+            state: from `reset` or `step`.
+            action: [A] int32, legal in the last timestep's `avail`.
+            key: randomness of this step.
+        """
+        ...
+
+    def outcome(self, state: PyTree) -> dict[str, jax.Array]:
+        """What the episode came to so far, one float32 scalar for each of `spec.outcome_names`.
+
+        Read from the game's state, not from rewards: "win" is 1 if every enemy is dead and an ally lives.
+        """
+        ...

@@ -1,0 +1,114 @@
+"""Temporal-difference targets and losses over time-major rows. Pure functions that know no network.
+
+A row is a stretch of [T] slots. `filled` is True where a real step was taken, so it is False at an episode's final
+observation and at the row's last slot: there is no loss there, but there is a value.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+UNAVAILABLE = -1e9
+
+
+def masked_mean(values: jax.Array, filled: jax.Array, weight: jax.Array | float = 1.0) -> jax.Array:
+    """Mean of `values` where `filled`; 0 if there is nothing. What is not filled cannot enter, not even as NaN.
+
+    Args:
+        values, filled: of one shape.
+        weight: importance weights that multiply the values, broadcast against them.
+    """
+    total = jnp.sum(jnp.where(filled, values * weight, 0.0))
+    return total / jnp.maximum(jnp.sum(filled), 1)
+
+
+def choose(q: jax.Array, action: jax.Array) -> jax.Array:
+    """q [..., U] at action [...]: the utilities of the actions taken."""
+    # A sum over a comparison, not a gather: the gradient of a gather is a scatter, which is slow on a CPU.
+    is_chosen = action[..., None] == jnp.arange(q.shape[-1])
+    return jnp.sum(jnp.where(is_chosen, q, 0.0), axis=-1)
+
+
+def greedy_action(q: jax.Array, avail: jax.Array) -> jax.Array:
+    """Best legal action [...] of q [..., U] and avail [..., U]."""
+    return jnp.argmax(jnp.where(avail, q, UNAVAILABLE), axis=-1)
+
+
+def bootstrap_q(online_q: jax.Array, target_q: jax.Array, avail: jax.Array, double_q: bool) -> jax.Array:
+    """Target utilities [..., A] of the greedy legal actions.
+
+    Args:
+        online_q, target_q, avail: [..., A, U].
+        double_q: the online network picks the action (van Hasselt et al. 2016), else the target network.
+    """
+    return choose(target_q, greedy_action(online_q if double_q else target_q, avail))
+
+
+def td_lambda_targets(
+    reward: jax.Array, terminal: jax.Array, filled: jax.Array, value: jax.Array, gamma: float, td_lambda: float
+) -> jax.Array:
+    """TD(lambda) targets that never mix two episodes (Sutton & Barto 2018, section 12.1).
+
+        G_t = r_t + gamma (1 - terminal_t) [(1 - l_t) V_{t+1} + l_t G_{t+1}]
+
+    with l_t = lambda where slot t + 1 is a real step, which then is of the same episode, and l_t = 0 before an
+    episode's final observation and before the row's last slot. V_{t+1} is there the value of that very observation,
+    so a truncated episode and a row's end bootstrap from where they stopped.
+
+    Args:
+        reward, terminal: [T, ...] of the step from slot t.
+        filled: [T, ...]; the last slot counts as not filled.
+        value: [T, ...] target value of slot t's observation.
+        gamma: discount.
+        td_lambda: lambda.
+
+    Returns:
+        [T, ...] targets; meaningless where not `filled`, and 0 in the last slot.
+    """
+    goes_on = filled.at[-1].set(False)[1:]
+    mix = jnp.where(goes_on, td_lambda, 0.0)
+    discount = gamma * (1.0 - terminal[:-1])
+
+    def backward(target_next, slot):
+        reward, discount, value_next, mix = slot
+        target = reward + discount * ((1.0 - mix) * value_next + mix * target_next)
+        return target, target
+
+    last = jnp.zeros_like(value[-1])
+    slots = (reward[:-1], discount, value[1:], mix)
+    _, targets = jax.lax.scan(backward, last, slots, reverse=True, unroll=8)
+    return jnp.concatenate([targets, last[None]])
+
+
+def agent_td_errors(
+    online_q: jax.Array,
+    target_q: jax.Array,
+    action: jax.Array,
+    avail: jax.Array,
+    reward: jax.Array,
+    terminal: jax.Array,
+    gamma: float,
+) -> jax.Array:
+    """Each agent's own absolute one-step TD error on the team reward.
+
+        delta_i = | Q_i(a_i) - (r + gamma (1 - terminal) max_{legal a'} Q_i(a'; target)) |
+
+    Args:
+        online_q, target_q, avail: [T, B, A, U].
+        action: [T, B, A].
+        reward, terminal: [T, B].
+        gamma: discount.
+
+    Returns:
+        [T, B, A] without gradient; meaningless where not filled, 0 in the last slot.
+    """
+    best = jnp.max(jnp.where(avail, target_q, UNAVAILABLE), axis=-1)
+    target = reward[:-1, :, None] + gamma * (1.0 - terminal[:-1, :, None]) * best[1:]
+    error = jnp.abs(choose(online_q, action)[:-1] - target)
+    return jax.lax.stop_gradient(jnp.concatenate([error, jnp.zeros_like(error[:1])]))
+
+
+def td_loss(error: jax.Array, filled: jax.Array, weight: jax.Array | float = 1.0) -> jax.Array:
+    """Mean of error^2 / 2 over the real steps; `weight` as in `masked_mean`."""
+    return masked_mean(0.5 * jnp.square(error), filled, weight)

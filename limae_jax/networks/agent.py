@@ -1,0 +1,83 @@
+"""The agents' utility network. One set of parameters serves all agents; the agent's id is part of the input."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from limae_jax.networks.gru import Gru
+
+Features = dict[str, jax.Array]
+
+
+@struct.dataclass
+class AgentInputs:
+    """What the network reads, with the whole agent axis, so that agents may also be mixed inside it.
+
+    Attributes:
+        obs: [T, B, A, O].
+        last_action: [T, B, A] int32, -1 at an episode's start.
+        is_first: [T, B] bool.
+    """
+
+    obs: jax.Array
+    last_action: jax.Array
+    is_first: jax.Array
+
+
+class InputLayer(nn.Module):
+    """relu(W [obs, one-hot last action, one-hot agent id] + b), without building the wide input."""
+
+    hidden_size: int
+    num_actions: int
+
+    @nn.compact
+    def __call__(self, inputs: AgentInputs) -> jax.Array:
+        num_agents, obs_size = inputs.obs.shape[-2:]
+        width = obs_size + self.num_actions + num_agents
+        kernel = self.param("kernel", nn.initializers.lecun_normal(), (width, self.hidden_size))
+        bias = self.param("bias", nn.initializers.zeros, (self.hidden_size,))
+        of_obs, of_action, of_agent = jnp.split(kernel, (obs_size, obs_size + self.num_actions))
+        last_action = jax.nn.one_hot(inputs.last_action, self.num_actions)
+        return nn.relu(inputs.obs @ of_obs + last_action @ of_action + of_agent + bias)
+
+
+class GruAgent(nn.Module):
+    """[observation, last action, agent id] -> Dense, relu -> GRU -> Dense -> utilities (PyMARL's RNN agent).
+
+    Attributes:
+        num_actions: U.
+        hidden_size: H.
+    """
+
+    num_actions: int
+    hidden_size: int
+
+    @nn.compact
+    def __call__(self, carry: jax.Array, inputs: AgentInputs) -> tuple[jax.Array, jax.Array, Features]:
+        """Unrolls a stretch of time; a team's episode start resets every agent's state.
+
+        Args:
+            carry: [B, A, H] state before the first step.
+            inputs: time-major.
+
+        Returns:
+            The state after the last step, utilities q [T, B, A, U], and features: "hidden" [T, B, A, H].
+        """
+        num_steps, num_rows, num_agents = inputs.last_action.shape
+        folded = (num_steps, num_rows * num_agents)
+        embedded = InputLayer(self.hidden_size, self.num_actions, name="input")(inputs)
+        states = Gru(self.hidden_size, name="gru")(
+            jnp.reshape(carry, (folded[1], self.hidden_size)),
+            jnp.reshape(embedded, (*folded, self.hidden_size)),
+            jnp.repeat(inputs.is_first, num_agents, axis=1),
+        )
+        hidden = jnp.reshape(states, (num_steps, num_rows, num_agents, self.hidden_size))
+        q = nn.Dense(self.num_actions, name="head")(hidden)
+        return hidden[-1], q, {"hidden": hidden}
+
+    def initial_carry(self, num_rows: int, num_agents: int) -> jax.Array:
+        """Zeros [B, A, H]."""
+        return jnp.zeros((num_rows, num_agents, self.hidden_size))

@@ -1,0 +1,122 @@
+"""What a learning system is to the training loop, and what an auxiliary objective is to a system."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple, Protocol
+
+import jax
+from flax import struct
+
+from limae_jax.types import Counters, Metrics, PyTree, Rows, Timestep
+
+Params = dict[str, PyTree]
+
+
+@struct.dataclass
+class LearnerState:
+    """Everything that gradient steps change.
+
+    Attributes:
+        params: by part: "agent", "mixer", and one for each auxiliary objective that has parameters.
+        target_params: slow copies of the parts that have one.
+        opt_state: optimiser state.
+        auxiliary: state of each auxiliary objective, by name.
+    """
+
+    params: Params
+    target_params: Params
+    opt_state: PyTree
+    auxiliary: dict[str, PyTree]
+
+
+@struct.dataclass
+class ActorCarry:
+    """What acting remembers between steps; a row stores the one it starts from.
+
+    Attributes:
+        hidden: the network's recurrent state, leaves [B, ...].
+        last_action: [B, A] int32.
+    """
+
+    hidden: PyTree
+    last_action: jax.Array
+
+
+class Phase(NamedTuple):
+    """A stretch of training with one compiled program.
+
+    Attributes:
+        name: as shown and stored in metrics.
+        env_steps: time steps of each seed that it lasts; None lasts to the end of the run.
+        explores_by_schedule: epsilon follows the schedule, whose clock runs; otherwise play is uniformly random.
+        update: gradient step, or None to only collect.
+    """
+
+    name: str
+    env_steps: int | None
+    explores_by_schedule: bool
+    update: Update | None
+
+
+class Update(Protocol):
+    """One gradient step on a batch of rows."""
+
+    def __call__(
+        self, state: LearnerState, batch: Rows, counters: Counters, key: jax.Array
+    ) -> tuple[LearnerState, Metrics]: ...
+
+
+class System(NamedTuple):
+    """A learning system as pure functions.
+
+    Attributes:
+        init: key -> LearnerState.
+        initial_carry: number of rows B -> ActorCarry at an episode's start.
+        act: (params, carry, timestep [B, ...], epsilon [], key) -> (action [B, A] int32, carry).
+        refresh_targets: (state, counters before, counters after an iteration) -> state with its target copies moved on.
+        phases: in order; the last one has env_steps None.
+    """
+
+    init: Callable[[jax.Array], LearnerState]
+    initial_carry: Callable[[int], ActorCarry]
+    act: Callable[[Params, ActorCarry, Timestep, jax.Array | float, jax.Array], tuple[jax.Array, ActorCarry]]
+    refresh_targets: Callable[[LearnerState, Counters, Counters], LearnerState]
+    phases: tuple[Phase, ...]
+
+
+class AuxiliaryInputs(NamedTuple):
+    """What an auxiliary objective may use. Axes [T, B, ...], time-major; gradients flow through `features`.
+
+    Attributes:
+        params, target_params: of all parts.
+        batch: the rows.
+        features: of the online agent network.
+        td_error: [T, B], or [T, B, A] without a mixer.
+        td_error_agent: [T, B, A] each agent's own absolute TD error, without gradient.
+    """
+
+    params: Params
+    target_params: Params
+    batch: Rows
+    features: Mapping[str, jax.Array]
+    td_error: jax.Array
+    td_error_agent: jax.Array
+
+
+class Auxiliary(NamedTuple):
+    """A loss beside the TD loss, with parameters and state of its own.
+
+    Attributes:
+        name: its part in `LearnerState.params` and `.auxiliary`.
+        init_params: key -> parameters, or None if it has none.
+        init_state: () -> state, carried from batch to batch and stored in checkpoints.
+        loss: (inputs, state, key) -> (loss, state, metrics).
+        optimiser: label of the optimiser that trains its parameters.
+    """
+
+    name: str
+    init_params: Callable[[jax.Array], PyTree] | None
+    init_state: Callable[[], PyTree]
+    loss: Callable[[AuxiliaryInputs, PyTree, jax.Array], tuple[jax.Array, PyTree, Metrics]]
+    optimiser: str = "td"

@@ -1,0 +1,174 @@
+"""The shared core of the value-decomposition family: one agent network, an optional mixer, one update.
+
+A system is a `ValueBasedSpec` on this core. What it may add: features from its agent network, auxiliary objectives with
+their own parameters and state, optimisers by label, target rules by part, and phases before training.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import optax
+from flax import linen as nn
+
+from limae_jax.config import SystemConfig, TrainConfig
+from limae_jax.losses.td import agent_td_errors, bootstrap_q, choose, td_lambda_targets, td_loss
+from limae_jax.networks.agent import AgentInputs, GruAgent
+from limae_jax.networks.mixers import MIXERS
+from limae_jax.systems.acting import epsilon_greedy
+from limae_jax.systems.base import ActorCarry, Auxiliary, AuxiliaryInputs, LearnerState, Params, Phase, System
+from limae_jax.systems.targets import TARGET_RULES
+from limae_jax.types import Counters, EnvSpec, Metrics, Rows, Timestep
+
+
+def td_optimiser(config: SystemConfig) -> optax.GradientTransformation:
+    """Gradients clipped to a global norm, then Adam (Kingma & Ba 2015)."""
+    return optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.adam(config.learning_rate))
+
+
+class ValueBasedSpec(NamedTuple):
+    """What sets one value-based system apart from another.
+
+    Attributes:
+        mixer: key of `MIXERS`, or None: each agent's own TD error on the team reward.
+        make_agent: (spec, config) -> agent network with the signature of `GruAgent`.
+        auxiliaries: further losses.
+        optimisers: label -> transformation; every label clips and steps on its own.
+        target_rules: part of the parameters -> rule in `TARGET_RULES`; a part not named has no target copy.
+        phases: (config, update) -> phases before the training phase.
+    """
+
+    mixer: str | None
+    make_agent: Callable[[EnvSpec, SystemConfig], nn.Module] = lambda spec, config: GruAgent(
+        spec.num_actions, config.hidden_size
+    )
+    auxiliaries: tuple[Auxiliary, ...] = ()
+    optimisers: Mapping[str, Callable[[SystemConfig], optax.GradientTransformation]] = {"td": td_optimiser}
+    target_rules: Mapping[str, str] = {"agent": "hard", "mixer": "hard"}
+    phases: Callable[[TrainConfig], tuple[Phase, ...]] = lambda config: ()
+
+
+class _Core:
+    """The pure functions of one system; holds only what is fixed before training."""
+
+    def __init__(self, spec: ValueBasedSpec, config: TrainConfig, env: EnvSpec):
+        self.spec, self.config, self.env = spec, config.system, env
+        self.stores_carry = config.replay.initial_carry == "stored"
+        self.agent = spec.make_agent(env, config.system)
+        self.mixer = MIXERS[spec.mixer](config.system) if spec.mixer else None
+        labels = {"agent": "td", "mixer": "td", **{extra.name: extra.optimiser for extra in spec.auxiliaries}}
+        optimisers = {label: make(config.system) for label, make in spec.optimisers.items()}
+        self.optimiser = optax.multi_transform(optimisers, lambda params: {part: labels[part] for part in params})
+
+    # Acting
+
+    def initial_carry(self, num_rows: int) -> ActorCarry:
+        agents = self.env.num_agents
+        last_action = jnp.full((num_rows, agents), -1, jnp.int32)
+        return ActorCarry(self.agent.initial_carry(num_rows, agents), last_action)
+
+    def act(self, params: Params, carry: ActorCarry, timestep: Timestep, epsilon, key: jax.Array):
+        last_action = jnp.where(timestep.is_first[:, None], -1, carry.last_action)
+        inputs = AgentInputs(timestep.obs[None], last_action[None], timestep.is_first[None])
+        hidden, q, _ = self.agent.apply(params["agent"], carry.hidden, inputs)
+        action = epsilon_greedy(q[0], timestep.avail, epsilon, key)
+        return action, ActorCarry(hidden, action)
+
+    # Learning
+
+    def init(self, key: jax.Array) -> LearnerState:
+        env, keys = self.env, jax.random.split(key, 2 + len(self.spec.auxiliaries))
+        obs = jnp.zeros((1, 1, env.num_agents, env.obs_size))
+        inputs = AgentInputs(obs, jnp.zeros(obs.shape[:-1], jnp.int32), jnp.ones((1, 1), bool))
+        params: Params = {"agent": self.agent.init(keys[0], self.initial_carry(1).hidden, inputs)}
+        if self.mixer:
+            params["mixer"] = self.mixer.init(keys[1], obs[..., 0], jnp.zeros((1, 1, env.state_size)), {})
+        for extra, key_extra in zip(self.spec.auxiliaries, keys[2:], strict=True):
+            if extra.init_params:
+                params[extra.name] = extra.init_params(key_extra)
+        targets = {part: params[part] for part in self.spec.target_rules if part in params}
+        auxiliary = {extra.name: extra.init_state() for extra in self.spec.auxiliaries}
+        return LearnerState(params, jax.tree.map(jnp.copy, targets), self.optimiser.init(params), auxiliary)
+
+    def unroll(self, params: Params, batch: Rows):
+        """Utilities [T, B, A, U] and features of a batch, from the state that each row starts with."""
+        before = jnp.concatenate([batch.start.last_action[None], batch.action[:-1]])
+        last_action = jnp.where(batch.is_first[..., None], -1, before)
+        hidden = batch.start.hidden
+        if not self.stores_carry:
+            hidden = jax.tree.map(jnp.zeros_like, hidden)
+        inputs = AgentInputs(batch.obs, last_action, batch.is_first)
+        _, q, features = self.agent.apply(params["agent"], hidden, inputs)
+        return q, features
+
+    def mix(self, params: Params, q: jax.Array, batch: Rows, actions: jax.Array, features) -> jax.Array:
+        """Value [T, B] of the team, or the agents' own values [T, B, A] without a mixer."""
+        if not self.mixer:
+            return q
+        return self.mixer.apply(params["mixer"], q, batch.state, {"actions": actions, **features})
+
+    def td_errors(self, params: Params, targets: Params, batch: Rows):
+        """TD(lambda) error ([T, B] or, without a mixer, [T, B, A]), where it counts, and its by-products."""
+        config = self.config
+        q, features = self.unroll(params, batch)
+        online_q = jax.lax.stop_gradient(q)
+        target_q, target_features = self.unroll(targets, batch)
+        next_q = bootstrap_q(online_q, target_q, batch.avail, config.double_q)
+        value = jax.lax.stop_gradient(self.mix(targets, next_q, batch, batch.action, target_features))
+        reward = batch.reward * config.reward_scale
+        terminal, filled = batch.terminal, batch.filled
+        if not self.mixer:
+            reward, terminal, filled = (jnp.broadcast_to(x[..., None], value.shape) for x in (reward, terminal, filled))
+        goal = td_lambda_targets(reward, terminal, filled, value, config.gamma, config.td_lambda)
+        taken = self.mix(params, choose(q, batch.action), batch, batch.action, features)
+        agent_errors = agent_td_errors(
+            online_q, target_q, batch.action, batch.avail, batch.reward * config.reward_scale, batch.terminal, config.gamma
+        )
+        return taken - goal, filled, agent_errors, features, {"q_taken": taken, "target": goal}
+
+    def loss(self, params: Params, state: LearnerState, batch: Rows, key: jax.Array):
+        """TD loss plus the auxiliary losses; also the auxiliaries' next states and the metrics."""
+        error, filled, agent_errors, features, values = self.td_errors(params, state.target_params, batch)
+        total = td_loss(error, filled)
+        real = jnp.maximum(jnp.sum(filled), 1)
+        metrics = {name: jnp.sum(jnp.where(filled, value, 0.0)) / real for name, value in values.items()}
+        metrics |= {"td_loss": total, "td_error_abs": jnp.sum(jnp.where(filled, jnp.abs(error), 0.0)) / real}
+        inputs = AuxiliaryInputs(params, state.target_params, batch, features, error, agent_errors)
+        states = dict(state.auxiliary)
+        for index, extra in enumerate(self.spec.auxiliaries):
+            key_extra = jax.random.fold_in(key, index)
+            extra_loss, states[extra.name], seen = extra.loss(inputs, state.auxiliary[extra.name], key_extra)
+            total = total + extra_loss
+            metrics |= {f"{extra.name}/{name}": value for name, value in seen.items()}
+        return total, (states, metrics)
+
+    def update(
+        self, state: LearnerState, batch: Rows, counters: Counters, key: jax.Array
+    ) -> tuple[LearnerState, Metrics]:
+        (loss, (auxiliary, metrics)), grads = jax.value_and_grad(self.loss, has_aux=True)(
+            state.params, state, batch, key
+        )
+        updates, opt_state = self.optimiser.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        metrics |= {"loss": loss, "grad_norm": optax.global_norm(grads)}
+        return LearnerState(params, state.target_params, opt_state, auxiliary), metrics
+
+    def refresh_targets(self, state: LearnerState, before: Counters, after: Counters) -> LearnerState:
+        targets = {
+            part: TARGET_RULES[self.spec.target_rules[part]](state.params[part], target, before, after, self.config)
+            for part, target in state.target_params.items()
+        }
+        return state.replace(target_params=targets)
+
+
+def build_value_based(spec: ValueBasedSpec, config: TrainConfig, env: EnvSpec) -> System:
+    """Binds a specification to its settings and an environment's sizes."""
+    core = _Core(spec, config, env)
+    warmup = Phase("warmup", config.replay.min_rows * config.replay.row_length, False, None)
+    train = Phase("train", None, True, core.update)
+    return System(
+        core.init, core.initial_carry, core.act, core.refresh_targets, (warmup, *spec.phases(config), train)
+    )

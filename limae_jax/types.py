@@ -1,0 +1,128 @@
+"""Containers and axis letters that the whole package uses.
+
+Axes: S seed, T time, B environment copy or row, A agent, U action, O observation, G state, H hidden.
+Learner arrays are time-major, [T, B, A, ...]. A boolean is named for what True means.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+from flax import struct
+
+PyTree = Any
+Metrics = dict[str, jax.Array]
+
+
+@dataclass(frozen=True)
+class EnvSpec:
+    """Sizes of an environment.
+
+    Attributes:
+        num_agents: A.
+        obs_size: O.
+        state_size: G.
+        num_actions: U.
+        episode_limit: most environment steps an episode can take.
+        outcome_names: what `Environment.outcome` reports; "win" among them if episodes are won or not.
+    """
+
+    name: str
+    scenario: str
+    num_agents: int
+    obs_size: int
+    state_size: int
+    num_actions: int
+    episode_limit: int
+    outcome_names: tuple[str, ...] = ()
+
+
+@struct.dataclass
+class Timestep:
+    """What a team meets before it acts, and how it got there. One environment; a leading [B] when vectorised.
+
+    Attributes:
+        obs: [A, O] each agent's own observation.
+        state: [G] global state, for training only; scaled to about [-1, 1].
+        avail: [A, U] bool, the legal actions; at least one for every agent, dead or alive.
+        alive: [A] bool.
+        reward: [] team reward of the step that led here, 0 at an episode's start.
+        is_first: [] bool, the episode starts here.
+        terminal: [] bool, the step that led here ended the episode: nothing follows, its value is 0.
+        truncated: [] bool, the step that led here hit the time limit: the value of this observation still counts.
+    """
+
+    obs: jax.Array
+    state: jax.Array
+    avail: jax.Array
+    alive: jax.Array
+    reward: jax.Array
+    is_first: jax.Array
+    terminal: jax.Array
+    truncated: jax.Array
+
+    @property
+    def is_last(self) -> jax.Array:
+        """[] bool, the episode ended here: `obs` is its final observation and no action is taken."""
+        return self.terminal | self.truncated
+
+
+@struct.dataclass
+class Rows:
+    """Time-major rows of experience. Slot t holds what was seen, what was done, and what that brought.
+
+    A row has `row_length` + 1 slots; the last one only supplies the value behind the row's end. An episode's final
+    observation takes a slot of its own with `filled` False: no action, no loss, no per-agent error.
+
+    Attributes:
+        obs [T, B, A, O], state [T, B, G], avail [T, B, A, U], alive [T, B, A]: seen before the action.
+        action [T, B, A]: int32.
+        reward, terminal, truncated [T, B]: of the step taken *from* slot t.
+        is_first [T, B]: an episode starts at slot t; recurrent states are reset here, for every agent.
+        filled [T, B]: a real step was taken from slot t.
+        start: the acting carry before slot 0 (leaves [B, ...]).
+        extras: further recorded fields, [T, B, ...].
+    """
+
+    obs: jax.Array
+    state: jax.Array
+    avail: jax.Array
+    alive: jax.Array
+    action: jax.Array
+    reward: jax.Array
+    terminal: jax.Array
+    truncated: jax.Array
+    is_first: jax.Array
+    filled: jax.Array
+    start: PyTree
+    extras: dict[str, jax.Array] = struct.field(default_factory=dict)
+
+
+@struct.dataclass
+class Clock:
+    """The one clock that all seeds of a run share; only it may gate work.
+
+    Attributes:
+        iteration: [] int32 iterations done, over all phases.
+    """
+
+    iteration: jax.Array
+
+
+@struct.dataclass
+class Counters:
+    """What one seed has done. Schedules read these.
+
+    Attributes:
+        env_steps: [] int32 real environment steps, all phases.
+        explore_env_steps: [] int32 those of phases whose epsilon decays.
+        grad_steps: [] int32.
+        episodes: [] int32 finished episodes.
+    """
+
+    env_steps: jax.Array
+    explore_env_steps: jax.Array
+    grad_steps: jax.Array
+    episodes: jax.Array

@@ -111,4 +111,5 @@ def agent_td_errors(
 
 def td_loss(error: jax.Array, filled: jax.Array, weight: jax.Array | float = 1.0) -> jax.Array:
     """Mean of error^2 / 2 over the real steps; `weight` as in `masked_mean`."""
-    return masked_mean(0.5 * jnp.square(error), filled, weight)
+    # Selected before the square too: its gradient is 0 * error, which is not 0 for an error that is not finite.
+    return masked_mean(0.5 * jnp.square(jnp.where(filled, error, 0.0)), filled, weight)

@@ -1,0 +1,40 @@
+"""QMIX and its family in JAX on SMAX: one process, one compiled program, many seeds.
+
+As a library: `limae_jax.train(limae_jax.TrainConfig(...))`, then `limae_jax.load_policy(run_dir)`. Importing this
+package imports no jax; the names below are loaded when they are first used.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from limae_jax.compose import load_config
+    from limae_jax.config import TrainConfig
+    from limae_jax.errors import InputError
+    from limae_jax.training.policy import load_policy
+    from limae_jax.training.runner import TrainResult, train
+
+__version__ = "0.1.0"
+
+__all__ = ["InputError", "TrainConfig", "TrainResult", "__version__", "load_config", "load_policy", "train"]
+
+_HOMES = {
+    "InputError": "limae_jax.errors",
+    "TrainConfig": "limae_jax.config",
+    "TrainResult": "limae_jax.training.runner",
+    "load_config": "limae_jax.compose",
+    "load_policy": "limae_jax.training.policy",
+    "train": "limae_jax.training.runner",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOMES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(importlib.import_module(_HOMES[name]), name)
+
+
+def __dir__() -> list[str]:
+    return sorted([*globals(), *_HOMES])

@@ -1,0 +1,8 @@
+"""`python -m limae_jax`."""
+
+import sys
+
+from limae_jax.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,133 @@
+"""Checks of settings. Each failure is an InputError of one line: field=value: what to do."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import numbers
+import types
+import typing
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from limae_jax.errors import InputError
+
+# Step counters and seeds are int32 on the device.
+MAX_INT = 2**31 - 1
+
+
+def one_line(value: Any) -> str:
+    """A value on one line, as one would type it."""
+    if value is None or isinstance(value, bool):
+        return {None: "null", True: "true", False: "false"}[value]
+    return " ".join(str(list(value) if isinstance(value, tuple) else value).split())
+
+
+def show(value: Any) -> str:
+    """`one_line`, cut short for a message."""
+    text = one_line(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def check(holds: bool, name: str, value: Any, fix: str) -> None:
+    """Raises InputError unless `holds`."""
+    if not holds:
+        raise InputError(f"{name}={show(value)}: {fix}")
+
+
+def check_one_of(name: str, value: str, choices: Iterable[str]) -> None:
+    """Raises InputError unless `value` is one of `choices`."""
+    choices = tuple(choices)
+    check(value in choices, name, value, f"choose one of {', '.join(choices)}")
+
+
+def check_types(section: str, config: Any) -> None:
+    """Brings every field of a frozen dataclass to its declared type: 1e6 is a whole number, a list becomes a tuple.
+
+    Args:
+        section: dotted prefix for messages; empty at the top.
+        config: instance; its fields are replaced in place, so call this from `__post_init__`.
+
+    Raises:
+        InputError: a value is of another kind, or not finite.
+    """
+    hints = typing.get_type_hints(type(config))
+    for item in dataclasses.fields(config):
+        name = f"{section}.{item.name}" if section else item.name
+        object.__setattr__(config, item.name, _converted(name, getattr(config, item.name), hints[item.name]))
+
+
+@dataclass(frozen=True)
+class Section:
+    """A group of settings. Values are brought to the declared types, so that 1e6 will do for a whole number."""
+
+    section: ClassVar[str]
+
+    def __post_init__(self):
+        check_types(self.section, self)
+
+    def _check(self, holds: bool, name: str, fix: str) -> None:
+        check(holds, f"{self.section}.{name}", getattr(self, name), fix)
+
+    def _positive(self, *names: str) -> None:
+        for name in names:
+            value: Any = getattr(self, name)
+            self._check(value is None or value > 0, name, "must be greater than 0")
+
+    def _one_of(self, name: str, *choices: str) -> None:
+        check_one_of(f"{self.section}.{name}", getattr(self, name), choices)
+
+
+def _converted(name: str, value: Any, hint: Any) -> Any:
+    if isinstance(hint, types.UnionType):
+        if value is None:
+            return None
+        hint = typing.get_args(hint)[0]
+    check(value is not None, name, value, "needs a value")
+    if typing.get_origin(hint) is tuple:
+        check(isinstance(value, (list, tuple)), name, value, "must be a list such as [1, 2]")
+        return tuple(_converted(name, entry, typing.get_args(hint)[0]) for entry in value)
+    if dataclasses.is_dataclass(hint):
+        check(isinstance(value, typing.cast(type, hint)), name, value, "must be a group of settings")
+        return value
+    return _CONVERTERS[hint](name, value)
+
+
+def _to_bool(name: str, value: Any) -> bool:
+    check(isinstance(value, bool), name, value, "must be true or false")
+    return value
+
+
+def _to_float(name: str, value: Any) -> float:
+    number = _number(value)
+    check(number is not None and math.isfinite(number), name, value, "must be a finite number")
+    return float(typing.cast(float, number))
+
+
+def _to_int(name: str, value: Any) -> int:
+    number = _number(value)
+    is_whole = isinstance(number, numbers.Integral) or (number is not None and float(number).is_integer())
+    check(is_whole, name, value, "must be a whole number")
+    whole = int(typing.cast(float, number))
+    check(abs(whole) <= MAX_INT, name, value, f"must not exceed {MAX_INT}")
+    return whole
+
+
+def _to_text(name: str, value: Any) -> str:
+    is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
+    check(isinstance(value, str) or is_whole, name, value, f"must be text; if it is, write '{name}=\"...\"'")
+    return str(value)
+
+
+def _number(value: Any) -> float | None:
+    if isinstance(value, str):
+        try:
+            return float(value)
+        except ValueError:
+            return None
+    is_number = isinstance(value, numbers.Real) and not isinstance(value, bool)
+    return typing.cast(float, value) if is_number else None
+
+
+_CONVERTERS = {bool: _to_bool, int: _to_int, float: _to_float, str: _to_text}

@@ -1,0 +1,183 @@
+"""The command line. Everything about input is checked before jax is imported, so that mistakes are answered at once."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NoReturn
+
+from limae_jax import __version__
+from limae_jax.errors import InputError
+
+_OVERRIDES = """\
+overrides choose, or set one value each (later ones win):
+  experiment=quickstart  env=smax  system=vdn          choices, see `limae-jax list`
+  env.scenario=8m  run.num_seeds=3  system.gamma=0.95  settings, see `limae-jax config`
+"""
+_EXAMPLES = """\
+examples:
+  limae-jax train experiment=quickstart
+  limae-jax train system=qmix env.scenario=3s_vs_4z run.num_seeds=3 run.total_env_steps=1e6
+  limae-jax resume runs/quickstart run.total_env_steps=400000
+  limae-jax evaluate runs/quickstart --checkpoint best
+  limae-jax list scenarios
+  limae-jax config system=vdn env.scenario=8m
+
+exit codes: 0 fine, 1 a seed failed, 2 a mistake in the input, 130 or 143 stopped by a signal
+"""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports mistakes as InputError."""
+
+    def error(self, message: str) -> NoReturn:
+        raise InputError(f"{message}; see {self.prog} --help")
+
+
+def _build_parser() -> argparse.ArgumentParser:
+    parser = _Parser(
+        prog="limae-jax",
+        description="Train IQL, VDN and QMIX on SMAX in JAX: one process, one compiled program, many seeds.",
+        epilog=f"{_OVERRIDES}\n{_EXAMPLES}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"limae-jax {__version__}")
+    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, title="commands")
+
+    command = _add(commands, "train", "train, or continue the run in its directory", "train experiment=quickstart")
+    _add_overrides(command)
+    command = _add(commands, "resume", "continue a run, longer if you say so", "resume runs/quickstart")
+    _add_run_dir(command)
+    _add_overrides(command)
+    command = _add(commands, "evaluate", "play a trained team greedily", "evaluate runs/quickstart --checkpoint best")
+    _add_run_dir(command)
+    _add_overrides(command)
+    command.add_argument("--checkpoint", default="latest", metavar="latest|best", help="which one (default: latest)")
+    command = _add(commands, "list", "show what there is to choose from", "list scenarios")
+    command.add_argument("what", metavar="scenarios|systems|experiments")
+    command = _add(commands, "config", "print the settings that a run would have", "config system=vdn env.scenario=8m")
+    _add_overrides(command)
+    return parser
+
+
+def _add(commands: argparse._SubParsersAction, name: str, summary: str, example: str) -> argparse.ArgumentParser:
+    return commands.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog=f"{'' if name == 'list' else _OVERRIDES + chr(10)}example:\n  limae-jax {example}\n",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+
+
+def _add_run_dir(command: argparse.ArgumentParser) -> None:
+    command.add_argument("run_dir", metavar="RUN_DIR", type=Path, help="a directory that `train` made")
+
+
+def _add_overrides(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "overrides", metavar="KEY=VALUE", nargs="*", default=[], help="choices and settings, see below"
+    )
+
+
+def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
+    # argparse gives up on overrides that follow an option; they come back as unknown arguments.
+    parser = _build_parser()
+    args, others = parser.parse_known_args(argv)
+    options = [other for other in others if other.startswith("-") or not hasattr(args, "overrides")]
+    if options:
+        parser.error(f"unrecognized arguments: {' '.join(options)}")
+    if others:
+        args.overrides = [*args.overrides, *others]
+    return args
+
+
+def _train(args: argparse.Namespace) -> int:
+    from limae_jax.compose import load_config
+    from limae_jax.config_file import check_run_dir
+
+    config = load_config(args.overrides)
+    check_run_dir(config)
+
+    from limae_jax.training.runner import train
+
+    return train(config, console=True).exit_code
+
+
+def _resume(args: argparse.Namespace) -> int:
+    from limae_jax.compose import override_config
+    from limae_jax.config_file import check_continuation, read_run
+
+    stored = read_run(args.run_dir)
+    check_continuation(stored, override_config(stored, args.overrides), args.run_dir)
+
+    from limae_jax.training.runner import resume
+
+    return resume(args.run_dir, args.overrides, console=True).exit_code
+
+
+def _evaluate(args: argparse.Namespace) -> int:
+    from limae_jax.checks import check_one_of
+    from limae_jax.compose import override_config
+    from limae_jax.config_file import check_evaluation, read_run
+    from limae_jax.listing import print_evaluation
+
+    check_one_of("--checkpoint", args.checkpoint, ("latest", "best"))
+    stored = read_run(args.run_dir)
+    check_evaluation(stored, override_config(stored, args.overrides))
+
+    from limae_jax.training.evaluate import evaluate_run
+
+    print_evaluation(evaluate_run(args.run_dir, args.overrides, args.checkpoint))
+    return 0
+
+
+def _list(args: argparse.Namespace) -> int:
+    from limae_jax.listing import LISTINGS, list_things
+    from limae_jax.registry import check_name
+
+    list_things(check_name("list", args.what, LISTINGS))
+    return 0
+
+
+def _config(args: argparse.Namespace) -> int:
+    from limae_jax.compose import load_config
+    from limae_jax.config_file import to_yaml
+
+    print(to_yaml(load_config(args.overrides)), end="")
+    return 0
+
+
+_COMMANDS = {"train": _train, "resume": _resume, "evaluate": _evaluate, "list": _list, "config": _config}
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Runs one command.
+
+    Args:
+        argv: arguments without the program's name; None takes the process's.
+
+    Returns:
+        Exit code: 0 fine, 1 a seed failed or the output was cut off, 2 a mistake in the input, 128 + n stopped by
+        signal n.
+    """
+    try:
+        args = _parse(argv)
+        code = _COMMANDS[args.command](args)
+        sys.stdout.flush()
+        return code
+    except InputError as error:
+        print(f"limae-jax: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("limae-jax: interrupted", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader has gone. Python would complain once more when it closes the stream.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1

@@ -1,0 +1,183 @@
+"""From the command line's overrides to checked settings: Hydra chooses among configs/, the dataclasses check.
+
+Hydra gets only the choices (`system=vdn`). Settings (`system.gamma=0.9`) are parsed by Hydra's grammar, but set here,
+so that each mistake is known by name and answered in one line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import Override, OverrideType
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from limae_jax.checks import one_line, show
+from limae_jax.config import ENV_CONFIGS, TrainConfig
+from limae_jax.config_file import (
+    check_continuation,
+    differences,
+    dotted_names,
+    from_dict,
+    from_yaml,
+    section_classes,
+    to_dict,
+    to_yaml,
+    unknown_setting,
+)
+from limae_jax.errors import InputError
+from limae_jax.registry import check_name
+
+__all__ = [
+    "GROUPS",
+    "check_continuation",
+    "config_dir",
+    "differences",
+    "from_yaml",
+    "load_config",
+    "options",
+    "override_config",
+    "to_yaml",
+]
+
+GROUPS = ("env", "system", "experiment")
+
+
+def config_dir() -> Path:
+    """The folder of YAML files: inside an installed package, beside it in a checkout.
+
+    Raises:
+        InputError: it is in neither place.
+    """
+    package = Path(__file__).resolve().parent
+    for folder in (package / "configs", package.parent / "configs"):
+        if (folder / "train.yaml").is_file():
+            return folder
+    raise InputError(f"configs: not found in {package} or beside it; install limae-jax again")
+
+
+def options(group: str) -> list[str]:
+    """What a group offers, such as the names of all experiments."""
+    return sorted(path.stem for path in (config_dir() / group).glob("*.yaml"))
+
+
+def load_config(overrides: Sequence[str] = ()) -> TrainConfig:
+    """Composes the settings of a run.
+
+    Args:
+        overrides: choices (`env=mpe`, `system=vdn`, `experiment=quickstart`) and settings (`run.num_seeds=3`), in any
+            order; settings win over choices, the last of two wins.
+
+    Raises:
+        InputError: one of them cannot work.
+    """
+    parsed = [_parse(text) for text in overrides]
+    choices = [override for override in parsed if override.key_or_group in GROUPS]
+    settings = [override for override in parsed if override.key_or_group not in GROUPS]
+    return from_dict(_with_settings(_compose(choices), settings))
+
+
+def override_config(config: TrainConfig, overrides: Sequence[str]) -> TrainConfig:
+    """Settings on top of a run's own.
+
+    Args:
+        config: of the run.
+        overrides: as for `load_config`; `env=` and `system=` replace the whole section, an experiment is refused.
+
+    Raises:
+        InputError: one of them cannot work.
+    """
+    parsed = [_parse(text) for text in overrides]
+    data = to_dict(config)
+    for override in parsed:
+        group = override.key_or_group
+        if group == "experiment":
+            raise InputError(f"{override.input_line}: a run keeps its experiment; override single settings")
+        if group in GROUPS:
+            data[group] = _compose([override])[group]
+    return from_dict(_with_settings(data, [override for override in parsed if override.key_or_group not in GROUPS]))
+
+
+def _parse(text: str) -> Override:
+    try:
+        override = OverridesParser.create().parse_override(text)
+    except HydraException:
+        raise _malformed(text) from None
+    name, line = override.key_or_group, show(text)
+    if override.type is not OverrideType.CHANGE or override.package is not None or not name:
+        raise InputError(f"{line}: +, ~ and @ have no use here; write section.field=value")
+    if override.is_sweep_override():
+        raise InputError(f"{line}: takes one value, not several; a list is written [1,2]")
+    if name in GROUPS:
+        check_name(name, show(override.value()), options(name))
+    return override
+
+
+def _malformed(text: str) -> InputError:
+    name, equals, value = text.partition("=")
+    if not equals:
+        groups = [group for group in GROUPS if text in options(group)]
+        meant = f"did you mean {groups[0]}={text}?" if groups else "write section.field=value, such as env.scenario=8m"
+        return InputError(f"{show(text) or 'empty override'}: has no value; {meant}")
+    quoted = value.replace('"', "").replace("'", "")
+    fix = f"put text with special characters in two pairs of quotes: '{name}=\"{quoted}\"'"
+    return InputError(f"{show(text)}: cannot be read; {' '.join(fix.split())}")
+
+
+def _compose(choices: Iterable[Override]) -> dict[str, Any]:
+    _store_defaults()
+    outer = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(config_dir()), version_base="1.3"):
+            composed = compose("train", [override.input_line for override in choices])
+        return cast(dict[str, Any], OmegaConf.to_container(composed))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InputError(f"{config_dir()}: {one_line(error)}") from None
+    finally:
+        GlobalHydra.instance().hydra = outer
+
+
+def _store_defaults() -> None:
+    """Names the dataclasses' defaults for the YAML files: `limae_jax_schema`, and `<family>_schema` in group env."""
+    store, defaults = ConfigStore.instance(), to_dict(TrainConfig())
+    store.store(
+        name="limae_jax_schema", node={section: fields for section, fields in defaults.items() if section != "env"}
+    )
+    for family, make in ENV_CONFIGS.items():
+        node = to_dict(TrainConfig(env=make()))["env"]
+        store.store(group="env", name=f"{family}_schema", node=node)
+
+
+def _with_settings(data: dict[str, Any], settings: Iterable[Override]) -> dict[str, Any]:
+    family = data["env"]["name"]
+    try:
+        config = OmegaConf.create(data)
+        for override in settings:
+            _check_setting(family, override.key_or_group, override.value())
+            OmegaConf.update(config, override.key_or_group, override.value())
+        return cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+    except OmegaConfBaseException as error:
+        problem = one_line(str(error).partition("full_key")[0])
+        raise InputError(f"{error.full_key or 'settings'}: cannot be resolved: {problem}") from None
+
+
+def _check_setting(family: str, name: str, value: Any) -> None:
+    known = dotted_names(family)
+    given = f"{name}={show(value)}"
+    if name in section_classes(family):
+        example = next(key for key in known if key.startswith(f"{name}."))
+        raise InputError(f"{given}: a group of settings; set them one by one, such as {example}=...")
+    if name not in known:
+        raise unknown_setting(name, value, [*known, *GROUPS])
+    if name in ("env.name", "system.name"):
+        raise InputError(f"{given}: chosen as a whole; write {name.partition('.')[0]}={show(value)}")
+    if value == "???":
+        raise InputError(f"{given}: needs a value")

@@ -1,0 +1,238 @@
+"""Every setting of a run, as frozen dataclasses. YAML and the command line are checked against them.
+
+Nothing here imports jax, so a mistake is answered at once. Fields that count environment steps end in
+`_env_steps`; one environment step is one joint action of a team. Cross-field checks that need the sizes of an
+environment are made in `training.phases.plan_run`.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from typing import ClassVar
+
+from limae_jax.checks import MAX_INT, Section, check, check_types
+from limae_jax.env_config import ENV_CONFIGS, EnvConfig, MpeConfig, SmaxConfig
+from limae_jax.registry import check_name
+from limae_jax.systems.names import check_system
+
+__all__ = [
+    "ENV_CONFIGS",
+    "CheckpointConfig",
+    "EnvConfig",
+    "EvalConfig",
+    "MetricsConfig",
+    "MpeConfig",
+    "ReplayConfig",
+    "RunConfig",
+    "SmaxConfig",
+    "SystemConfig",
+    "TrainConfig",
+]
+
+
+@dataclass(frozen=True)
+class SystemConfig(Section):
+    """The learner. Defaults are PyMARL2's where they carry over (see README, "Differences from PyMARL2").
+
+    Attributes:
+        name: system, see `limae-jax list systems`.
+        hidden_size: width of the agent's input layer and of its GRU.
+        mixer_embed_dim: width of QMIX's mixing layer.
+        mixer_hypernet_dim: width of the hidden layer of QMIX's hypernetworks.
+        gamma: discount per environment step.
+        td_lambda: 0 is one-step TD, 1 is Monte Carlo within a row.
+        double_q: whether the online network picks the action that the target network values.
+        learning_rate: Adam's step size.
+        max_grad_norm: gradients are scaled down to this global norm.
+        reward_scale: factor on the reward before it enters a target.
+        target_update_env_steps: the target network is copied whenever this many environment steps have passed.
+        updates_per_iteration: gradient steps after each collected block of `env.num_envs` rows.
+        epsilon_start, epsilon_end, epsilon_decay_env_steps: linear exploration schedule of the training phase.
+    """
+
+    section: ClassVar[str] = "system"
+
+    name: str = "qmix"
+    hidden_size: int = 64
+    mixer_embed_dim: int = 32
+    mixer_hypernet_dim: int = 64
+    gamma: float = 0.99
+    td_lambda: float = 0.6
+    double_q: bool = True
+    learning_rate: float = 1e-3
+    max_grad_norm: float = 10.0
+    reward_scale: float = 10.0
+    target_update_env_steps: int = 5000
+    updates_per_iteration: int = 2
+    epsilon_start: float = 1.0
+    epsilon_end: float = 0.05
+    epsilon_decay_env_steps: int = 100_000
+
+    def __post_init__(self):
+        super().__post_init__()
+        positive = "hidden_size mixer_embed_dim mixer_hypernet_dim learning_rate max_grad_norm reward_scale"
+        self._positive(*positive.split(), "target_update_env_steps", "updates_per_iteration")
+        self._positive("epsilon_decay_env_steps")
+        for name in ("gamma", "td_lambda", "epsilon_start", "epsilon_end"):
+            self._check(0 <= getattr(self, name) <= 1, name, "must be between 0 and 1")
+        self._check(self.epsilon_end <= self.epsilon_start, "epsilon_end", "must not exceed system.epsilon_start")
+
+
+@dataclass(frozen=True)
+class ReplayConfig(Section):
+    """Replay of rows: `row_length` consecutive time steps of one environment copy.
+
+    Attributes:
+        row_length: time steps a row; also the steps that each environment copy plays between updates.
+        capacity_rows: rows kept for each seed; the oldest is overwritten.
+        batch_rows: rows in a gradient step's batch.
+        min_rows: rows collected, with random legal actions, before the first gradient step.
+        observation_dtype: `float32`, or `float16` to halve the memory of observations and states.
+        initial_carry: `stored` starts a sampled row from the recurrent state it was collected with, `zeros` from 0.
+    """
+
+    section: ClassVar[str] = "replay"
+
+    row_length: int = 64
+    capacity_rows: int = 1500
+    batch_rows: int = 32
+    min_rows: int = 64
+    observation_dtype: str = "float32"
+    initial_carry: str = "stored"
+
+    def __post_init__(self):
+        super().__post_init__()
+        self._positive("row_length", "capacity_rows", "batch_rows", "min_rows")
+        self._one_of("observation_dtype", "float32", "float16")
+        self._one_of("initial_carry", "stored", "zeros")
+        fix = f"must not exceed replay.capacity_rows={self.capacity_rows}"
+        self._check(self.min_rows <= self.capacity_rows, "min_rows", fix)
+
+
+@dataclass(frozen=True)
+class EvalConfig(Section):
+    """Greedy evaluation.
+
+    Attributes:
+        every_env_steps: evaluate whenever this many time steps of each seed have passed.
+        num_episodes: environments, each of which plays one episode to its end.
+    """
+
+    section: ClassVar[str] = "evaluation"
+
+    every_env_steps: int = 25_000
+    num_episodes: int = 128
+
+    def __post_init__(self):
+        super().__post_init__()
+        self._positive("every_env_steps", "num_episodes")
+
+
+@dataclass(frozen=True)
+class CheckpointConfig(Section):
+    """Saving.
+
+    Attributes:
+        every_s: seconds of work that a kill -9 may cost at most.
+    """
+
+    section: ClassVar[str] = "checkpoint"
+
+    every_s: float = 60.0
+
+    def __post_init__(self):
+        super().__post_init__()
+        self._positive("every_s")
+
+
+@dataclass(frozen=True)
+class MetricsConfig(Section):
+    """Where metrics go beside metrics.jsonl.
+
+    Attributes:
+        tensorboard: write event files to RUN_DIR/tensorboard (extra `tensorboard`).
+        wandb: log to Weights & Biases (extra `wandb`).
+        wandb_project: the project there.
+    """
+
+    section: ClassVar[str] = "metrics"
+
+    tensorboard: bool = False
+    wandb: bool = False
+    wandb_project: str = "limae_jax"
+
+
+@dataclass(frozen=True)
+class RunConfig(Section):
+    """The run.
+
+    Attributes:
+        name: names the run directory `runs/<name>`; null means `<system>_<scenario>`.
+        dir: run directory, in place of `runs/<name>`.
+        num_seeds, first_seed: seeds first_seed .. first_seed + num_seeds - 1, each an independent run.
+        total_env_steps: the run ends when every seed has made this many environment steps.
+        seed_batching: `vmapped` trains all seeds in one program, `sequential` one after the other, a number in
+            groups of that size; `auto` picks by backend.
+        deterministic: on a GPU, use only deterministic kernels, so that runs repeat bit for bit.
+        compilation_cache: keep compiled programs on disk, so that the next start is quick.
+        max_memory_gib: memory that a run may plan for, in GiB; null asks the device.
+    """
+
+    section: ClassVar[str] = "run"
+
+    name: str | None = None
+    dir: str | None = None
+    num_seeds: int = 1
+    first_seed: int = 0
+    total_env_steps: int = 500_000
+    seed_batching: str = "auto"
+    deterministic: bool = False
+    compilation_cache: bool = True
+    max_memory_gib: float | None = None
+
+    def __post_init__(self):
+        super().__post_init__()
+        self._positive("num_seeds", "total_env_steps", "max_memory_gib")
+        self._check(self.first_seed >= 0, "first_seed", "must not be negative")
+        fix = f"the last seed must not exceed {MAX_INT}"
+        self._check(self.first_seed + self.num_seeds - 1 <= MAX_INT, "first_seed", fix)
+        fix = "choose auto, vmapped, sequential or a group size such as 4"
+        is_known = re.fullmatch("auto|vmapped|sequential|[1-9][0-9]{0,8}", self.seed_batching)
+        self._check(bool(is_known), "seed_batching", fix)
+        if self.name is not None:
+            fix = "must be a plain folder name (use run.dir for a path)"
+            self._check(self.name.strip() not in ("", ".", "..") and "/" not in self.name, "name", fix)
+        self._check(self.dir is None or bool(self.dir.strip()), "dir", "must be a path, or null")
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """All settings of one training run; `limae-jax config` prints them."""
+
+    env: EnvConfig = field(default_factory=SmaxConfig)
+    system: SystemConfig = field(default_factory=SystemConfig)
+    replay: ReplayConfig = field(default_factory=ReplayConfig)
+    evaluation: EvalConfig = field(default_factory=EvalConfig)
+    checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
+    metrics: MetricsConfig = field(default_factory=MetricsConfig)
+    run: RunConfig = field(default_factory=RunConfig)
+
+    def __post_init__(self):
+        check_types("", self)
+        check_system(self.system.name)
+        check_name("env", self.env.name, ENV_CONFIGS)
+        fitting = ENV_CONFIGS[self.env.name]
+        check(type(self.env) is fitting, "env.name", self.env.name, f"needs the settings of {fitting.__name__}")
+        rows, envs = self.replay.capacity_rows, self.env.num_envs
+        check(rows >= envs, "replay.capacity_rows", rows, f"must be at least env.num_envs={envs}")
+
+    @property
+    def run_dir(self) -> str:
+        """Where the run lives: `run.dir`, else `runs/<run.name>`, else `runs/<system>_<scenario>`."""
+        return self.run.dir or f"runs/{self.run.name or f'{self.system.name}_{self.env.scenario}'}"
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """The seeds of the run."""
+        return tuple(range(self.run.first_seed, self.run.first_seed + self.run.num_seeds))

@@ -1,0 +1,163 @@
+"""SMAX, StarCraft-like battles, against jaxmarl's scripted enemy."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from limae_jax.config import SmaxConfig
+from limae_jax.environments.jaxmarl import NO_LIMIT, import_jaxmarl, strongly_typed
+from limae_jax.environments.scenarios import OWN_FEATURES, UNIT_FEATURES, UNIT_TYPES, parse_scenario, smax_sizes
+from limae_jax.types import EnvSpec, PyTree, Timestep
+
+_PASSED_ON = (
+    "enemy_shoots attack_mode walls_cause_death see_enemy_actions won_battle_bonus use_self_play_reward map_width "
+    "map_height world_steps_per_env_step time_per_step observation_type"
+).split()
+
+
+@struct.dataclass
+class SmaxState:
+    """A battle.
+
+    Attributes:
+        game: jaxmarl's state of the units, N = allies then enemies.
+        enemy_policy: what the scripted enemies remember.
+        enemy_obs: [E, O] what they see now, always as a list of units.
+    """
+
+    game: PyTree
+    enemy_policy: PyTree
+    enemy_obs: jax.Array
+
+
+class Smax:
+    """SMAX for the allied team; see `base.Environment`.
+
+    It plays exactly jaxmarl's HeuristicEnemySMAX, step for step and bit for bit, with these differences:
+    the time limit is `truncated`, exactly at `max_steps`, and a win or a loss is `terminal`;
+    `state` is scaled to [-1, 1]; `sight_scale` narrows what the allies observe (not what they may shoot at).
+    """
+
+    def __init__(self, config: SmaxConfig):
+        """Builds the battle of `config.scenario`.
+
+        Raises:
+            InputError: the scenario's name means nothing.
+        """
+        self._sight_scale = config.sight_scale
+        self._enemies_see_as_allies = config.observation_type == "unit_list"
+        self._battle = _build_battle(config)
+        # The two-team game inside: with it, the observations of a step serve the allies and the enemies' next move.
+        self._game = self._battle._env
+        self.spec = EnvSpec(
+            name=config.name,
+            scenario=config.scenario,
+            outcome_names=("win", "ally_deaths", "enemy_deaths"),
+            **smax_sizes(config)._asdict(),
+        )
+
+    def reset(self, key: jax.Array) -> tuple[SmaxState, Timestep]:
+        """Starts a battle; see `base.Environment.reset`."""
+        policy_key, game_key = jax.random.split(key)
+        obs, game = self._game.reset(game_key)
+        enemy_policy = strongly_typed(self._battle.get_enemy_policy_initial_state(policy_key))
+        state = SmaxState(game, enemy_policy, self._enemy_view(game, obs))
+        return state, self._timestep(game, obs, jnp.float32(0), is_first=True)
+
+    def step(self, state: SmaxState, action: jax.Array, key: jax.Array) -> tuple[SmaxState, Timestep]:
+        """Plays one joint action; see `base.Environment.step`."""
+        game_key, enemy_key = jax.random.split(key)
+        enemy_actions, enemy_policy = self._battle.get_enemy_actions(enemy_key, state.enemy_policy, state.enemy_obs)
+        actions = jnp.concatenate([action, _stack(enemy_actions, self._battle.enemy_agents)])
+        decoded = self._game._decode_discrete_actions(actions)
+        obs, game, rewards, _, _ = self._game.step_env_no_decode(game_key, state.game, decoded)
+        # All allies get the same reward.
+        timestep = self._timestep(game, obs, rewards[self._battle.agents[0]], is_first=False)
+        return SmaxState(game, enemy_policy, self._enemy_view(game, obs)), timestep
+
+    def outcome(self, state: SmaxState) -> dict[str, jax.Array]:
+        """`win` (every enemy dead and an ally alive, so a mutual kill is none), `ally_deaths`, `enemy_deaths`."""
+        allies, enemies = self._alive(state.game)
+        return {
+            "win": (allies.any() & ~enemies.any()).astype(jnp.float32),
+            "ally_deaths": jnp.sum(~allies, dtype=jnp.float32),
+            "enemy_deaths": jnp.sum(~enemies, dtype=jnp.float32),
+        }
+
+    def _timestep(self, game: PyTree, obs: dict[str, jax.Array], reward: jax.Array, is_first: bool) -> Timestep:
+        allies, enemies = self._alive(game)
+        avail = self._game.get_avail_actions(game)
+        terminal = ~(allies.any() & enemies.any())
+        return Timestep(
+            obs=_narrow_sight(_stack(obs, self._battle.agents), self._sight_scale),
+            state=self._scale_state(game, obs["world_state"]),
+            avail=_stack(avail, self._battle.agents).astype(bool),
+            alive=allies,
+            reward=reward,
+            is_first=jnp.full((), is_first),
+            terminal=terminal,
+            truncated=~terminal & (game.step >= self.spec.episode_limit),
+        )
+
+    def _alive(self, game: PyTree) -> tuple[jax.Array, jax.Array]:
+        num_allies = self._battle.num_allies
+        return game.unit_alive[:num_allies], game.unit_alive[num_allies:]
+
+    def _enemy_view(self, game: PyTree, obs: dict[str, jax.Array]) -> jax.Array:
+        unit_lists = obs if self._enemies_see_as_allies else self._game.get_obs_unit_list(game)
+        return _stack(unit_lists, self._battle.enemy_agents)
+
+    def _scale_state(self, game: PyTree, world_state: jax.Array) -> jax.Array:
+        """World state [12 N] with positions, cooldowns and type indices brought to [0, 1].
+
+        As jaxmarl gives it, positions run to the map's size, and an idle weapon's cooldown to -50 and below.
+        """
+        num_units = self._game.num_agents
+        features, teams, types = jnp.split(world_state, [num_units * OWN_FEATURES, num_units * (OWN_FEATURES + 1)])
+        features = features.reshape(num_units, OWN_FEATURES)
+        # A unit pushed over the edge, where walls kill, is no better off than one on it.
+        positions = features[:, 1:3] / jnp.array([self._game.map_width, self._game.map_height])
+        cooldowns = features[:, 3] / self._game.unit_type_weapon_cooldowns[game.unit_types]
+        bounded = jnp.clip(jnp.column_stack([positions, cooldowns]), 0.0, 1.0)
+        features = jnp.concatenate([features[:, :1], bounded, features[:, 4:]], axis=1)
+        return jnp.concatenate([features.reshape(-1), teams, types / (len(UNIT_TYPES) - 1)])
+
+
+def _build_battle(config: SmaxConfig) -> Any:
+    smax = import_jaxmarl("jaxmarl.environments.smax")
+    scenario = parse_scenario(config.scenario)
+    options = {name: getattr(config, name) for name in _PASSED_ON}
+    for name in (item.name for item in dataclasses.fields(config) if item.name.startswith("unit_type_")):
+        if getattr(config, name) is not None:
+            options[name] = jnp.asarray(getattr(config, name), jnp.float32)
+    battle_scenario = smax.Scenario(
+        unit_types=jnp.asarray(scenario.unit_types, jnp.uint8),
+        num_allies=scenario.num_allies,
+        num_enemies=scenario.num_enemies,
+        smacv2_position_generation=scenario.random_positions,
+        smacv2_unit_type_generation=scenario.random_unit_types,
+    )
+    return smax.HeuristicEnemySMAX(scenario=battle_scenario, max_steps=NO_LIMIT, **options)
+
+
+def _narrow_sight(obs: jax.Array, sight_scale: float) -> jax.Array:
+    """Blanks the units beyond `sight_scale` of an agent's sight range in observations [A, O].
+
+    Both layouts are blocks of other units, then the agent's own features; a block's entries 1 and 2 are the relative
+    position in units of the sight range.
+    """
+    if sight_scale == 1:
+        return obs
+    others, own = obs[:, :-OWN_FEATURES], obs[:, -OWN_FEATURES:]
+    blocks = others.reshape(len(obs), -1, UNIT_FEATURES)
+    is_near = jnp.linalg.norm(blocks[..., 1:3], axis=-1, keepdims=True) < sight_scale
+    return jnp.concatenate([jnp.where(is_near, blocks, 0.0).reshape(others.shape), own], axis=1)
+
+
+def _stack(by_agent: dict[str, jax.Array], agents: list[str]) -> jax.Array:
+    return jnp.stack([by_agent[agent] for agent in agents])

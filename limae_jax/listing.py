@@ -1,0 +1,122 @@
+"""Tables of the command line. Nothing here imports jax."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from limae_jax.compose import config_dir, load_config, options
+from limae_jax.config import SmaxConfig, TrainConfig
+from limae_jax.environments.scenarios import MPE_SCENARIOS, SMAX_SCENARIOS, UNIT_LETTERS, UNIT_TYPES, smax_sizes
+from limae_jax.replay.memory import row_bytes
+from limae_jax.systems.names import SYSTEMS
+
+# Of tables that go into a file or a pipe.
+_WIDTH = 120
+
+
+def list_things(what: str) -> None:
+    """Prints one of LISTINGS."""
+    LISTINGS[what](_console())
+
+
+def print_evaluation(rows: Sequence[Mapping[str, Any]]) -> None:
+    """Prints one line for each evaluated seed, and their medians."""
+    titles = {name: name.removeprefix("test_").replace("_", " ") for name in rows[0]}
+    text = [name for name, value in rows[0].items() if name == "seed" or isinstance(value, str)]
+    numbers = [name for name in titles if name not in text]
+    table = _table("Greedy evaluation", [titles[name] for name in text], [titles[name] for name in numbers])
+    for row in rows:
+        table.add_row(*(str(row[name]) for name in text), *(_number(row[name]) for name in numbers))
+    if len(rows) > 1:
+        medians = [_median([row[name] for row in rows]) for name in numbers]
+        table.add_row("median", *[""] * (len(text) - 1), *map(_number, medians))
+    _console().print(table)
+
+
+def _console() -> Console:
+    console = Console(highlight=False)
+    return console if console.is_terminal else Console(highlight=False, width=_WIDTH)
+
+
+def _median(values: Sequence[float | None]) -> float | None:
+    present = [value for value in values if value is not None]
+    return statistics.median(present) if present else None
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3f}" if isinstance(value, float) else f"{value:,}"
+
+
+def _table(title: str, text: Sequence[str], numbers: Sequence[str] = ()) -> Table:
+    table = Table(title=title, title_justify="left")
+    for name in text:
+        table.add_column(name, no_wrap=name == text[0])
+    for name in numbers:
+        table.add_column(name, justify="right")
+    return table
+
+
+def _scenarios(console: Console) -> None:
+    numbers = ("agents", "obs", "state", "actions", "limit", "row bytes")
+    table = _table("env=smax", ("env.scenario", "allies", "enemies"), numbers)
+    for name, scenario in SMAX_SCENARIOS.items():
+        config = TrainConfig(env=SmaxConfig(scenario=name))
+        sizes = smax_sizes(SmaxConfig(scenario=name))
+        teams = (scenario.unit_types[: scenario.num_allies], scenario.unit_types[scenario.num_allies :])
+        described = [f"{len(team)} random" if scenario.random_unit_types else _team(team) for team in teams]
+        table.add_row(name, *described, *map(str, sizes), f"{row_bytes(config, sizes):,}")
+    console.print(table)
+    letters = ", ".join(f"{letter} {UNIT_TYPES[index]}" for letter, index in UNIT_LETTERS.items())
+    console.print(
+        "Any other battle by its name: <team> against the same, or <team>_vs_<team>, a team being counts and units\n"
+        f"({letters}), as in 2s3z or 3s_vs_4z.\n"
+        f"A replay row holds replay.row_length={TrainConfig().replay.row_length} steps;"
+        f" replay.capacity_rows={TrainConfig().replay.capacity_rows} rows are kept for each seed.\n"
+    )
+    table = _table("env=mpe", ("env.scenario", "task"), ("agents",))
+    for name, particles in MPE_SCENARIOS.items():
+        table.add_row(
+            name, particles.summary, f"{particles.num_agents}{' or env.num_agents' if particles.resizable else ''}"
+        )
+    console.print(table)
+
+
+def _team(unit_types: Sequence[int]) -> str:
+    counts = {unit: unit_types.count(unit) for unit in dict.fromkeys(unit_types)}
+    return ", ".join(f"{count} {UNIT_TYPES[unit]}{'s' if count > 1 else ''}" for unit, count in counts.items())
+
+
+def _systems(console: Console) -> None:
+    table = _table("", ("system", "what it is"))
+    for name, summary in SYSTEMS.items():
+        table.add_row(name, summary)
+    console.print(table)
+
+
+def _experiments(console: Console) -> None:
+    table = _table("", ("experiment", "what it is", "system", "scenario"), ("seeds", "env steps"))
+    for name in options("experiment"):
+        config = load_config([f"experiment={name}"])
+        run = config.run
+        steps = f"{run.total_env_steps:,}"
+        table.add_row(name, _summary(name), config.system.name, config.env.scenario, str(run.num_seeds), steps)
+    console.print(table)
+
+
+def _summary(experiment: str) -> str:
+    lines = (config_dir() / "experiment" / f"{experiment}.yaml").read_text(encoding="utf-8").splitlines()
+    comments = [line.removeprefix("#").strip() for line in lines if line.startswith("#")]
+    return escape(next((comment for comment in comments if not comment.startswith("@")), ""))
+
+
+LISTINGS: dict[str, Callable[[Console], None]] = {
+    "scenarios": _scenarios,
+    "systems": _systems,
+    "experiments": _experiments,
+}

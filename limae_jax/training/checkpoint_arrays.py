@@ -1,0 +1,91 @@
+"""Arrays on disk and among processes. The only module that knows orbax.
+
+A tree is stored as the list of its leaves; `shapes_of` describes them, names included, for the manifest.
+"""
+
+from __future__ import annotations
+
+import functools
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from jax.experimental import multihost_utils
+
+from limae_jax.errors import InputError
+from limae_jax.types import PyTree
+
+
+@functools.cache
+def _checkpointer() -> ocp.Checkpointer:
+    # Uncompressed OCDBT is the quickest for many small arrays: a few files in place of two for each.
+    return ocp.Checkpointer(ocp.PyTreeCheckpointHandler(use_ocdbt=True, use_compression=False))
+
+
+def write_arrays(folder: Path, tree: PyTree) -> None:
+    """Writes the tree's leaves into a new folder; every process writes its shards. A tree without leaves: no folder."""
+    leaves = {f"{i:05d}": leaf for i, leaf in enumerate(jax.tree.leaves(tree))}
+    if leaves:
+        _checkpointer().save(folder, args=ocp.args.PyTreeSave(leaves))
+    sync(f"written_{folder.parent.name}")
+
+
+def read_arrays(folder: Path, template: PyTree) -> PyTree:
+    """Reads what `write_arrays` wrote, with the shape, dtype and sharding of the template's leaves."""
+    leaves, structure = jax.tree.flatten(template)
+    if not leaves:
+        return template
+    wanted = {
+        f"{i:05d}": ocp.ArrayRestoreArgs(sharding=sharding_of(leaf), global_shape=leaf.shape, dtype=leaf.dtype)
+        for i, leaf in enumerate(leaves)
+    }
+    args = ocp.args.PyTreeRestore(item=dict.fromkeys(wanted, 0), restore_args=wanted)
+    restored = _checkpointer().restore(folder, args=args)
+    return jax.tree.unflatten(structure, [restored[name] for name in wanted])
+
+
+def sharding_of(leaf: Any) -> jax.sharding.Sharding:
+    """A leaf's sharding; the first device for a leaf that has none."""
+    sharding = getattr(leaf, "sharding", None)
+    return sharding if sharding is not None else jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
+
+
+def shapes_of(tree: PyTree) -> list[list[Any]]:
+    """[name, shape, dtype] of every leaf."""
+    leaves = jax.tree_util.tree_leaves_with_path(tree)
+    return [[jax.tree_util.keystr(path), list(leaf.shape), str(leaf.dtype)] for path, leaf in leaves]
+
+
+def check_shapes(folder: Path, saved: list[list[Any]], template: PyTree) -> None:
+    """Compares `shapes_of` what was saved with the template.
+
+    Raises:
+        InputError: they differ.
+    """
+    wanted = shapes_of(template)
+    if saved != wanted:
+        name = next((ours[0] for ours, theirs in zip(wanted, saved, strict=False) if ours != theirs), "their number")
+        raise InputError(
+            f"checkpoint={folder}: its arrays are not those of this run (first difference: {name}); "
+            "continue it with the configuration and the version that wrote it"
+        )
+
+
+def bytes_of(tree: PyTree) -> int:
+    """Memory of all leaves, over all devices."""
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+
+def agree(value: int) -> int:
+    """Process 0's value, in every process."""
+    if jax.process_count() == 1:
+        return value
+    return int(multihost_utils.broadcast_one_to_all(np.int32(value)))
+
+
+def sync(name: str) -> None:
+    """Waits until every process is here."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(name)

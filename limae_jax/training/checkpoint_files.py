@@ -1,0 +1,128 @@
+"""Folders that appear on disk whole or not at all, and the manifest that tells whether they still are."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from pathlib import Path
+from typing import Any
+
+from limae_jax.errors import InputError
+
+FORMAT_VERSION = 1
+MANIFEST_NAME = "manifest.json"
+TEMPORARY_PREFIX = "tmp_"
+
+
+class DamagedError(Exception):
+    """A file of a checkpoint is missing or not as it was written; the message names it."""
+
+
+def temporary_folder(final: Path) -> Path:
+    """Where to build what `publish` then moves to `final`; on the same file system, so that the move is atomic."""
+    return final.parent / f"{TEMPORARY_PREFIX}{final.name}"
+
+
+def publish(final: Path) -> None:
+    """Moves the finished temporary folder of `final` to its name, once every byte of it is on the disk."""
+    temporary = temporary_folder(final)
+    for folder, _, names in os.walk(temporary):
+        for name in names:
+            _fsync(Path(folder, name))
+        _fsync(Path(folder))
+    os.rename(temporary, final)
+    _fsync(final.parent)
+
+
+def discard(folder: Path) -> None:
+    """Deletes a published folder; killed half-way, it leaves a temporary folder and no damaged one."""
+    temporary = temporary_folder(folder)
+    shutil.rmtree(temporary, ignore_errors=True)
+    os.rename(folder, temporary)
+    shutil.rmtree(temporary)
+
+
+def clear_temporary(folder: Path) -> None:
+    """Deletes what a killed process left unfinished in `folder`."""
+    for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
+        shutil.rmtree(path)
+
+
+def describe_files(folder: Path, prefix: str) -> dict[str, dict[str, Any]]:
+    """Size in bytes and sha256 of every file below `folder`, by its path in there behind `prefix`."""
+    paths = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {
+        f"{prefix}/{path.relative_to(folder).as_posix()}": {"size": path.stat().st_size, "sha256": _file_sha256(path)}
+        for path in paths
+    }
+
+
+def verify_files(root: Path, files: dict[str, dict[str, Any]]) -> None:
+    """Checks that `files` (see `describe_files`) are below `root` as they were.
+
+    Raises:
+        DamagedError: one is not.
+    """
+    for name, expected in files.items():
+        path = root / name
+        if not path.is_file():
+            raise DamagedError(f"{name} is missing")
+        size = path.stat().st_size
+        if size != expected["size"]:
+            raise DamagedError(f"{name} has {size} bytes instead of {expected['size']}")
+        if _file_sha256(path) != expected["sha256"]:
+            raise DamagedError(f"{name} was altered (its sha256 differs)")
+
+
+def write_manifest(folder: Path, body: dict[str, Any]) -> dict[str, Any]:
+    """Writes `body` with the format version and a checksum of itself; returns it as `read_manifest` will."""
+    body = json.loads(json.dumps({"format_version": FORMAT_VERSION, **body}))
+    text = json.dumps({**body, "sha256": _body_sha256(body)}, indent=1)
+    (folder / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
+    return body
+
+
+def read_manifest(folder: Path) -> dict[str, Any]:
+    """Reads what `write_manifest` wrote.
+
+    Raises:
+        DamagedError: the file is missing or not as it was written.
+        InputError: another version of the format.
+    """
+    path = folder / MANIFEST_NAME
+    label = f"{folder.name}/{MANIFEST_NAME}"
+    try:
+        body = json.loads(path.read_bytes())
+    except FileNotFoundError:
+        raise DamagedError(f"{label} is missing") from None
+    except ValueError:
+        raise DamagedError(f"{label} is not valid JSON") from None
+    version = body.get("format_version") if isinstance(body, dict) else None
+    # Ahead of the checksum: how another version computes it is not ours to know.
+    if isinstance(version, int) and version != FORMAT_VERSION:
+        raise InputError(
+            f"checkpoint={folder}: has format version {version}, this limae_jax reads version {FORMAT_VERSION}; use "
+            "the limae_jax that wrote it (see versions.json), or delete this folder to go back to the checkpoint before"
+        )
+    if version is None or body.pop("sha256", None) != _body_sha256(body):
+        raise DamagedError(f"{label} was altered (its sha256 differs)")
+    return body
+
+
+def _fsync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _file_sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def _body_sha256(body: dict[str, Any]) -> str:
+    return hashlib.sha256(json.dumps(body, sort_keys=True).encode()).hexdigest()

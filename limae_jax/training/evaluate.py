@@ -1,0 +1,76 @@
+"""`limae-jax evaluate`: repeats the greedy evaluation of a stored run, in its own scenario or another of equal sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from limae_jax.compose import override_config
+from limae_jax.config_file import differences, read_run
+from limae_jax.environments import make_env
+from limae_jax.errors import InputError
+from limae_jax.systems.build import build_system
+from limae_jax.training.evaluator import evaluate_seed
+from limae_jax.training.policy import load_teams
+from limae_jax.training.setup import configure_jax
+from limae_jax.types import EnvSpec
+
+SIZES = ("num_agents", "obs_size", "state_size", "num_actions")
+
+
+def evaluate_run(run_dir: Path, overrides: Sequence[str] = (), checkpoint: str = "latest") -> list[dict[str, Any]]:
+    """Evaluates every seed of a run.
+
+    With the run's own settings it repeats the evaluation that training made of the same parameters, with the same
+    episodes.
+
+    Args:
+        run_dir: of a run.
+        overrides: of `env.*` and `evaluation.*`.
+        checkpoint: "latest" or "best".
+
+    Returns:
+        A row for each seed: seed, scenario, checkpoint, iteration, test_* and test_episodes.
+
+    Raises:
+        InputError: an override does not belong here, or the other scenario has other sizes.
+    """
+    stored = read_run(Path(run_dir))
+    config = override_config(stored, overrides)
+    changed = [line for line in differences(stored, config) if not line.startswith(("env.", "evaluation."))]
+    if changed:
+        raise InputError(f"{changed[0]}: an evaluation can change env.* and evaluation.* only")
+    configure_jax(config)
+    trained_in, env = make_env(stored.env).spec, make_env(config.env)
+    _check_sizes(trained_in, env.spec)
+    system = build_system(stored, trained_in)
+    teams = load_teams(Path(run_dir), system, checkpoint)
+    play = jax.jit(lambda *whom: evaluate_seed(env, system, config.evaluation.num_episodes, whom))
+    rows = []
+    for index in np.flatnonzero(np.isin(teams.seeds, config.seeds)):
+        params = jax.tree.map(lambda x, index=index: x[index], teams.params)
+        means = play(np.int32(teams.seeds[index]), params, np.int32(teams.iteration[index]))
+        rows.append(
+            {
+                "seed": int(teams.seeds[index]),
+                "scenario": config.env.scenario,
+                "checkpoint": checkpoint,
+                "iteration": int(teams.iteration[index]),
+                "test_win_rate": None,
+                **{name: float(value) for name, value in means.items()},
+                "test_episodes": config.evaluation.num_episodes,
+            }
+        )
+    return rows
+
+
+def _check_sizes(trained_in: EnvSpec, other: EnvSpec) -> None:
+    unequal = [name for name in SIZES if getattr(trained_in, name) != getattr(other, name)]
+    if unequal:
+        listed = ", ".join(f"{name} {getattr(other, name)}, not {getattr(trained_in, name)}" for name in unequal)
+        fix = f"the team was trained on {trained_in.scenario}; choose a scenario of the same team sizes"
+        raise InputError(f"env.scenario={other.scenario}: has {listed}; {fix}")

@@ -1,0 +1,102 @@
+"""Greedy evaluation: the first episode of each of N environments, every one played to its end.
+
+Counting whole first episodes only is what keeps short battles from being counted more often than long ones.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from limae_jax.environments.base import Environment
+from limae_jax.keys import Stream, stream_key
+from limae_jax.systems.base import ActorCarry, Params, System
+from limae_jax.types import Metrics, PyTree, Timestep
+
+
+@struct.dataclass
+class _Episodes:
+    """N episodes under way; what has finished stands still."""
+
+    step: jax.Array
+    env_state: PyTree
+    timestep: Timestep
+    carry: ActorCarry
+    finished: jax.Array
+    returns: jax.Array
+    lengths: jax.Array
+
+
+def play_episodes(env: Environment, system: System, params: Params, num_episodes: int, key: jax.Array) -> Metrics:
+    """Plays greedily.
+
+    Args:
+        env: the game.
+        system: whose `act` plays.
+        params: of one seed.
+        num_episodes: N.
+        key: consumed.
+
+    Returns:
+        Per episode, [N]: "return" (unscaled), "length" in environment steps, and the environment's outcomes.
+    """
+    reset_key, step_key = jax.random.split(key)
+    env_state, timestep = jax.vmap(env.reset)(jax.random.split(reset_key, num_episodes))
+    nothing = jnp.zeros(num_episodes)
+    start = _Episodes(
+        step=jnp.zeros((), jnp.int32),
+        env_state=env_state,
+        timestep=timestep,
+        carry=system.initial_carry(num_episodes),
+        finished=jnp.zeros(num_episodes, bool),
+        returns=nothing,
+        lengths=nothing,
+    )
+
+    def is_running(now: _Episodes) -> jax.Array:
+        return jnp.any(~now.finished) & (now.step < env.spec.episode_limit)
+
+    def play(now: _Episodes) -> _Episodes:
+        key = jax.random.fold_in(step_key, now.step)
+        action, carry = system.act(params, now.carry, now.timestep, 0.0, key)
+        env_state, brought = jax.vmap(env.step)(now.env_state, action, jax.random.split(key, num_episodes))
+
+        def keep_finished(old, new):
+            shape = (num_episodes,) + (1,) * (new.ndim - 1)
+            return jnp.where(jnp.reshape(now.finished, shape), old, new)
+
+        return _Episodes(
+            step=now.step + 1,
+            env_state=jax.tree.map(keep_finished, now.env_state, env_state),
+            timestep=jax.tree.map(keep_finished, now.timestep, brought),
+            carry=carry,
+            finished=now.finished | brought.is_last,
+            returns=now.returns + jnp.where(now.finished, 0.0, brought.reward),
+            lengths=now.lengths + ~now.finished,
+        )
+
+    end = jax.lax.while_loop(is_running, play, start)
+    return {"return": end.returns, "length": end.lengths, **jax.vmap(env.outcome)(end.env_state)}
+
+
+def evaluate_seed(
+    env: Environment, system: System, num_episodes: int, whom: tuple[jax.Array, Params, jax.Array]
+) -> Metrics:
+    """Means over the episodes of one seed, from a key stream of its own: evaluating changes no training.
+
+    Args:
+        env: the game.
+        system: whose `act` plays.
+        num_episodes: N.
+        whom: the seed [], its parameters, and the clock's iteration [] at which it had them.
+
+    Returns:
+        "test_return_mean", "test_length_mean" and test_<outcome>_mean, with the win rate as "test_win_rate".
+    """
+    seed, params, iteration = whom
+    episodes = play_episodes(env, system, params, num_episodes, stream_key(seed, Stream.EVAL, iteration))
+    means = {f"test_{name}_mean": jnp.mean(value) for name, value in episodes.items()}
+    if "win" in episodes:
+        means["test_win_rate"] = means.pop("test_win_mean")
+    return means

@@ -1,0 +1,146 @@
+"""The training program: `run_chunk` = jit(vmap over seeds(scan over iterations)).
+
+An iteration collects one row of every environment copy, adds them to the replay and takes gradient steps. The clock is
+the only thing shared by the seeds and the only thing that may gate work: under vmap a condition on a seed's own state
+would run both of its sides, always.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from limae_jax.config import TrainConfig
+from limae_jax.environments.vector import VectorEnv
+from limae_jax.keys import Stream, stream_key
+from limae_jax.replay.base import Replay
+from limae_jax.systems.base import LearnerState, Phase, System
+from limae_jax.training.rollout import RolloutState, collect_rows, init_rollout
+from limae_jax.training.schedules import epsilon_at
+from limae_jax.types import Clock, Counters, Metrics, PyTree
+
+
+@struct.dataclass
+class SeedState:
+    """All that one seed is. Leaves have a leading [S] outside `run_chunk`.
+
+    Attributes:
+        seed: [] int32.
+        is_failed: [] bool, a loss or gradient was not finite; the learner stays as it was before that.
+        learner, replay, rollout, counters: see there.
+    """
+
+    seed: jax.Array
+    is_failed: jax.Array
+    learner: LearnerState
+    replay: PyTree
+    rollout: RolloutState
+    counters: Counters
+
+
+class Parts(NamedTuple):
+    """What a training program is made of."""
+
+    config: TrainConfig
+    env: VectorEnv
+    system: System
+    replay: Replay
+
+
+def init_seed(parts: Parts, seed: jax.Array) -> SeedState:
+    """A seed before its first iteration."""
+    learner = parts.system.init(stream_key(seed, Stream.INIT))
+    rollout = init_rollout(parts.env, parts.system, stream_key(seed, Stream.RESET))
+    key = stream_key(seed, Stream.ENV)
+    length = parts.config.replay.row_length
+    _, example, _ = jax.eval_shape(
+        lambda: collect_rows(parts.env, parts.system, learner.params, rollout, jnp.ones(()), length, key, key)
+    )
+    replay = parts.replay.init(jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), example))
+    zero = jnp.zeros((), jnp.int32)
+    counters = Counters(zero, zero, zero, zero)
+    return SeedState(jnp.asarray(seed, jnp.int32), jnp.zeros((), bool), learner, replay, rollout, counters)
+
+
+def _keep_if(holds: jax.Array, new: PyTree, old: PyTree) -> PyTree:
+    return jax.tree.map(lambda a, b: jnp.where(holds, a, b), new, old)
+
+
+def _learn(parts: Parts, phase: Phase, state: SeedState, clock: Clock) -> tuple[SeedState, Metrics]:
+    """The gradient steps of one iteration. A step that is not finite changes nothing and marks the seed failed."""
+    updates = parts.config.system.updates_per_iteration
+
+    def step(state: SeedState, index):
+        count = clock.iteration * updates + index
+        batch = parts.replay.sample(state.replay, stream_key(state.seed, Stream.REPLAY, count))
+        key = stream_key(state.seed, Stream.UPDATE, count)
+        learner, metrics = phase.update(state.learner, batch, state.counters, key)
+        is_finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["grad_norm"]) & ~state.is_failed
+        counters = state.counters.replace(grad_steps=state.counters.grad_steps + is_finite)
+        learner = _keep_if(is_finite, learner, state.learner)
+        return state.replace(learner=learner, counters=counters, is_failed=~is_finite), metrics
+
+    # The replay is only read here: kept out of the scan's carry, it is not copied.
+    replay = state.replay
+    small = state.replace(replay=())
+
+    def body(small: SeedState, index):
+        state, metrics = step(small.replace(replay=replay), index)
+        return state.replace(replay=()), metrics
+
+    small, metrics = jax.lax.scan(body, small, jnp.arange(updates))
+    return small.replace(replay=replay), {name: value[-1] for name, value in metrics.items()}
+
+
+def run_iteration(parts: Parts, phase: Phase, state: SeedState, clock: Clock) -> tuple[SeedState, Metrics]:
+    """Collects rows, stores them and learns from stored ones."""
+    config, before = parts.config, state.counters
+    is_alive = ~state.is_failed
+    epsilon = epsilon_at(config.system, before.explore_env_steps) if phase.explores_by_schedule else jnp.ones(())
+    rollout, rows, sums = collect_rows(
+        parts.env,
+        parts.system,
+        state.learner.params,
+        state.rollout,
+        epsilon,
+        config.replay.row_length,
+        stream_key(state.seed, Stream.ENV, clock.iteration),
+        stream_key(state.seed, Stream.EXPLORE, clock.iteration),
+    )
+    env_steps = sums["env_steps"] * is_alive
+    counters = before.replace(
+        env_steps=before.env_steps + env_steps,
+        explore_env_steps=before.explore_env_steps + env_steps * phase.explores_by_schedule,
+        episodes=before.episodes + sums["episodes"] * is_alive,
+    )
+    state = state.replace(rollout=rollout, replay=parts.replay.add(state.replay, rows), counters=counters)
+    metrics = {"epsilon": epsilon, "train_episodes": sums["episodes"], "train_return_sum": sums["episode_return"]}
+    if phase.update is not None:
+        state, learned = _learn(parts, phase, state, clock)
+        refreshed = parts.system.refresh_targets(state.learner, before, counters)
+        state = state.replace(learner=_keep_if(~state.is_failed, refreshed, state.learner))
+        metrics |= learned
+    return state, metrics
+
+
+def make_chunk(
+    parts: Parts, phase: Phase, iterations: int
+) -> Callable[[SeedState, Clock], tuple[SeedState, Metrics]]:
+    """`iterations` iterations of one seed as one function; `sharding.over_seeds` makes it a program for many.
+
+    Its metrics are sums over the chunk where the name begins with `train_`, else the last iteration's value.
+    """
+
+    def chunk(state: SeedState, clock: Clock) -> tuple[SeedState, Metrics]:
+        def body(state, index):
+            return run_iteration(parts, phase, state, Clock(clock.iteration + index))
+
+        state, metrics = jax.lax.scan(body, state, jnp.arange(iterations, dtype=jnp.int32))
+        summed = {name: jnp.sum(value) for name, value in metrics.items() if name.startswith("train_")}
+        return state, {name: value[-1] for name, value in metrics.items()} | summed
+
+    return chunk

@@ -1,0 +1,71 @@
+"""All arithmetic about steps, phases and groups of seeds, done once before anything is compiled."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from limae_jax.config import TrainConfig
+from limae_jax.systems.base import Phase
+
+# A chunk is the unit of host work (progress line, signals, saving): long enough to hide the host, short enough to stop.
+CHUNK_TIME_STEPS = 4096
+
+
+@dataclass(frozen=True)
+class PhasePlan:
+    """A phase on the shared clock.
+
+    Attributes:
+        phase: what is done.
+        begin, end: iterations [begin, end); end None is open.
+        iterations_per_chunk: in one call of the compiled program; divides the phase.
+    """
+
+    phase: Phase
+    begin: int
+    end: int | None
+    iterations_per_chunk: int
+
+
+def time_steps_per_iteration(config: TrainConfig) -> int:
+    """Time steps that all environment copies of a seed play in an iteration, final observations counted in."""
+    return config.env.num_envs * config.replay.row_length
+
+
+def plan_phases(config: TrainConfig, phases: Sequence[Phase]) -> list[PhasePlan]:
+    """Lays the phases on the clock. Nothing depends on the run's total length, so a run can be extended."""
+    per_iteration = time_steps_per_iteration(config)
+    usual = max(1, CHUNK_TIME_STEPS // per_iteration)
+    plans, begin = [], 0
+    for phase in phases:
+        if phase.env_steps is None:
+            plans.append(PhasePlan(phase, begin, None, usual))
+            break
+        iterations = -(-phase.env_steps // per_iteration)
+        chunk = min(usual, iterations)
+        iterations = -(-iterations // chunk) * chunk
+        plans.append(PhasePlan(phase, begin, begin + iterations, chunk))
+        begin += iterations
+    return plans
+
+
+def phase_at(plans: Sequence[PhasePlan], iteration: int) -> PhasePlan:
+    """The phase that the clock is in."""
+    return next(plan for plan in plans if plan.end is None or iteration < plan.end)
+
+
+def is_evaluation_due(config: TrainConfig, before: int, after: int) -> bool:
+    """Whether a multiple of `evaluation.every_env_steps` time steps lies between two iterations of the clock."""
+    per_iteration, every = time_steps_per_iteration(config), config.evaluation.every_env_steps
+    return after * per_iteration // every > before * per_iteration // every
+
+
+def group_size(config: TrainConfig, backend: str) -> int:
+    """Seeds to train in one program: on a CPU one after the other is faster, on an accelerator all at once."""
+    choice = config.run.seed_batching
+    if choice == "auto":
+        choice = "sequential" if backend == "cpu" else "vmapped"
+    if choice == "vmapped":
+        return config.run.num_seeds
+    return 1 if choice == "sequential" else min(int(choice), config.run.num_seeds)

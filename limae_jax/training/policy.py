@@ -1,0 +1,120 @@
+"""A trained team for use elsewhere: stored parameters as plain functions."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from limae_jax.config_file import read_run
+from limae_jax.environments import make_env
+from limae_jax.errors import InputError
+from limae_jax.registry import check_name
+from limae_jax.systems.base import ActorCarry, Params, System
+from limae_jax.systems.build import build_system
+from limae_jax.training.checkpoint import has_params, load_params
+from limae_jax.training.run_directory import group_directory
+from limae_jax.types import EnvSpec, Timestep
+
+CHECKPOINTS = {"latest": "last", "best": "best"}
+
+
+class Policy(NamedTuple):
+    """One seed's greedy team.
+
+    Attributes:
+        act: (carry, obs [A, O], avail [A, U]) -> (action [A] int32, carry). Jitted.
+        initial_carry: to start every episode with.
+        spec: sizes of the environment that it was trained in.
+    """
+
+    act: Callable[[ActorCarry, jax.Array, jax.Array], tuple[jax.Array, ActorCarry]]
+    initial_carry: ActorCarry
+    spec: EnvSpec
+
+
+class StoredTeams(NamedTuple):
+    """Parameters of all seeds of a run.
+
+    Attributes:
+        seeds: [S].
+        params: leaves [S, ...].
+        iteration: [S] the clock when each seed had them.
+    """
+
+    seeds: np.ndarray
+    params: Params
+    iteration: np.ndarray
+
+
+def load_teams(run_dir: Path, system: System, checkpoint: str = "latest") -> StoredTeams:
+    """Reads the parameters of every seed that has been trained so far.
+
+    Args:
+        run_dir: of a run.
+        system: as built for the run's environment.
+        checkpoint: "latest", or "best": each seed's best evaluation.
+
+    Raises:
+        InputError: there are none, or they are damaged.
+    """
+    folder = CHECKPOINTS[check_name("checkpoint", checkpoint, CHECKPOINTS)]
+    groups_file = run_dir / "groups.json"
+    groups = json.loads(groups_file.read_text()) if groups_file.exists() else []
+    one = jax.eval_shape(system.init, jax.random.key(0)).params
+    found = []
+    for group in groups:
+        directory = group_directory(run_dir, group) / folder
+        if has_params(directory):
+            template = jax.tree.map(lambda x, size=len(group): jax.ShapeDtypeStruct((size, *x.shape), x.dtype), one)
+            params, host = load_params(directory, template)
+            found.append((np.asarray(group), params, np.asarray(host["iteration"])))
+    if not found:
+        raise InputError(f"RUN_DIR={run_dir}: holds no trained parameters yet; train the run first")
+    seeds, params, iteration = zip(*found, strict=True)
+    stacked = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *params)
+    return StoredTeams(np.concatenate(seeds), stacked, np.concatenate(iteration))
+
+
+def load_policy(run_dir: str | Path, seed: int | None = None, checkpoint: str = "latest") -> Policy:
+    """Loads one seed's team from a run directory.
+
+    Args:
+        run_dir: of a run.
+        seed: which; None is the run's first.
+        checkpoint: "latest" or "best".
+
+    Raises:
+        InputError: there is no such run or seed.
+    """
+    config = read_run(Path(run_dir))
+    spec = make_env(config.env).spec
+    system = build_system(config, spec)
+    teams = load_teams(Path(run_dir), system, checkpoint)
+    seed = config.seeds[0] if seed is None else seed
+    if seed not in config.seeds or seed not in teams.seeds:
+        trained = [int(s) for s in teams.seeds if s in config.seeds]
+        raise InputError(f"seed={seed}: not trained in {run_dir}; choose one of {trained}")
+    index = int(np.flatnonzero(teams.seeds == seed)[0])
+    params = jax.tree.map(lambda x: x[index], teams.params)
+
+    @jax.jit
+    def act(carry: ActorCarry, obs: jax.Array, avail: jax.Array) -> tuple[jax.Array, ActorCarry]:
+        timestep = _observed(spec, obs, avail)
+        action, carry = system.act(params, carry, timestep, 0.0, jax.random.key(0))
+        return action[0], carry
+
+    return Policy(act, system.initial_carry(1), spec)
+
+
+def _observed(spec: EnvSpec, obs: jax.Array, avail: jax.Array) -> Timestep:
+    """A timestep [1, ...] with what agents go by; the rest is not read when acting."""
+    no, nothing = jnp.zeros(1, bool), jnp.zeros(1)
+    state = jnp.zeros((1, spec.state_size))
+    alive = jnp.ones((1, spec.num_agents), bool)
+    return Timestep(jnp.asarray(obs)[None], state, jnp.asarray(avail, bool)[None], alive, nothing, no, no, no)

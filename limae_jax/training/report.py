@@ -1,0 +1,117 @@
+"""Where a run's news goes: metrics.jsonl and the writers beside it, and the console."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from limae_jax.config import TrainConfig
+from limae_jax.config_file import to_dict
+from limae_jax.metrics.console import ConsoleReport
+from limae_jax.metrics.jsonl import JsonlWriter, read_rows
+from limae_jax.metrics.schema import Row
+from limae_jax.metrics.writers import MetricsWriter, make_writers
+
+
+class RunReport:
+    """Tells of a run. With several processes only the first one writes and shows."""
+
+    def __init__(self, config: TrainConfig, console: bool):
+        self._config = config
+        self._is_first = jax.process_index() == 0
+        self._path = Path(config.run_dir) / "metrics.jsonl"
+        self._jsonl = JsonlWriter(self._path) if self._is_first else None
+        self._writers: list[MetricsWriter] = []
+        if self._is_first:
+            self._writers = make_writers(config.metrics, Path(config.run_dir), settings=to_dict(config))
+        self._console = ConsoleReport(config.run.total_env_steps, config.seeds, enabled=console and self._is_first)
+        self._win_rates: dict[int, float] = {}
+        self._group: list[int] = []
+        self._rows: list[Row] = read_rows(self._path)
+        self._note_win_rates(self._rows)
+
+    def start(self, memory: str, num_groups: int) -> None:
+        """Says what is about to run."""
+        config = self._config
+        seeds = f"seed {config.seeds[0]}" if len(config.seeds) == 1 else f"seeds {config.seeds[0]}-{config.seeds[-1]}"
+        order = f", {num_groups} groups one after the other" if num_groups > 1 else ""
+        devices = f"{jax.device_count()} x {jax.devices()[0].device_kind}" if jax.device_count() > 1 else ""
+        where = devices or jax.devices()[0].device_kind
+        self._console.start(
+            [
+                f"{config.system.name} on {config.env.scenario} ({config.env.name}), {seeds}{order}, on {where}",
+                memory,
+                f"run directory {config.run_dir}",
+            ]
+        )
+
+    def continue_from(self, seeds: list[int], iteration: int) -> None:
+        """Cuts the metrics of these seeds back to where they go on, so that no row is lost or doubled."""
+        self._group = seeds
+        kept = [row for row in self._rows if row["seed"] not in seeds or row["iteration"] <= iteration]
+        if self._jsonl and len(kept) < len(self._rows):
+            self._jsonl.rewrite(kept)
+        self._rows = kept
+        self._win_rates = {}
+        self._note_win_rates(kept)
+
+    def progress(self, phase: str, env_steps: np.ndarray, env_steps_per_s: float, loss: float | None) -> None:
+        """After each chunk. `env_steps` [S] of the group's seeds."""
+        config = self._config
+        total = config.run.total_env_steps
+        ahead = [seed for seed in config.seeds if seed > self._group[-1]]
+        missing = float(np.sum(np.maximum(total - env_steps, 0))) + total * len(ahead)
+        eta = missing / env_steps_per_s if env_steps_per_s else None
+        label = phase if len(self._group) == len(config.seeds) else f"{phase} {self._label()}"
+        wins = list(self._win_rates.values()) or None
+        self._console.update(label, int(np.min(env_steps)), env_steps_per_s, eta, wins, loss)
+
+    def _label(self) -> str:
+        first, last = self._group[0], self._group[-1]
+        return f"seed {first}" if first == last else f"seeds {first}-{last}"
+
+    def evaluation(self, rows: list[Row]) -> None:
+        """After each evaluation: one row a seed."""
+        self._rows += rows
+        self._note_win_rates(rows)
+        if self._jsonl:
+            self._jsonl.write(rows)
+        for writer in self._writers:
+            writer.write(rows)
+        self._console.evaluation(rows)
+
+    def _note_win_rates(self, rows: list[Row]) -> None:
+        self._win_rates |= {row["seed"]: row["test_win_rate"] for row in rows if row["test_win_rate"] is not None}
+
+    def warning(self, text: str) -> None:
+        """Shows a warning."""
+        self._console.warning(text)
+
+    def saved(self, save_s: float, wall_s: float, staging_bytes: int) -> None:
+        """What saving cost a group."""
+        share = 100 * save_s / wall_s if wall_s else 0.0
+        self._console.note(
+            f"saving took {save_s:.1f} s of {wall_s:.0f} s ({share:.1f} %) and at most"
+            f" {staging_bytes / 2**20:.0f} MiB beside the state"
+        )
+
+    def summary(self, last_rows: list[Row], failed: list[int], seconds: float, compile_s: float) -> None:
+        """The final table."""
+        self._console.summary(last_rows, failed, self._config.run_dir, seconds)
+        self._console.note(f"{seconds:.0f} s in all, {compile_s:.0f} s of them compiling")
+
+    def stopped(self, command: str) -> None:
+        """Says how to go on after a stop."""
+        self._console.note(f"stopped and saved; continue with: {command}")
+
+    def rows(self) -> list[Row]:
+        """All rows so far."""
+        return list(self._rows)
+
+    def close(self) -> None:
+        """Closes all writers."""
+        self._console.close()
+        for writer in self._writers:
+            writer.close()

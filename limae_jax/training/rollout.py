@@ -1,0 +1,95 @@
+"""Playing: one scan over time collects a row of each environment copy."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from limae_jax.environments.vector import VectorEnv
+from limae_jax.systems.base import ActorCarry, Params, System
+from limae_jax.types import Metrics, PyTree, Rows, Timestep
+
+
+@struct.dataclass
+class RolloutState:
+    """Where the environment copies of one seed stand between two iterations.
+
+    Attributes:
+        env_state: leaves [B, ...].
+        timestep: what the teams see now.
+        carry: the acting carry.
+        episode_return: [B] unscaled reward of the running episodes.
+    """
+
+    env_state: PyTree
+    timestep: Timestep
+    carry: ActorCarry
+    episode_return: jax.Array
+
+
+def init_rollout(env: VectorEnv, system: System, key: jax.Array) -> RolloutState:
+    """Resets every environment copy."""
+    env_state, timestep = env.reset(key)
+    return RolloutState(env_state, timestep, system.initial_carry(env.num_envs), jnp.zeros(env.num_envs))
+
+
+def _slot(seen: Timestep, action: jax.Array, brought: Timestep, filled: jax.Array) -> Rows:
+    """One slot [B, ...]: what was seen and done, and what came of it (nothing, where the episode was over)."""
+    return Rows(
+        obs=seen.obs,
+        state=seen.state,
+        avail=seen.avail,
+        alive=seen.alive,
+        action=action,
+        reward=jnp.where(filled, brought.reward, 0.0),
+        terminal=brought.terminal & filled,
+        truncated=brought.truncated & filled,
+        is_first=seen.is_first,
+        filled=filled,
+        start=(),
+    )
+
+
+def collect_rows(
+    env: VectorEnv,
+    system: System,
+    params: Params,
+    state: RolloutState,
+    epsilon: jax.Array,
+    row_length: int,
+    env_key: jax.Array,
+    explore_key: jax.Array,
+) -> tuple[RolloutState, Rows, Metrics]:
+    """Plays `row_length` time steps in every environment copy.
+
+    Rows go on where the last ones stopped, in the middle of an episode or not; each stores the acting carry that it
+    starts from. An episode's final observation takes one time step, in which its environment is reset.
+
+    Returns:
+        The state, rows [row_length + 1, B, ...], and sums over the rows: "env_steps", "episodes" finished and
+        "episode_return" of those.
+    """
+    start = state.carry
+
+    def play(state: RolloutState, keys) -> tuple[RolloutState, tuple[Rows, jax.Array, jax.Array]]:
+        env_key, explore_key = keys
+        seen = state.timestep
+        action, carry = system.act(params, state.carry, seen, epsilon, explore_key)
+        env_state, brought = env.step(state.env_state, seen, action, env_key)
+        slot = _slot(seen, action, brought, ~seen.is_last)
+        episode_return = jnp.where(brought.is_first, 0.0, state.episode_return + brought.reward)
+        state = RolloutState(env_state, brought, carry, episode_return)
+        return state, (slot, brought.is_last, jnp.where(brought.is_last, episode_return, 0.0))
+
+    keys = (jax.random.split(env_key, row_length), jax.random.split(explore_key, row_length))
+    state, (slots, ended, returns) = jax.lax.scan(play, state, keys)
+    nothing = jnp.zeros_like(slots.filled[0])
+    last = _slot(state.timestep, jnp.zeros_like(slots.action[0]), state.timestep, nothing)
+    rows = jax.tree.map(lambda many, one: jnp.concatenate([many, one[None]]), slots, last)
+    sums = {
+        "env_steps": jnp.sum(rows.filled, dtype=jnp.int32),
+        "episodes": jnp.sum(ended, dtype=jnp.int32),
+        "episode_return": jnp.sum(returns),
+    }
+    return state, rows.replace(start=start), sums

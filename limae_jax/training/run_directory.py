@@ -1,0 +1,129 @@
+"""The folder of a run: config.yaml, versions.json, groups.json, metrics.jsonl, checkpoints/."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import json
+import os
+import platform
+import subprocess
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from limae_jax.config import TrainConfig
+from limae_jax.config_file import CONFIG_FILE, check_continuation, read_run, to_yaml
+from limae_jax.errors import InputError
+
+PACKAGES = ("limae-jax", "jax", "jaxlib", "flax", "optax", "chex", "jaxmarl", "flashbax", "orbax-checkpoint", "numpy")
+
+
+def open_run(config: TrainConfig) -> TrainConfig:
+    """Settles on the settings of a run and writes config.yaml, before anything is compiled.
+
+    Args:
+        config: as asked for. If its directory holds a run, that run is continued.
+
+    Returns:
+        The settings with `run.dir` set to where the run is.
+
+    Raises:
+        InputError: the directory holds a run with other settings, or something else.
+    """
+    run_dir = Path(config.run_dir)
+    config = replace(config, run=replace(config.run, dir=str(run_dir)))
+    if (run_dir / CONFIG_FILE).exists():
+        stored = read_run(run_dir)
+        check_continuation(stored, config, run_dir)
+    elif run_dir.exists() and any(run_dir.iterdir()):
+        raise InputError(f"run.dir={run_dir}: holds files but no run; choose another run.name or run.dir")
+    return config
+
+
+def write_run_files(config: TrainConfig) -> list[str]:
+    """Writes config.yaml and versions.json (process 0 only); returns warnings about versions that changed."""
+    run_dir = Path(config.run_dir)
+    if jax.process_index() != 0:
+        return []
+    run_dir.mkdir(parents=True, exist_ok=True)
+    write_atomically(run_dir / CONFIG_FILE, to_yaml(config))
+    path, now = run_dir / "versions.json", versions()
+    before = json.loads(path.read_text()) if path.exists() else now
+    write_atomically(path, json.dumps(now, indent=1) + "\n")
+    watched = (*PACKAGES, "python", "machine", "device", "device_count", "cpu_count")
+    changed = [f"{name} {before.get(name)} -> {now[name]}" for name in watched if before.get(name) != now[name]]
+    if not changed:
+        return []
+    return [f"continued under other versions ({', '.join(changed)}): the result may differ in the last digits"]
+
+
+def versions() -> dict[str, Any]:
+    """What a result depends on beside the settings."""
+    installed = {}
+    for name in PACKAGES:
+        try:
+            installed[name] = importlib.metadata.version(name)
+        except importlib.metadata.PackageNotFoundError:
+            installed[name] = None
+    return {
+        **installed,
+        "python": platform.python_version(),
+        "platform": platform.platform(),
+        "machine": platform.machine(),
+        "cpu_count": os.cpu_count(),
+        "device": jax.devices()[0].device_kind,
+        "device_count": jax.device_count(),
+        "process_count": jax.process_count(),
+        "git_commit": _git_commit(),
+    }
+
+
+def _git_commit() -> str | None:
+    folder = Path(__file__).resolve().parent
+    if not any((parent / ".git").exists() for parent in (folder.parent, folder.parent.parent)):
+        return None
+    command = ["git", "-C", str(folder), "describe", "--always", "--dirty", "--abbrev=40"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return None
+
+
+def settle_groups(run_dir: Path, groups: Sequence[np.ndarray]) -> list[np.ndarray]:
+    """The seeds of each group, as this run first split them: a checkpoint belongs to its group.
+
+    Raises:
+        InputError: the run was begun on a number of devices that this machine cannot serve.
+    """
+    path = run_dir / "groups.json"
+    if not path.exists():
+        if jax.process_index() == 0:
+            write_atomically(path, json.dumps([group.tolist() for group in groups]) + "\n")
+        return list(groups)
+    stored = [np.asarray(group, np.int32) for group in json.loads(path.read_text())]
+    size, devices = len(stored[0]), jax.device_count()
+    if size % devices:
+        raise InputError(
+            f"RUN_DIR={run_dir}: was begun with groups of {size} seed(s), which {devices} devices cannot share evenly;"
+            " continue it on as many devices as it was begun on"
+        )
+    return stored
+
+
+def group_directory(run_dir: Path, group: np.ndarray) -> Path:
+    """Where a group keeps its checkpoints."""
+    return run_dir / "checkpoints" / f"seeds_{group[0]}_to_{group[-1]}"
+
+
+def write_atomically(path: Path, text: str) -> None:
+    """Writes a file whole or not at all."""
+    temporary = path.with_name(path.name + ".tmp")
+    with temporary.open("w", encoding="utf-8") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)

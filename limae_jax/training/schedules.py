@@ -1,0 +1,19 @@
+"""Schedules as functions of what a seed has done, never of how long it will run: a run can be extended exactly."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from limae_jax.config import SystemConfig
+
+
+def epsilon_at(config: SystemConfig, explore_env_steps: jax.Array) -> jax.Array:
+    """Exploration rate, linear from `epsilon_start` to `epsilon_end`, then constant.
+
+    Args:
+        config: the schedule.
+        explore_env_steps: environment steps since the schedule began.
+    """
+    fraction = jnp.clip(explore_env_steps / config.epsilon_decay_env_steps, 0.0, 1.0)
+    return config.epsilon_start + fraction * (config.epsilon_end - config.epsilon_start)

@@ -1,0 +1,230 @@
+"""The command line up to the point where work would begin: answers, mistakes, exit codes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import ModuleType, SimpleNamespace
+
+import pytest
+
+import limae_jax
+from limae_jax.cli import main
+from limae_jax.compose import load_config, options
+from limae_jax.config import RunConfig, TrainConfig
+from limae_jax.config_file import from_yaml, to_yaml
+from limae_jax.environments.scenarios import MPE_SCENARIOS, SMAX_SCENARIOS
+from limae_jax.systems.names import SYSTEMS
+
+# Run in a fresh process: after each command, neither jax nor jaxmarl may have been imported.
+QUICK_COMMANDS = """
+import contextlib, io, sys
+from limae_jax.cli import main
+commands = [
+    (2, []), (2, ["trian"]), (2, ["train", "system=qmxi"]), (2, ["train", "env.scenario=3q"]), (2, ["train", "--foo"]),
+    (2, ["resume", "nowhere"]), (2, ["evaluate", "nowhere"]), (2, ["list", "maps"]), (2, ["config", "foo=1"]),
+    (2, ["resume", "run", "run.num_seeds=2"]), (2, ["evaluate", "run", "env.scenario=8m"]),
+    (2, ["train", "run.dir=run", "run.num_seeds=2"]),
+    (0, ["config", "experiment=quickstart"]), (0, ["list", "scenarios"]), (0, ["list", "systems"]),
+    (0, ["list", "experiments"]),
+]
+for expected, command in commands:
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+        code = main(command)
+    heavy = {"jax", "jaxlib", "jaxmarl", "flax"} & set(sys.modules)
+    if code != expected or heavy:
+        sys.exit(f"{command}: code {code}, imported {heavy}")
+for help_command in (["--help"], ["train", "--help"], ["--version"]):
+    with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+        main(help_command)
+    if {"jax", "jaxmarl"} & set(sys.modules):
+        sys.exit(f"{help_command} imported jax")
+"""
+
+# Subprocesses find the package as this process found it.
+ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+
+
+def run_python(*arguments: str, cwd: Path | None = None, **options) -> subprocess.CompletedProcess:
+    """Runs Python in a process of its own."""
+    return subprocess.run([sys.executable, *arguments], env=ENVIRONMENT, cwd=cwd, stderr=subprocess.PIPE, **options)
+
+
+def mistake(capsys, *command: str) -> str:
+    """The one line of a command that must be refused."""
+    assert main(command) == 2
+    out, err = capsys.readouterr()
+    assert out == "" and err.count("\n") == 1 and err.startswith("limae-jax: error: ")
+    return err.removeprefix("limae-jax: error: ").strip()
+
+
+@pytest.fixture
+def run_dir(tmp_path) -> Path:
+    """A run directory as `train` leaves it, without anything trained."""
+    folder = tmp_path / "run"
+    folder.mkdir()
+    (folder / "config.yaml").write_text(to_yaml(TrainConfig(run=RunConfig(dir=str(folder)))))
+    return folder
+
+
+@pytest.fixture
+def calls(monkeypatch) -> list:
+    """Takes the place of training and evaluation; holds what they were called with."""
+    seen: list = []
+
+    def called(name, result):
+        def call(*args, **kwargs):
+            seen.append((name, *args, kwargs))
+            return result
+
+        return call
+
+    runner = ModuleType("limae_jax.training.runner")
+    runner.train = called("train", SimpleNamespace(exit_code=1))
+    runner.resume = called("resume", SimpleNamespace(exit_code=143))
+    evaluate = ModuleType("limae_jax.training.evaluate")
+    rows = [
+        {"seed": seed, "scenario": "3m", "test_win_rate": rate, "test_return_mean": 1.25, "test_episodes": 1024}
+        for seed, rate in ((0, 0.5), (1, 0.75), (2, None))
+    ]
+    evaluate.evaluate_run = called("evaluate", rows)
+    monkeypatch.setitem(sys.modules, "limae_jax.training.runner", runner)
+    monkeypatch.setitem(sys.modules, "limae_jax.training.evaluate", evaluate)
+    return seen
+
+
+def test_answers_and_mistakes_need_no_jax(run_dir):
+    done = run_python("-c", QUICK_COMMANDS, cwd=run_dir.parent)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+@pytest.mark.parametrize(
+    ("command", "said"),
+    [
+        ((), "the following arguments are required: COMMAND"),
+        (("trian",), "argument COMMAND: invalid choice: 'trian'"),
+        (("train", "--seeds", "3"), "unrecognized arguments: --seeds; see limae-jax --help"),
+        (("list", "systems", "more"), "unrecognized arguments: more"),
+        (("list", "scenario"), "list=scenario: unknown; choose one of experiments, scenarios, systems. Did you mean"),
+        (("resume",), "the following arguments are required: RUN_DIR; see limae-jax resume --help"),
+        (("resume", "nowhere"), "RUN_DIR=nowhere: no such directory"),
+        (("evaluate", "nowhere"), "RUN_DIR=nowhere: no such directory"),
+        (("evaluate", ".", "--checkpoint", "first"), "--checkpoint=first: choose one of latest, best"),
+        (("train", "quickstart"), "quickstart: has no value; did you mean experiment=quickstart?"),
+        (("train", "system=qmxi"), "system=qmxi: unknown"),
+        (("config", "run.num_seeds=0"), "run.num_seeds=0: must be greater than 0"),
+    ],
+)
+def test_each_mistake_is_one_line_and_code_2(capsys, monkeypatch, tmp_path, command, said):
+    monkeypatch.chdir(tmp_path)
+    assert mistake(capsys, *command).startswith(said)
+
+
+def test_a_run_that_cannot_go_on_as_asked(capsys, calls, run_dir):
+    said = mistake(capsys, "train", f"run.dir={run_dir}", "run.num_seeds=2")
+    assert "run.num_seeds: 1 -> 2" in said
+    assert "system.gamma: 0.99 -> 0.9" in mistake(capsys, "resume", str(run_dir), "system.gamma=0.9")
+    assert "-> 400000" in mistake(capsys, "resume", str(run_dir), "run.total_env_steps=400000")
+    assert "num_agents 8, not 3" in mistake(capsys, "evaluate", str(run_dir), "env.scenario=8m")
+    assert "no run directory" in mistake(capsys, "resume", str(run_dir.parent / "run" / ".."))
+    (run_dir / "config.yaml").write_text("run: [")
+    assert "config.yaml: no valid YAML" in mistake(capsys, "resume", str(run_dir))
+    assert calls == []
+
+
+def test_work_gets_checked_input_and_its_exit_code_is_ours(capsys, calls, run_dir):
+    assert main(["train", "system=vdn", f"run.dir={run_dir.parent / 'new'}"]) == 1
+    assert main(["train", f"run.dir={run_dir}", "run.total_env_steps=1e6"]) == 1
+    assert main(["resume", str(run_dir), "run.total_env_steps=6e5"]) == 143
+    assert main(["evaluate", str(run_dir), "--checkpoint", "best", "env.max_steps=50"]) == 0
+    new, longer, resumed, evaluated = calls
+    assert new[:1] + new[2:] == ("train", {"console": True}) and new[1].system.name == "vdn"
+    assert longer[1].run.total_env_steps == 1_000_000
+    assert resumed == ("resume", run_dir, ["run.total_env_steps=6e5"], {"console": True})
+    assert evaluated == ("evaluate", run_dir, ["env.max_steps=50"], "best", {})
+    cells = [line.split() for line in capsys.readouterr().out.splitlines() if "│" in line]
+    assert [[cell for cell in row if cell != "│"] for row in cells] == [
+        ["0", "3m", "0.500", "1.250", "1,024"],
+        ["1", "3m", "0.750", "1.250", "1,024"],
+        ["2", "3m", "-", "1.250", "1,024"],
+        ["median", "0.625", "1.250", "1,024"],
+    ]
+
+
+@pytest.mark.parametrize("before", [True, False])
+def test_overrides_may_stand_on_either_side_of_an_option(calls, run_dir, before):
+    override, option = ["env.max_steps=50"], ["--checkpoint", "best"]
+    command = ["evaluate", str(run_dir), *(override + option if before else option + override)]
+    assert main(command) == 0
+    assert calls[0][2:4] == (override, "best")
+
+
+def test_interruption_leaves_no_traceback(capsys, monkeypatch):
+    def interrupted(args):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(sys.modules["limae_jax.cli"]._COMMANDS, "list", interrupted)
+    assert main(["list", "systems"]) == 130
+    assert capsys.readouterr().err == "limae-jax: interrupted\n"
+
+
+@pytest.mark.parametrize("command", [["config"], ["list", "scenarios"]])
+def test_a_reader_that_leaves_causes_no_traceback(command):
+    reader, writer = os.pipe()
+    os.close(reader)
+    try:
+        done = run_python("-m", "limae_jax", *command, stdout=writer)
+    finally:
+        os.close(writer)
+    assert done.returncode == 1 and done.stderr == b""
+
+
+def test_config_prints_what_would_run(capsys):
+    assert main(["config", "experiment=iql_3m", "run.num_seeds=2"]) == 0
+    assert from_yaml(capsys.readouterr().out) == load_config(["experiment=iql_3m", "run.num_seeds=2"])
+
+
+@pytest.mark.parametrize(
+    ("what", "names"),
+    [
+        ("scenarios", [*SMAX_SCENARIOS, *MPE_SCENARIOS]),
+        ("systems", [*SYSTEMS]),
+        ("experiments", options("experiment")),
+    ],
+)
+def test_lists_are_complete(capsys, what, names):
+    assert main(["list", what]) == 0
+    out = capsys.readouterr().out
+    assert all(f" {name} " in out for name in names)
+    assert "…" not in out
+
+
+def test_scenarios_are_listed_with_their_sizes(capsys):
+    main(["list", "scenarios"])
+    lines = capsys.readouterr().out.splitlines()
+    row = next(line for line in lines if line.startswith("│ 3s_vs_5z"))
+    cells = [cell.strip() for cell in row.strip("│").split("│")]
+    assert cells[:8] == ["3s_vs_5z", "3 stalkers", "5 zealots", "3", "101", "96", "10", "100"]
+    # (64 steps and the last slot) x (floats, flags, actions and reward) and the carry of 3 agents.
+    assert cells[8] == f"{65 * ((3 * 101 + 96) * 4 + (3 * 10 + 3 + 4) + (3 + 1) * 4) + 3 * (64 + 1) * 4:,}"
+
+
+@pytest.mark.parametrize("command", [["--help"], ["train", "--help"], ["evaluate", "--help"]])
+def test_help_shows_an_example(capsys, command):
+    with pytest.raises(SystemExit) as stopped:
+        main(command)
+    assert stopped.value.code == 0
+    out = capsys.readouterr().out
+    assert "example" in out and f"limae-jax {command[0].removeprefix('--help')}" in out
+
+
+def test_version(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--version"])
+    assert (stopped.value.code, capsys.readouterr().out) == (0, f"limae-jax {limae_jax.__version__}\n")
+
+
+def test_configs_are_found_from_any_folder(tmp_path):
+    done = run_python("-m", "limae_jax", "config", "experiment=quickstart", cwd=tmp_path, stdout=subprocess.PIPE)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert from_yaml(done.stdout.decode()) == load_config(["experiment=quickstart"])

@@ -1,0 +1,157 @@
+"""The dataclasses: types brought to order, impossible settings refused, all in one line."""
+
+import dataclasses
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from limae_jax.checks import MAX_INT, show
+from limae_jax.config import (
+    ENV_CONFIGS,
+    CheckpointConfig,
+    EnvConfig,
+    EvalConfig,
+    MetricsConfig,
+    MpeConfig,
+    ReplayConfig,
+    RunConfig,
+    SmaxConfig,
+    SystemConfig,
+    TrainConfig,
+)
+from limae_jax.environments import ENVIRONMENTS
+from limae_jax.errors import InputError
+
+NAN, INF = float("nan"), float("inf")
+
+
+def message(make, **values) -> str:
+    with pytest.raises(InputError) as caught:
+        make(**values)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_defaults_are_valid_and_say_where_the_run_lives():
+    config = TrainConfig()
+    assert (config.run_dir, config.seeds) == ("runs/qmix_3m", (0,))
+    assert TrainConfig(run=RunConfig(name="a")).run_dir == "runs/a"
+    assert TrainConfig(run=RunConfig(name="a", dir="b/c")).run_dir == "b/c"
+    assert TrainConfig(run=RunConfig(first_seed=4, num_seeds=3)).seeds == (4, 5, 6)
+
+
+def test_values_are_brought_to_the_declared_type():
+    run = RunConfig(total_env_steps=1e6, seed_batching=4, num_seeds=np.int64(2), name=7)  # type: ignore[arg-type]
+    assert (run.total_env_steps, run.seed_batching, run.num_seeds, run.name) == (1_000_000, "4", 2, "7")
+    assert type(run.total_env_steps) is int and type(run.num_seeds) is int
+    gamma = SystemConfig(gamma=1).gamma
+    assert gamma == 1.0 and type(gamma) is float
+    assert SystemConfig(learning_rate="1e-3").learning_rate == 1e-3  # type: ignore[arg-type]
+    env = SmaxConfig(unit_type_health=[1, 2, 3, 4, 5, 6])  # type: ignore[arg-type]
+    assert env.unit_type_health == (1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
+    assert isinstance(hash(TrainConfig(env=env)), int)
+
+
+@pytest.mark.parametrize(
+    ("make", "name", "value", "said"),
+    [
+        (RunConfig, "num_seeds", 0, "run.num_seeds=0: must be greater than 0"),
+        (RunConfig, "num_seeds", 1.5, "run.num_seeds=1.5: must be a whole number"),
+        (RunConfig, "num_seeds", True, "run.num_seeds=true: must be a whole number"),
+        (RunConfig, "num_seeds", NAN, "run.num_seeds=nan: must be a whole number"),
+        (RunConfig, "num_seeds", INF, "run.num_seeds=inf: must be a whole number"),
+        (RunConfig, "num_seeds", None, "run.num_seeds=null: needs a value"),
+        (RunConfig, "total_env_steps", 1e10, f"run.total_env_steps=10000000000.0: must not exceed {MAX_INT}"),
+        (RunConfig, "first_seed", -1, "run.first_seed=-1: must not be negative"),
+        (RunConfig, "seed_batching", "some", "run.seed_batching=some: choose auto"),
+        (RunConfig, "seed_batching", 0, "run.seed_batching=0: choose auto"),
+        (RunConfig, "name", "a/b", "run.name=a/b: must be a plain folder name"),
+        (RunConfig, "name", "..", "run.name=..: must be a plain folder name"),
+        (RunConfig, "name", 1.5, "run.name=1.5: must be text"),
+        (RunConfig, "dir", "", "run.dir=: must be a path"),
+        (RunConfig, "deterministic", 1, "run.deterministic=1: must be true or false"),
+        (RunConfig, "max_memory_gib", -1, "run.max_memory_gib=-1.0: must be greater than 0"),
+        (SystemConfig, "gamma", "abc", "system.gamma=abc: must be a finite number"),
+        (SystemConfig, "gamma", NAN, "system.gamma=nan: must be a finite number"),
+        (SystemConfig, "gamma", -INF, "system.gamma=-inf: must be a finite number"),
+        (SystemConfig, "gamma", 1.01, "system.gamma=1.01: must be between 0 and 1"),
+        (SystemConfig, "learning_rate", 0, "system.learning_rate=0.0: must be greater than 0"),
+        (SystemConfig, "epsilon_start", 0.01, "system.epsilon_end=0.05: must not exceed system.epsilon_start"),
+        (ReplayConfig, "min_rows", 2000, "replay.min_rows=2000: must not exceed replay.capacity_rows=1500"),
+        (ReplayConfig, "observation_dtype", "int8", "replay.observation_dtype=int8: choose one of float32, float16"),
+        (ReplayConfig, "initial_carry", "ones", "replay.initial_carry=ones: choose one of stored, zeros"),
+        (EvalConfig, "num_episodes", 0, "evaluation.num_episodes=0: must be greater than 0"),
+        (CheckpointConfig, "every_s", 0, "checkpoint.every_s=0.0: must be greater than 0"),
+        (MetricsConfig, "wandb", "yes", "metrics.wandb=yes: must be true or false"),
+        (SmaxConfig, "sight_scale", 0, "env.sight_scale=0.0: must be in (0, 1]"),
+        (SmaxConfig, "sight_scale", 1.1, "env.sight_scale=1.1: must be in (0, 1]"),
+        (SmaxConfig, "attack_mode", "far", "env.attack_mode=far: choose one of closest, random"),
+        (SmaxConfig, "unit_type_health", 3, "env.unit_type_health=3: must be a list"),
+        (SmaxConfig, "unit_type_health", [1, 2], "env.unit_type_health=[1.0, 2.0]: needs 6 numbers"),
+        (
+            SmaxConfig,
+            "unit_type_health",
+            [1, 2, 3, 4, 5, 0],
+            "env.unit_type_health=[1.0, 2.0, 3.0, 4.0, 5.0, 0.0]: must",
+        ),
+        (SmaxConfig, "scenario", "3q", "env.scenario=3q: no unit 'q'"),
+        (MpeConfig, "scenario", "3m", "env.scenario=3m: unknown"),
+        (MpeConfig, "num_agents", 0, "env.num_agents=0: must be greater than 0"),
+    ],
+)
+def test_each_impossible_value_is_named(make, name, value, said):
+    assert message(make, **{name: value}).startswith(said)
+
+
+def test_combinations_of_sections_are_checked():
+    assert message(TrainConfig, env=3) == "env=3: must be a group of settings"
+    assert message(TrainConfig, env=EnvConfig()).startswith("env.name=smax: needs the settings of SmaxConfig")
+    assert message(TrainConfig, env=SmaxConfig(name="mpe")).startswith("env.name=mpe: needs the settings of MpeConfig")
+    assert message(TrainConfig, env=SmaxConfig(name="chess")).startswith("env=chess: unknown")
+    assert message(TrainConfig, system=SystemConfig(name="qmxi")).endswith("Did you mean 'qmix'?")
+    few = ReplayConfig(capacity_rows=4, min_rows=4)
+    assert message(TrainConfig, replay=few) == "replay.capacity_rows=4: must be at least env.num_envs=8"
+    last = f"run.first_seed={MAX_INT}: the last seed must not exceed {MAX_INT}"
+    assert message(RunConfig, first_seed=MAX_INT, num_seeds=2) == last
+    assert RunConfig(first_seed=MAX_INT).first_seed == MAX_INT
+
+
+def test_every_environment_has_settings():
+    assert set(ENV_CONFIGS) == set(ENVIRONMENTS)
+    assert all(make().name == name for name, make in ENV_CONFIGS.items())
+
+
+def test_every_setting_is_described():
+    sections = [item.default_factory for item in dataclasses.fields(TrainConfig) if item.name != "env"]
+    for make in (*sections, EnvConfig, SmaxConfig, MpeConfig):
+        own = [name for name in make.__annotations__ if name not in ("section", "name", "scenario")]
+        own = [name for name in own if not name.startswith("unit_type_")]
+        missing = [name for name in own if f"{name}:" not in make.__doc__ and f"{name}," not in make.__doc__]
+        assert not missing, f"{make.__name__} does not say what {missing} are"
+
+
+def test_values_are_shown_on_one_short_line():
+    assert show("a\n b") == "a b" and show(None) == "null" and show((1, 2)) == "[1, 2]"
+    assert len(show("x" * 1000)) == 60
+
+
+def test_library_use_needs_neither_hydra_nor_jax():
+    code = (
+        "import sys, limae_jax; limae_jax.TrainConfig(); "
+        "sys.exit(' '.join({'hydra', 'omegaconf', 'jax', 'jaxmarl'} & set(sys.modules)))"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=environment)
+    assert done.stderr.strip() == ""
+
+
+def test_the_package_offers_its_names():
+    import limae_jax
+
+    assert limae_jax.TrainConfig is TrainConfig and limae_jax.InputError is InputError
+    assert {"train", "load_policy", "load_config", "TrainResult"} <= set(dir(limae_jax))
+    with pytest.raises(AttributeError, match="no attribute 'trian'"):
+        limae_jax.trian  # noqa: B018

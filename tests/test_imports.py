@@ -1,0 +1,159 @@
+"""Arrows between the packages point one way, and some constructs stay out."""
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+import limae_jax
+
+PACKAGE = Path(limae_jax.__file__).parent
+SOURCES = sorted(PACKAGE.rglob("*.py"))
+CLI = ("cli", "listing", "__main__")
+
+# Part of the package -> parts that it must know nothing of.
+FORBIDDEN = {
+    "losses": ("networks", "replay", "systems", "training", "metrics", "config", "compose", *CLI),
+    "networks": ("replay", "systems", "training", "metrics", "compose", *CLI),
+    "masking": ("replay", "systems", "training", "metrics", "compose", *CLI),
+    "environments": ("networks", "losses", "replay", "systems", "training", "metrics", "compose", *CLI),
+    "replay": ("networks", "losses", "systems", "training", "metrics", "compose", *CLI),
+    "systems": ("replay", "training", "metrics", "compose", *CLI),
+    "metrics": ("systems", "training", "compose", *CLI),
+    "training": CLI,
+}
+
+# Outside library -> the only places that import it.
+HOMES = {
+    "jaxmarl": ("environments/",),
+    "flashbax": ("replay/",),
+    "orbax": ("training/checkpoint",),
+    "hydra": ("compose.py",),
+    "omegaconf": ("compose.py",),
+    "tensorboardX": ("metrics/",),
+    "wandb": ("metrics/",),
+}
+
+# Files that the command line imports before it has checked the input, and what they must not import at the top.
+LIGHT = ("cli.py", "listing.py", "compose.py", "config.py", "config_file.py", "env_config.py", "checks.py", "errors.py")
+LIGHT += ("registry.py", "__init__.py", "environments/__init__.py", "environments/scenarios.py", "systems/__init__.py")
+LIGHT += ("systems/names.py", "replay/__init__.py", "replay/memory.py")
+HEAVY = {"jax", "jaxlib", "flax", "optax", "chex", "numpy", "jaxmarl", "flashbax", "orbax"}
+
+
+def place(path: Path) -> str:
+    return path.relative_to(PACKAGE).as_posix()
+
+
+def imported(tree: ast.AST) -> Iterator[str]:
+    """Dotted names of all that is imported, wherever in the file."""
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            yield from (name.name for name in node.names)
+        elif isinstance(node, ast.ImportFrom) and node.level == 0:
+            yield str(node.module)
+            yield from (f"{node.module}.{name.name}" for name in node.names)
+
+
+def problems(tree: ast.Module, may_print: bool = False) -> list[str]:
+    """Constructs that the package does without, each with its line."""
+    found = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call):
+            name = ast.unparse(node.func)
+            if name.endswith(".squeeze") and not node.args and not node.keywords:
+                found.append(f"{node.lineno}: squeeze() drops whatever axis has size 1; name the axis")
+            if name.endswith("PRNGKey"):
+                found.append(f"{node.lineno}: raw key; use jax.random.key")
+            if name == "print" and not may_print:
+                found.append(f"{node.lineno}: print; use metrics")
+        elif isinstance(node, ast.Assert):
+            found.append(f"{node.lineno}: assert vanishes under -O; raise an error")
+        elif isinstance(node, ast.FunctionDef) and node.name == "make_train":
+            found.append(f"{node.lineno}: make_train: a training script in one closure")
+        elif isinstance(node, ast.ImportFrom) and node.level:
+            found.append(f"{node.lineno}: relative import")
+    return found + [f"{line}: array made on import starts a backend" for line in arrays_on_import(tree)]
+
+
+def arrays_on_import(node: ast.AST) -> Iterator[int]:
+    """Lines of calls of jax.numpy and jax.random that run when the file is imported."""
+    for child in ast.iter_child_nodes(node):
+        if isinstance(child, ast.Call) and ast.unparse(child.func).startswith(("jnp.", "jax.numpy.", "jax.random.")):
+            yield child.lineno
+        if isinstance(child, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+            # Defaults and decorators run on import, the body does not.
+            yield from arrays_on_import(child.args)
+            for decorator in getattr(child, "decorator_list", []):
+                yield from arrays_on_import(decorator)
+        else:
+            yield from arrays_on_import(child)
+
+
+def crossings(part: str, tree: ast.AST) -> list[str]:
+    """Imports of a part of the package that FORBIDDEN rules out."""
+    unwanted = [f"limae_jax.{other}" for other in FORBIDDEN.get(part, ())]
+    return [name for name in imported(tree) if any(name == other or name.startswith(f"{other}.") for other in unwanted)]
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=place)
+def test_arrows_point_one_way(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    part = place(path).partition("/")[0]
+    assert crossings(part, tree) == []
+    for name in imported(tree):
+        homes = HOMES.get(name.partition(".")[0])
+        assert homes is None or place(path).startswith(homes), f"{name} belongs into {homes}"
+
+
+@pytest.mark.parametrize("path", SOURCES, ids=place)
+def test_constructs_that_stay_out(path):
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    assert problems(tree, may_print=place(path) == "cli.py") == []
+
+
+@pytest.mark.parametrize("name", LIGHT)
+def test_input_is_checked_without_heavy_imports(name):
+    tree = ast.parse((PACKAGE / name).read_text(encoding="utf-8"))
+    top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
+    loaded = {module.partition(".")[0] for node in top for module in imported(node)}
+    assert not loaded & HEAVY
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "x = y.squeeze()",
+        "def f():\n    return jax.random.PRNGKey(0)",
+        "print(1)",
+        "assert x",
+        "ONES = jnp.ones(3)",
+        "class A:\n    x = jax.numpy.ones(3)",
+        "def f(x=jnp.ones(3)): pass",
+        "def f():\n    def make_train(): pass",
+        "from . import base",
+    ],
+)
+def test_the_search_for_constructs_finds_them(code):
+    assert len(problems(ast.parse(code))) == 1
+
+
+def test_the_search_for_constructs_finds_nothing_else():
+    fine = "DTYPE = jnp.float32\ndef f(x):\n    return jnp.ones(3).squeeze(0) + jnp.squeeze(x, axis=1)\n"
+    assert problems(ast.parse(fine)) == []
+    assert problems(ast.parse("print(1)"), may_print=True) == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import limae_jax.systems.qmix",
+        "from limae_jax.systems import qmix",
+        "from limae_jax import systems",
+        "def f():\n    from limae_jax.training.runner import train",
+    ],
+)
+def test_the_search_for_arrows_finds_them(code):
+    assert crossings("networks", ast.parse(code))
+    assert not crossings("training", ast.parse(code))

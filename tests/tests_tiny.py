@@ -1,0 +1,19 @@
+"""Runs small enough to test with: two marines against two, tiny networks, a few thousand steps."""
+
+TINY = [
+    "env.scenario=2m_vs_2m",
+    "env.num_envs=8",
+    "env.max_steps=12",
+    "system.hidden_size=8",
+    "system.mixer_embed_dim=4",
+    "system.mixer_hypernet_dim=4",
+    "system.target_update_env_steps=500",
+    "system.epsilon_decay_env_steps=5000",
+    "replay.row_length=8",
+    "replay.capacity_rows=200",
+    "replay.batch_rows=8",
+    "replay.min_rows=16",
+    "evaluation.num_episodes=4",
+    "evaluation.every_env_steps=4000",
+    "run.total_env_steps=10000",
+]

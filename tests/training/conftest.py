@@ -1,0 +1,62 @@
+"""Runs small enough to test with: two marines against two, tiny networks, a few thousand steps."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+from tests_tiny import TINY
+
+@pytest.fixture
+def tiny(tmp_path):
+    """Makes the overrides of a tiny run in a directory of its own; later ones win."""
+
+    def overrides(*more: str, name: str = "run") -> list[str]:
+        return [*TINY, f"run.dir={tmp_path / name}", *more]
+
+    return overrides
+
+
+@pytest.fixture
+def cli():
+    """Runs `python -m limae_jax` in a process of its own, as a user would."""
+
+    def run(*arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
+        command = [sys.executable, "-m", "limae_jax", *arguments]
+        env = {**os.environ, **environment}
+        completed = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
+        if check and completed.returncode != 0:
+            pytest.fail(f"{' '.join(arguments)}: exit {completed.returncode}\n{completed.stdout}\n{completed.stderr}")
+        return completed
+
+    return run
+
+
+@pytest.fixture
+def final_arrays():
+    """Reads every array of a run's newest checkpoints: the state, the whole replay and the best parameters."""
+
+    def read(run_dir):
+        import jax
+        import numpy as np
+
+        from limae_jax.config_file import read_run
+        from limae_jax.training.group import GroupTrainer
+        from limae_jax.training.run_directory import group_directory, settle_groups
+        from limae_jax.training.setup import make_setup
+
+        class Silent:
+            def warning(self, text):
+                raise AssertionError(text)
+
+        setup = make_setup(read_run(run_dir))
+        arrays = {}
+        for group in settle_groups(run_dir, []):
+            trainer = GroupTrainer(setup, group, len(group), group_directory(run_dir, group), Silent())
+            assert trainer.is_restored
+            tree = (trainer.state, trainer._best_params, trainer.progress.best_score, trainer.progress.iteration)
+            for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+                arrays[f"{group[0]}{jax.tree_util.keystr(path)}"] = np.asarray(leaf)
+        return arrays
+
+    return read

@@ -1,0 +1,161 @@
+"""A run that is stopped, killed or extended is, in the end, the run that never was."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from limae_jax.compose import load_config
+from limae_jax.errors import InputError
+from limae_jax.metrics.jsonl import read_rows
+from limae_jax.training import runner
+from limae_jax.training.report import RunReport
+
+TIMES = {"wall_s", "env_steps_per_s"}
+
+
+def stop_after(monkeypatch, chunks, number=signal.SIGINT):
+    """Sends this process a signal after so many chunks."""
+    seen = []
+    progress = RunReport.progress
+
+    def counted(self, *args):
+        seen.append(args)
+        if len(seen) == chunks:
+            os.kill(os.getpid(), number)
+        progress(self, *args)
+
+    monkeypatch.setattr(RunReport, "progress", counted)
+
+
+def without_times(rows):
+    return [{name: value for name, value in row.items() if name not in TIMES} for row in rows]
+
+
+def assert_equal_runs(one, other, final_arrays):
+    arrays, expected = final_arrays(one), final_arrays(other)
+    assert arrays.keys() == expected.keys()
+    unequal = [name for name in arrays if not np.array_equal(arrays[name], expected[name], equal_nan=True)]
+    assert not unequal
+    assert any(".replay.experience" in name for name in arrays)
+    rows, wanted = read_rows(Path(one) / "metrics.jsonl"), read_rows(Path(other) / "metrics.jsonl")
+    assert without_times(rows) == without_times(wanted)
+    assert len(rows) >= 2
+
+
+@pytest.fixture
+def uninterrupted(tiny):
+    config = load_config(tiny("run.num_seeds=2", name="uninterrupted"))
+    assert runner.train(config).exit_code == 0
+    return config.run_dir
+
+
+@pytest.mark.parametrize("chunks", [1, 4])
+def test_resuming_in_a_new_process_is_bit_exact(tiny, cli, final_arrays, uninterrupted, monkeypatch, chunks):
+    config = load_config(tiny("run.num_seeds=2", name="stopped"))
+    with monkeypatch.context() as patch:
+        stop_after(patch, chunks)
+        stopped = runner.train(config)
+    assert (stopped.is_complete, stopped.exit_code) == (False, 130)
+    completed = cli("resume", config.run_dir)
+    assert "win" in completed.stdout + completed.stderr
+    assert_equal_runs(config.run_dir, uninterrupted, final_arrays)
+
+
+def test_the_same_command_again_continues_and_then_does_nothing(tiny, final_arrays, uninterrupted, monkeypatch):
+    config = load_config(tiny("run.num_seeds=2", name="again"))
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2)
+        runner.train(config)
+    assert runner.train(config).is_complete
+    assert_equal_runs(config.run_dir, uninterrupted, final_arrays)
+    before = (Path(config.run_dir) / "metrics.jsonl").read_bytes()
+    assert runner.train(config).exit_code == 0
+    assert (Path(config.run_dir) / "metrics.jsonl").read_bytes() == before
+
+
+def test_an_extended_run_equals_one_that_was_long_from_the_start(tiny, final_arrays, uninterrupted):
+    config = load_config(tiny("run.num_seeds=2", "run.total_env_steps=6000", name="extended"))
+    assert runner.train(config).is_complete
+    longer = runner.resume(Path(config.run_dir), ["run.total_env_steps=10000"])
+    assert longer.is_complete
+    arrays, expected = final_arrays(config.run_dir), final_arrays(uninterrupted)
+    # The short run ended with an evaluation that the long one never made: it may have found a better "best".
+    trained = [name for name in expected if "[0]" in name.split(".")[0]]
+    assert trained
+    assert all(np.array_equal(arrays[name], expected[name], equal_nan=True) for name in trained)
+
+
+def test_any_other_change_is_refused_with_the_difference(tiny, uninterrupted):
+    with pytest.raises(InputError, match=r"system\.gamma: 0\.99 -> 0\.9"):
+        runner.resume(Path(uninterrupted), ["system.gamma=0.9"])
+    with pytest.raises(InputError, match=r"total_env_steps"):
+        runner.resume(Path(uninterrupted), ["run.total_env_steps=5000"])
+    with pytest.raises(InputError, match=r"env\.max_steps: 12 -> 13"):
+        runner.train(load_config(tiny("run.num_seeds=2", "env.max_steps=13", name="uninterrupted")))
+
+
+def test_sigterm_saves_and_names_the_command_that_continues(tiny):
+    overrides = tiny("run.total_env_steps=100000000", "evaluation.every_env_steps=20000")
+    process = start(overrides)
+    wait_for_rows(overrides, 1)
+    process.send_signal(signal.SIGTERM)
+    output, _ = process.communicate(timeout=120)
+    assert process.returncode == 143
+    run_dir = run_dir_of(overrides)
+    assert f"limae-jax resume {run_dir}" in output.replace("\n", "")
+    assert read_rows(Path(run_dir) / "metrics.jsonl")
+
+
+def test_a_killed_run_loses_no_row_and_doubles_none(tiny, cli, final_arrays, uninterrupted):
+    overrides = tiny("run.num_seeds=2", "checkpoint.every_s=0.2", name="killed")
+    process = start(overrides)
+    wait_for_rows(overrides, 2)
+    process.kill()
+    process.communicate(timeout=60)
+    run_dir = run_dir_of(overrides)
+    cli("resume", run_dir)
+    rows = read_rows(Path(run_dir) / "metrics.jsonl")
+    assert without_times(rows) == without_times(read_rows(Path(uninterrupted) / "metrics.jsonl"))
+
+
+def test_a_damaged_checkpoint_falls_back_to_the_one_before(tiny, cli, final_arrays, uninterrupted, monkeypatch):
+    config = load_config(tiny("run.num_seeds=2", "checkpoint.every_s=0.001", name="damaged"))
+    with monkeypatch.context() as patch:
+        stop_after(patch, 3)
+        runner.train(config)
+    newest = sorted(Path(config.run_dir).glob("checkpoints/seeds_0_to_0/latest/checkpoint_*"))[-1]
+    victim = max((path for path in newest.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+    data = bytearray(victim.read_bytes())
+    data[len(data) // 2] ^= 0xFF
+    victim.write_bytes(data)
+    completed = cli("resume", config.run_dir)
+    assert "damaged" in completed.stdout + completed.stderr
+    rows, wanted = (read_rows(Path(run) / "metrics.jsonl") for run in (config.run_dir, uninterrupted))
+    assert without_times(rows) == without_times(wanted)
+
+
+def start(overrides):
+    command = [sys.executable, "-m", "limae_jax", "train", *overrides]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def wait_for_rows(overrides, count):
+    run_dir = run_dir_of(overrides)
+    deadline = time.monotonic() + 200
+    while time.monotonic() < deadline:
+        path = Path(run_dir) / "metrics.jsonl"
+        if path.exists() and len([line for line in path.read_text().splitlines() if json.loads(line)]) >= count:
+            return
+        time.sleep(0.05)
+    pytest.fail("the run wrote no metrics")
+
+
+def run_dir_of(overrides):
+    return next(item for item in overrides if item.startswith("run.dir=")).removeprefix("run.dir=")

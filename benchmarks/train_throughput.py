@@ -1,6 +1,6 @@
 """Training speed: environment steps per second after warm-up, without evaluation.
 
-    python benchmarks/train_throughput.py --preset jaxmarl --seeds 1 2 4 8 --json results.json
+python benchmarks/train_throughput.py --preset jaxmarl --seeds 1 2 4 8 --json results.json
 """
 
 from __future__ import annotations
@@ -16,8 +16,8 @@ import jax
 import numpy as np
 
 from limae_jax.compose import load_config
-from limae_jax.training.setup import Setup, clock_at, configure_jax, make_setup
 from limae_jax.training.plan import group_size
+from limae_jax.training.setup import Setup, clock_at, configure_jax, make_setup
 from limae_jax.training.sharding import group_seeds, put_seeds
 
 PRESETS = {

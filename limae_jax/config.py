@@ -107,7 +107,8 @@ class ReplayConfig(Section):
         self._one_of("observation_dtype", "float32", "float16")
         self._one_of("initial_carry", "stored", "zeros")
         fix = f"must not exceed replay.capacity_rows={self.capacity_rows}"
-        self._check(self.min_rows <= self.capacity_rows, "min_rows", fix)
+        for name in ("min_rows", "batch_rows"):
+            self._check(getattr(self, name) <= self.capacity_rows, name, fix)
 
 
 @dataclass(frozen=True)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import enum
 
 import jax
+import numpy as np
 
 
 class Stream(enum.IntEnum):
@@ -23,7 +24,7 @@ class Stream(enum.IntEnum):
     EVAL = 6
 
 
-def stream_key(seed: jax.Array, stream: Stream, index: jax.Array | int = 0) -> jax.Array:
+def stream_key(seed: jax.Array, stream: Stream, index: jax.Array | np.int32 | int = 0) -> jax.Array:
     """Key of one stream of one seed.
 
     Args:

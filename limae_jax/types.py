@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import numpy as np
 from flax import struct
 
 PyTree = Any
@@ -39,8 +40,7 @@ class EnvSpec:
     outcome_names: tuple[str, ...] = ()
 
 
-@struct.dataclass
-class Timestep:
+class Timestep(struct.PyTreeNode):
     """What a team meets before it acts, and how it got there. One environment; a leading [B] when vectorised.
 
     Attributes:
@@ -69,8 +69,7 @@ class Timestep:
         return self.terminal | self.truncated
 
 
-@struct.dataclass
-class Rows:
+class Rows(struct.PyTreeNode):
     """Time-major rows of experience. Slot t holds what was seen, what was done, and what that brought.
 
     A row has `row_length` + 1 slots; the last one only supplies the value behind the row's end. An episode's final
@@ -100,19 +99,17 @@ class Rows:
     extras: dict[str, jax.Array] = struct.field(default_factory=dict)
 
 
-@struct.dataclass
-class Clock:
+class Clock(struct.PyTreeNode):
     """The one clock that all seeds of a run share; only it may gate work.
 
     Attributes:
         iteration: [] int32 iterations done, over all phases.
     """
 
-    iteration: jax.Array
+    iteration: jax.Array | np.int32
 
 
-@struct.dataclass
-class Counters:
+class Counters(struct.PyTreeNode):
     """What one seed has done. Schedules read these.
 
     Attributes:

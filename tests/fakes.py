@@ -10,7 +10,7 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from limae_jax.config import ReplayConfig, SystemConfig, TrainConfig
+from limae_jax.config import ReplayConfig, SmaxConfig, SystemConfig, TrainConfig
 from limae_jax.systems.base import ActorCarry
 from limae_jax.types import Counters, EnvSpec, Rows, Timestep
 
@@ -127,7 +127,9 @@ def tiny_config(name: str = "qmix", replay: dict | None = None, **system) -> Tra
     """Settings of a learner small enough to compile at once."""
     sizes = {"hidden_size": 8, "mixer_embed_dim": 4, "mixer_hypernet_dim": 5}
     rows = {"row_length": 11, "capacity_rows": 8, "batch_rows": 3, "min_rows": 2} | (replay or {})
-    return TrainConfig(system=SystemConfig(name=name, **(sizes | system)), replay=ReplayConfig(**rows))
+    return TrainConfig(
+        env=SmaxConfig(num_envs=2), system=SystemConfig(name=name, **(sizes | system)), replay=ReplayConfig(**rows)
+    )
 
 
 def counters(env_steps: int) -> Counters:

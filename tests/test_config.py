@@ -112,7 +112,7 @@ def test_combinations_of_sections_are_checked():
     assert message(TrainConfig, env=SmaxConfig(name="mpe")).startswith("env.name=mpe: needs the settings of MpeConfig")
     assert message(TrainConfig, env=SmaxConfig(name="chess")).startswith("env=chess: unknown")
     assert message(TrainConfig, system=SystemConfig(name="qmxi")).endswith("Did you mean 'qmix'?")
-    few = ReplayConfig(capacity_rows=4, min_rows=4)
+    few = ReplayConfig(capacity_rows=4, min_rows=4, batch_rows=4)
     assert message(TrainConfig, replay=few) == "replay.capacity_rows=4: must be at least env.num_envs=8"
     last = f"run.first_seed={MAX_INT}: the last seed must not exceed {MAX_INT}"
     assert message(RunConfig, first_seed=MAX_INT, num_seeds=2) == last

@@ -53,8 +53,7 @@ def strongly_typed(tree: PyTree) -> PyTree:
     return jax.tree.map(lambda leaf: leaf.astype(leaf.dtype), tree)
 
 
-@struct.dataclass
-class StackedState:
+class StackedState(struct.PyTreeNode):
     """State of a `StackedEnvironment`.
 
     Attributes:
@@ -77,8 +76,8 @@ class StackedEnvironment:
         """Wraps `game`.
 
         Args:
-            game: jaxmarl environment with discrete actions, built with `max_steps=NO_LIMIT`, so that it is only done
-                when the task is.
+            game: jaxmarl environment with discrete actions, built with `max_steps=NO_LIMIT`, so that it ends only
+                when the task does.
             name: environment family, for the spec.
             scenario: task, for the spec.
             max_steps: time limit in environment steps.

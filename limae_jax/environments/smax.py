@@ -20,8 +20,7 @@ _PASSED_ON = (
 ).split()
 
 
-@struct.dataclass
-class SmaxState:
+class SmaxState(struct.PyTreeNode):
     """A battle.
 
     Attributes:

@@ -35,14 +35,14 @@ def greedy_action(q: jax.Array, avail: jax.Array) -> jax.Array:
     return jnp.argmax(jnp.where(avail, q, UNAVAILABLE), axis=-1)
 
 
-def bootstrap_q(online_q: jax.Array, target_q: jax.Array, avail: jax.Array, double_q: bool) -> jax.Array:
-    """Target utilities [..., A] of the greedy legal actions.
+def bootstrap_action(online_q: jax.Array, target_q: jax.Array, avail: jax.Array, double_q: bool) -> jax.Array:
+    """Greedy legal actions [..., A], whose target utilities a bootstrap takes.
 
     Args:
         online_q, target_q, avail: [..., A, U].
         double_q: the online network picks the action (van Hasselt et al. 2016), else the target network.
     """
-    return choose(target_q, greedy_action(online_q if double_q else target_q, avail))
+    return greedy_action(online_q if double_q else target_q, avail)
 
 
 def td_lambda_targets(

@@ -57,7 +57,7 @@ def seed_scalars(rows: list[Row]) -> tuple[int, dict[str, float]]:
         for name, value in row.items():
             if name != "seed" and isinstance(value, int | float):
                 values.setdefault(name, {})[row["seed"]] = float(value)
-    scalars = {}
+    scalars: dict[str, float] = {}
     for name, by_seed in values.items():
         scalars |= {f"{name}/seed_{seed}": value for seed, value in by_seed.items()}
         if len(by_seed) > 1:

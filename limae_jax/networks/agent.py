@@ -8,12 +8,12 @@ import jax.numpy as jnp
 from flax import struct
 
 from limae_jax.networks.gru import Gru
+from limae_jax.networks.linear import Linear, product
 
 Features = dict[str, jax.Array]
 
 
-@struct.dataclass
-class AgentInputs:
+class AgentInputs(struct.PyTreeNode):
     """What the network reads, with the whole agent axis, so that agents may also be mixed inside it.
 
     Attributes:
@@ -41,7 +41,7 @@ class InputLayer(nn.Module):
         bias = self.param("bias", nn.initializers.zeros, (self.hidden_size,))
         of_obs, of_action, of_agent = jnp.split(kernel, (obs_size, obs_size + self.num_actions))
         last_action = jax.nn.one_hot(inputs.last_action, self.num_actions)
-        return nn.relu(inputs.obs @ of_obs + last_action @ of_action + of_agent + bias)
+        return nn.relu(product(inputs.obs, of_obs) + product(last_action, of_action) + of_agent + bias)
 
 
 class GruAgent(nn.Module):
@@ -75,7 +75,7 @@ class GruAgent(nn.Module):
             jnp.repeat(inputs.is_first, num_agents, axis=1),
         )
         hidden = jnp.reshape(states, (num_steps, num_rows, num_agents, self.hidden_size))
-        q = nn.Dense(self.num_actions, name="head")(hidden)
+        q = Linear(self.num_actions, name="head")(hidden)
         return hidden[-1], q, {"hidden": hidden}
 
     def initial_carry(self, num_rows: int, num_agents: int) -> jax.Array:

@@ -14,6 +14,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from limae_jax.networks.linear import Linear
+
 
 class Gates(NamedTuple):
     """One array for each of the reset gate r, the update gate z and the candidate n."""
@@ -23,8 +25,9 @@ class Gates(NamedTuple):
     n: jax.Array
 
 
-def _step(hidden, x: Gates, keep, w: Gates, bias_n):
+def _step(hidden, inputs, w: Gates, bias_n):
     """One step; returns the new hidden state and what the backward pass needs."""
+    x, keep = inputs
     h = hidden * keep
     r = nn.sigmoid(x.r + h @ w.r)
     z = nn.sigmoid(x.z + h @ w.z)
@@ -52,7 +55,7 @@ def gru_unroll(x: Gates, hidden: jax.Array, keep: jax.Array, w: Gates, bias_n: j
     """
 
     def body(h, inputs):
-        h, _ = _step(h, *inputs, w, bias_n)
+        h, _ = _step(h, inputs, w, bias_n)
         return h, h
 
     return jax.lax.scan(body, hidden, (x, keep))[1]
@@ -60,7 +63,7 @@ def gru_unroll(x: Gates, hidden: jax.Array, keep: jax.Array, w: Gates, bias_n: j
 
 def _forward(x, hidden, keep, w, bias_n):
     def body(h, inputs):
-        h, saved = _step(h, *inputs, w, bias_n)
+        h, saved = _step(h, inputs, w, bias_n)
         return h, (h, saved)
 
     _, (states, saved) = jax.lax.scan(body, hidden, (x, keep))
@@ -118,7 +121,7 @@ class Gru(nn.Module):
             [T, R, H] states after each step.
         """
         size = self.hidden_size
-        x = Gates(*(nn.Dense(size, name=f"input_{gate}")(inputs) for gate in Gates._fields))
+        x = Gates(*(Linear(size, name=f"input_{gate}")(inputs) for gate in Gates._fields))
         orthogonal = nn.initializers.orthogonal()
         w = Gates(*(self.param(f"recurrent_{gate}", orthogonal, (size, size)) for gate in Gates._fields))
         bias_n = self.param("recurrent_bias_n", nn.initializers.zeros, (size,))

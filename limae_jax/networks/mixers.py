@@ -13,6 +13,7 @@ import jax
 import jax.numpy as jnp
 
 from limae_jax.config import SystemConfig
+from limae_jax.networks.linear import Linear
 
 Context = Mapping[str, jax.Array]
 
@@ -46,13 +47,13 @@ class QmixMixer(nn.Module):
         state = nn.LayerNorm(use_bias=False, use_scale=False, name="norm")(state)
 
         def hypernet(name: str, hidden: int, output: int) -> jax.Array:
-            inner = nn.relu(nn.Dense(hidden, name=f"{name}_hidden")(state))
-            return nn.Dense(output, name=name)(inner)
+            inner = nn.relu(Linear(hidden, name=f"{name}_hidden")(state))
+            return Linear(output, name=name)(inner)
 
         w1 = jnp.abs(hypernet("w1", self.hypernet_dim, num_agents * self.embed_dim))
         w1 = jnp.reshape(w1, (*w1.shape[:-1], num_agents, self.embed_dim))
         w2 = jnp.abs(hypernet("w2", self.hypernet_dim, self.embed_dim))
-        b1 = nn.Dense(self.embed_dim, name="b1")(state)
+        b1 = Linear(self.embed_dim, name="b1")(state)
         b2 = hypernet("b2", self.embed_dim, 1)[..., 0]
         # Products of one row each: written as sums, which XLA fuses; a batched dot of this size is slower.
         hidden = nn.elu(jnp.sum(chosen_q[..., None] * w1, axis=-2) + b1)

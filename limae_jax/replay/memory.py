@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol
 
 from limae_jax.config import TrainConfig
@@ -67,7 +68,7 @@ def check_memory(config: TrainConfig, sizes: Sizes, seeds_at_once: int, availabl
         The arithmetic as one line.
 
     Raises:
-        InputError: with the arithmetic and the ways out, if they do not fit.
+        InputError: with the arithmetic and each single change that is enough, if they do not fit.
     """
     one, row = replay_bytes(config, sizes), row_bytes(config, sizes)
     working = working_bytes(config, sizes)
@@ -81,8 +82,11 @@ def check_memory(config: TrainConfig, sizes: Sizes, seeds_at_once: int, availabl
         return line
     fitting_rows = max(0, int((available / seeds_at_once - working) // row))
     fitting_seeds = int(available // (one + working))
-    ways = [f"replay.capacity_rows={fitting_rows}"] if fitting_rows >= config.replay.min_rows else []
-    if config.replay.observation_dtype == "float32":
+    half = replace(config, replay=replace(config.replay, observation_dtype="float16"))
+    needed_rows = max(config.replay.min_rows, config.replay.batch_rows, config.env.num_envs)
+    ways = [f"replay.capacity_rows={fitting_rows}"] if fitting_rows >= needed_rows else []
+    # A run in half precision already does not fit, so this never names what is set.
+    if seeds_at_once * (replay_bytes(half, sizes) + working) <= available:
         ways.append("replay.observation_dtype=float16 (about half)")
     if seeds_at_once > 1 and fitting_seeds >= 1:
         ways.append(f"run.seed_batching={fitting_seeds}")

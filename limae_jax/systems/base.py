@@ -13,8 +13,7 @@ from limae_jax.types import Counters, Metrics, PyTree, Rows, Timestep
 Params = dict[str, PyTree]
 
 
-@struct.dataclass
-class LearnerState:
+class LearnerState(struct.PyTreeNode):
     """Everything that gradient steps change.
 
     Attributes:
@@ -30,8 +29,7 @@ class LearnerState:
     auxiliary: dict[str, PyTree]
 
 
-@struct.dataclass
-class ActorCarry:
+class ActorCarry(struct.PyTreeNode):
     """What acting remembers between steps; a row stores the one it starts from.
 
     Attributes:

@@ -7,7 +7,7 @@ their own parameters and state, optimisers by label, target rules by part, and p
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
@@ -15,7 +15,7 @@ import optax
 from flax import linen as nn
 
 from limae_jax.config import SystemConfig, TrainConfig
-from limae_jax.losses.td import agent_td_errors, bootstrap_q, choose, td_lambda_targets, td_loss
+from limae_jax.losses.td import agent_td_errors, bootstrap_action, choose, td_lambda_targets, td_loss
 from limae_jax.networks.agent import AgentInputs, GruAgent
 from limae_jax.networks.mixers import MIXERS
 from limae_jax.systems.acting import epsilon_greedy
@@ -57,8 +57,9 @@ class _Core:
     def __init__(self, spec: ValueBasedSpec, config: TrainConfig, env: EnvSpec):
         self.spec, self.config, self.env = spec, config.system, env
         self.stores_carry = config.replay.initial_carry == "stored"
-        self.agent = spec.make_agent(env, config.system)
-        self.mixer = MIXERS[spec.mixer](config.system) if spec.mixer else None
+        # flax types `apply` as returning anything or a pair.
+        self.agent: Any = spec.make_agent(env, config.system)
+        self.mixer: Any = MIXERS[spec.mixer](config.system) if spec.mixer else None
         labels = {"agent": "td", "mixer": "td", **{extra.name: extra.optimiser for extra in spec.auxiliaries}}
         optimisers = {label: make(config.system) for label, make in spec.optimisers.items()}
         self.optimiser = optax.multi_transform(optimisers, lambda params: {part: labels[part] for part in params})
@@ -80,15 +81,18 @@ class _Core:
     # Learning
 
     def init(self, key: jax.Array) -> LearnerState:
-        env, keys = self.env, jax.random.split(key, 2 + len(self.spec.auxiliaries))
+        env = self.env
+        agent_key, mixer_key, extra_key = jax.random.split(key, 3)
         obs = jnp.zeros((1, 1, env.num_agents, env.obs_size))
         inputs = AgentInputs(obs, jnp.zeros(obs.shape[:-1], jnp.int32), jnp.ones((1, 1), bool))
-        params: Params = {"agent": self.agent.init(keys[0], self.initial_carry(1).hidden, inputs)}
+        (_, q, features), agent = self.agent.init_with_output(agent_key, self.initial_carry(1).hidden, inputs)
+        params: Params = {"agent": agent}
         if self.mixer:
-            params["mixer"] = self.mixer.init(keys[1], obs[..., 0], jnp.zeros((1, 1, env.state_size)), {})
-        for extra, key_extra in zip(self.spec.auxiliaries, keys[2:], strict=True):
+            context = {"actions": inputs.last_action, **features}
+            params["mixer"] = self.mixer.init(mixer_key, q[..., 0], jnp.zeros((1, 1, env.state_size)), context)
+        for index, extra in enumerate(self.spec.auxiliaries):
             if extra.init_params:
-                params[extra.name] = extra.init_params(key_extra)
+                params[extra.name] = extra.init_params(jax.random.fold_in(extra_key, index))
         targets = {part: params[part] for part in self.spec.target_rules if part in params}
         auxiliary = {extra.name: extra.init_state() for extra in self.spec.auxiliaries}
         return LearnerState(params, jax.tree.map(jnp.copy, targets), self.optimiser.init(params), auxiliary)
@@ -116,8 +120,9 @@ class _Core:
         q, features = self.unroll(params, batch)
         online_q = jax.lax.stop_gradient(q)
         target_q, target_features = self.unroll(targets, batch)
-        next_q = bootstrap_q(online_q, target_q, batch.avail, config.double_q)
-        value = jax.lax.stop_gradient(self.mix(targets, next_q, batch, batch.action, target_features))
+        next_action = bootstrap_action(online_q, target_q, batch.avail, config.double_q)
+        next_q = choose(target_q, next_action)
+        value = jax.lax.stop_gradient(self.mix(targets, next_q, batch, next_action, target_features))
         reward = batch.reward * config.reward_scale
         terminal, filled = batch.terminal, batch.filled
         if not self.mixer:
@@ -125,7 +130,13 @@ class _Core:
         goal = td_lambda_targets(reward, terminal, filled, value, config.gamma, config.td_lambda)
         taken = self.mix(params, choose(q, batch.action), batch, batch.action, features)
         agent_errors = agent_td_errors(
-            online_q, target_q, batch.action, batch.avail, batch.reward * config.reward_scale, batch.terminal, config.gamma
+            online_q,
+            target_q,
+            batch.action,
+            batch.avail,
+            batch.reward * config.reward_scale,
+            batch.terminal,
+            config.gamma,
         )
         return taken - goal, filled, agent_errors, features, {"q_taken": taken, "target": goal}
 
@@ -153,7 +164,7 @@ class _Core:
         )
         updates, opt_state = self.optimiser.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
-        metrics |= {"loss": loss, "grad_norm": optax.global_norm(grads)}
+        metrics |= {"loss": loss, "grad_norm": optax.tree.norm(grads)}
         return LearnerState(params, state.target_params, opt_state, auxiliary), metrics
 
     def refresh_targets(self, state: LearnerState, before: Counters, after: Counters) -> LearnerState:
@@ -169,6 +180,4 @@ def build_value_based(spec: ValueBasedSpec, config: TrainConfig, env: EnvSpec) -
     core = _Core(spec, config, env)
     warmup = Phase("warmup", config.replay.min_rows * config.replay.row_length, False, None)
     train = Phase("train", None, True, core.update)
-    return System(
-        core.init, core.initial_carry, core.act, core.refresh_targets, (warmup, *spec.phases(config), train)
-    )
+    return System(core.init, core.initial_carry, core.act, core.refresh_targets, (warmup, *spec.phases(config), train))

@@ -13,6 +13,7 @@ from __future__ import annotations
 import dataclasses
 import functools
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -71,7 +72,7 @@ class CheckpointStore:
         self._directory = Path(directory).resolve()
         self._row_axis = row_axis
         self._kept: list[dict[str, Any]] = []
-        self._gather = None
+        self._gather: Callable[..., PyTree] | None = None
 
     def save(self, step: int, small: PyTree, ring: PyTree, rows_added: int, host: dict[str, Any]) -> SaveReport:
         """Saves the run's state; returns when it is on the disk.
@@ -162,7 +163,8 @@ class CheckpointStore:
         if self._gather is None:
             self._gather = rows_of.make_gather(jax.tree.map(lambda leaf: leaf.sharding, ring), self._row_axis)
         size = rows_of.segment_size(new_rows, capacity, arrays.bytes_of(ring))
-        segments, described = [], {}
+        segments: list[Segment] = []
+        described: dict[str, Any] = {}
         for first, end in rows_of.plan_segments(saved, rows_added, capacity, size):
             segment = Segment(f"rows_{serial:08d}_{len(segments):03d}", size, first, end)
             folder = self._directory / segment.name
@@ -225,7 +227,7 @@ class CheckpointStore:
         return found, [f"{problem}; continuing from {found['name']}, step {found['step']}" for problem in problems]
 
     def _newest_whole(self) -> tuple[dict[str, Any] | None, list[str]]:
-        problems = []
+        problems: list[str] = []
         for path in reversed(self._folders("checkpoint_*")):
             try:
                 manifest = files.read_manifest(path)

@@ -15,8 +15,7 @@ from limae_jax.systems.base import ActorCarry, Params, System
 from limae_jax.types import Metrics, PyTree, Timestep
 
 
-@struct.dataclass
-class _Episodes:
+class _Episodes(struct.PyTreeNode):
     """N episodes under way; what has finished stands still."""
 
     step: jax.Array

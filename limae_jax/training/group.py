@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from limae_jax.errors import InputError
 from limae_jax.metrics.schema import Row, make_row
 from limae_jax.training.checkpoint import CheckpointStore, has_params, load_params, save_params
 from limae_jax.training.loop import SeedState
@@ -20,7 +21,6 @@ from limae_jax.training.setup import Setup, clock_at
 from limae_jax.training.sharding import agree, fetch, put_seeds
 from limae_jax.training.signals import StopRequest
 from limae_jax.types import PyTree
-
 
 
 @dataclass
@@ -112,6 +112,8 @@ class GroupTrainer:
         small_template, ring_template = _templates(small), _templates(ring)
         jax.tree.map(lambda x: x.delete(), ring)
         restored = self._store.restore(small_template, ring_template)
+        if restored is None:
+            raise InputError(f"checkpoints={self._directory}: vanished while they were read; start the run again")
         for warning in restored.warnings:
             self.observer.warning(warning)
         replay = self.setup.parts.replay.join(restored.ring, restored.small.replay)

@@ -24,8 +24,7 @@ from limae_jax.training.schedules import epsilon_at
 from limae_jax.types import Clock, Counters, Metrics, PyTree
 
 
-@struct.dataclass
-class SeedState:
+class SeedState(struct.PyTreeNode):
     """All that one seed is. Leaves have a leading [S] outside `run_chunk`.
 
     Attributes:
@@ -72,13 +71,15 @@ def _keep_if(holds: jax.Array, new: PyTree, old: PyTree) -> PyTree:
 
 def _learn(parts: Parts, phase: Phase, state: SeedState, clock: Clock) -> tuple[SeedState, Metrics]:
     """The gradient steps of one iteration. A step that is not finite changes nothing and marks the seed failed."""
-    updates = parts.config.system.updates_per_iteration
+    updates, update = parts.config.system.updates_per_iteration, phase.update
+    if update is None:
+        return state, {}
 
     def step(state: SeedState, index):
         count = clock.iteration * updates + index
         batch = parts.replay.sample(state.replay, stream_key(state.seed, Stream.REPLAY, count))
         key = stream_key(state.seed, Stream.UPDATE, count)
-        learner, metrics = phase.update(state.learner, batch, state.counters, key)
+        learner, metrics = update(state.learner, batch, state.counters, key)
         is_finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["grad_norm"]) & ~state.is_failed
         counters = state.counters.replace(grad_steps=state.counters.grad_steps + is_finite)
         learner = _keep_if(is_finite, learner, state.learner)
@@ -119,17 +120,13 @@ def run_iteration(parts: Parts, phase: Phase, state: SeedState, clock: Clock) ->
     )
     state = state.replace(rollout=rollout, replay=parts.replay.add(state.replay, rows), counters=counters)
     metrics = {"epsilon": epsilon, "train_episodes": sums["episodes"], "train_return_sum": sums["episode_return"]}
-    if phase.update is not None:
-        state, learned = _learn(parts, phase, state, clock)
-        refreshed = parts.system.refresh_targets(state.learner, before, counters)
-        state = state.replace(learner=_keep_if(~state.is_failed, refreshed, state.learner))
-        metrics |= learned
-    return state, metrics
+    state, learned = _learn(parts, phase, state, clock)
+    refreshed = parts.system.refresh_targets(state.learner, before, counters)
+    state = state.replace(learner=_keep_if(~state.is_failed, refreshed, state.learner))
+    return state, metrics | learned
 
 
-def make_chunk(
-    parts: Parts, phase: Phase, iterations: int
-) -> Callable[[SeedState, Clock], tuple[SeedState, Metrics]]:
+def make_chunk(parts: Parts, phase: Phase, iterations: int) -> Callable[[SeedState, Clock], tuple[SeedState, Metrics]]:
     """`iterations` iterations of one seed as one function; `sharding.over_seeds` makes it a program for many.
 
     Its metrics are sums over the chunk where the name begins with `train_`, else the last iteration's value.

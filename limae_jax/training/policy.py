@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
@@ -71,7 +72,7 @@ def load_teams(run_dir: Path, system: System, checkpoint: str = "latest") -> Sto
     for group in groups:
         directory = group_directory(run_dir, group) / folder
         if has_params(directory):
-            template = jax.tree.map(lambda x, size=len(group): jax.ShapeDtypeStruct((size, *x.shape), x.dtype), one)
+            template = jax.tree.map(partial(_stacked, len(group)), one)
             params, host = load_params(directory, template)
             found.append((np.asarray(group), params, np.asarray(host["iteration"])))
     if not found:
@@ -79,6 +80,10 @@ def load_teams(run_dir: Path, system: System, checkpoint: str = "latest") -> Sto
     seeds, params, iteration = zip(*found, strict=True)
     stacked = jax.tree.map(lambda *leaves: jnp.concatenate(leaves), *params)
     return StoredTeams(np.concatenate(seeds), stacked, np.concatenate(iteration))
+
+
+def _stacked(count: int, one: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
+    return jax.ShapeDtypeStruct((count, *one.shape), one.dtype)
 
 
 def load_policy(run_dir: str | Path, seed: int | None = None, checkpoint: str = "latest") -> Policy:

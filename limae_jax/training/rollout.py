@@ -11,8 +11,7 @@ from limae_jax.systems.base import ActorCarry, Params, System
 from limae_jax.types import Metrics, PyTree, Rows, Timestep
 
 
-@struct.dataclass
-class RolloutState:
+class RolloutState(struct.PyTreeNode):
     """Where the environment copies of one seed stand between two iterations.
 
     Attributes:

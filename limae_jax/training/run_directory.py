@@ -16,14 +16,14 @@ import jax
 import numpy as np
 
 from limae_jax.config import TrainConfig
-from limae_jax.config_file import CONFIG_FILE, check_continuation, read_run, to_yaml
+from limae_jax.config_file import CONFIG_FILE, check_run_dir, to_yaml
 from limae_jax.errors import InputError
 
 PACKAGES = ("limae-jax", "jax", "jaxlib", "flax", "optax", "chex", "jaxmarl", "flashbax", "orbax-checkpoint", "numpy")
 
 
 def open_run(config: TrainConfig) -> TrainConfig:
-    """Settles on the settings of a run and writes config.yaml, before anything is compiled.
+    """Settles on the settings of a run, before anything is compiled.
 
     Args:
         config: as asked for. If its directory holds a run, that run is continued.
@@ -34,14 +34,8 @@ def open_run(config: TrainConfig) -> TrainConfig:
     Raises:
         InputError: the directory holds a run with other settings, or something else.
     """
-    run_dir = Path(config.run_dir)
-    config = replace(config, run=replace(config.run, dir=str(run_dir)))
-    if (run_dir / CONFIG_FILE).exists():
-        stored = read_run(run_dir)
-        check_continuation(stored, config, run_dir)
-    elif run_dir.exists() and any(run_dir.iterdir()):
-        raise InputError(f"run.dir={run_dir}: holds files but no run; choose another run.name or run.dir")
-    return config
+    check_run_dir(config)
+    return replace(config, run=replace(config.run, dir=config.run_dir))
 
 
 def write_run_files(config: TrainConfig) -> list[str]:
@@ -63,7 +57,7 @@ def write_run_files(config: TrainConfig) -> list[str]:
 
 def versions() -> dict[str, Any]:
     """What a result depends on beside the settings."""
-    installed = {}
+    installed: dict[str, str | None] = {}
     for name in PACKAGES:
         try:
             installed[name] = importlib.metadata.version(name)

@@ -12,11 +12,10 @@ from typing import Any
 import jax
 import numpy as np
 
-from limae_jax.compose import override_config
 from limae_jax.config import TrainConfig
 from limae_jax.config_file import read_run
-from limae_jax.replay.memory import check_memory
 from limae_jax.metrics.schema import Row
+from limae_jax.replay.memory import check_memory
 from limae_jax.training.group import GroupTrainer
 from limae_jax.training.plan import group_size
 from limae_jax.training.report import RunReport
@@ -81,6 +80,8 @@ def resume(run_dir: Path, overrides: Sequence[str] = (), console: bool = False) 
     Raises:
         InputError: there is no run, or a setting would change.
     """
+    from limae_jax.compose import override_config  # Hydra is for command lines; `train` does without.
+
     config = override_config(read_run(Path(run_dir)), overrides)
     return train(replace(config, run=replace(config.run, dir=str(run_dir))), console)
 

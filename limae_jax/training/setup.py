@@ -80,7 +80,7 @@ def configure_jax(config: TrainConfig) -> None:
         flags = os.environ.get("XLA_FLAGS", "")
         if "xla_gpu_deterministic_ops" not in flags:
             os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
-    if config.run.compilation_cache and not jax.config.jax_compilation_cache_dir:
+    if config.run.compilation_cache and not jax.config.values["jax_compilation_cache_dir"]:
         default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "limae_jax" / "xla"
         jax.config.update("jax_compilation_cache_dir", str(default))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

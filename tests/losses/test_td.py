@@ -2,20 +2,20 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from fakes import marks, random_marks
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from reference import lambda_returns
 
 from limae_jax.losses.td import (
     agent_td_errors,
-    bootstrap_q,
+    bootstrap_action,
     choose,
     greedy_action,
     masked_mean,
     td_lambda_targets,
     td_loss,
 )
-from tests.fakes import marks, random_marks
-from tests.reference import lambda_returns
 
 GAMMA = 0.9
 LAMBDAS = (0.0, 0.6, 1.0)
@@ -140,7 +140,8 @@ def test_the_comparison_catches_the_usual_mistakes():
         "value of the next episode": {"ahead": 2},
     }
     missed = [
-        name for name, knobs in broken.items()
+        name
+        for name, knobs in broken.items()
         if _agree(_plain_recursion(reward, flags, value, 0.6, **knobs), flags, expected)
     ]
     assert not missed
@@ -194,11 +195,11 @@ def test_greedy_action_is_the_best_legal_one():
     np.testing.assert_array_equal(greedy_action(q, avail), [2, 0, 1])
 
 
-def test_bootstrap_q_double_and_not():
+def test_bootstrap_action_double_and_not():
     online, target = jnp.asarray([[9.0, 2.0, 1.0]]), jnp.asarray([[8.0, 3.0, 5.0]])
     avail = jnp.asarray([[False, True, True]])
-    assert bootstrap_q(online, target, avail, double_q=True) == 3.0
-    assert bootstrap_q(online, target, avail, double_q=False) == 5.0
+    assert bootstrap_action(online, target, avail, double_q=True) == 1
+    assert bootstrap_action(online, target, avail, double_q=False) == 2
 
 
 def test_agent_td_errors_equal_a_loop():

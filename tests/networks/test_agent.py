@@ -2,12 +2,12 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from fakes import TINY_ENV, made_up_rows, marks, noise_like, tiny_config
+from reference import row_utilities
 
 from limae_jax.networks.agent import AgentInputs, GruAgent, InputLayer
 from limae_jax.systems.build import build_system
 from limae_jax.types import Timestep
-from tests.fakes import TINY_ENV, made_up_rows, marks, noise_like, tiny_config
-from tests.reference import row_utilities
 
 NUM_SLOTS, HIDDEN = 12, 8
 BATCH = made_up_rows(

@@ -3,9 +3,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from fakes import noise_like
 
 from limae_jax.networks.gru import Gates, Gru, gru_unroll
-from tests.fakes import noise_like
 
 NUM_STEPS, NUM_ROWS, INPUT, HIDDEN = 9, 4, 5, 6
 

@@ -5,10 +5,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from fakes import noise_like, tiny_config
+from reference import qmix_value
 
 from limae_jax.networks.mixers import MIXERS, QmixMixer, VdnMixer
-from tests.fakes import noise_like, tiny_config
-from tests.reference import qmix_value
 
 NUM_AGENTS, STATE = 3, 5
 MIXER = QmixMixer(embed_dim=4, hypernet_dim=6)

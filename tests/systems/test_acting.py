@@ -61,5 +61,7 @@ def test_whether_and_where_to_explore_are_independent():
 def test_random_action_at_the_ends_of_the_draw():
     avail = jnp.asarray(AVAIL)
     np.testing.assert_array_equal(random_action(avail, jnp.zeros(3)), [0, 1, 2])
-    np.testing.assert_array_equal(random_action(avail, jnp.full(3, np.nextafter(np.float32(1), np.float32(0)))), [3, 3, 2])
+    np.testing.assert_array_equal(
+        random_action(avail, jnp.full(3, np.nextafter(np.float32(1), np.float32(0)))), [3, 3, 2]
+    )
     np.testing.assert_array_equal(random_action(avail, jnp.ones(3)), [3, 3, 2])

@@ -7,6 +7,7 @@ import sys
 import pytest
 from tests_tiny import TINY
 
+
 @pytest.fixture
 def tiny(tmp_path):
     """Makes the overrides of a tiny run in a directory of its own; later ones win."""

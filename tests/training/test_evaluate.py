@@ -66,9 +66,7 @@ def test_every_episode_is_counted_once_and_to_its_end():
 
 
 def test_evaluating_changes_no_training(trained, tmp_path):
-    often = load_config(
-        [*TINY, "run.num_seeds=2", "evaluation.every_env_steps=1000", f"run.dir={tmp_path / 'often'}"]
-    )
+    often = load_config([*TINY, "run.num_seeds=2", "evaluation.every_env_steps=1000", f"run.dir={tmp_path / 'often'}"])
     rows = {(row["seed"], row["iteration"]): row["loss"] for row in runner.train(often).rows if "loss" in row}
     shared = [(row["seed"], row["iteration"]) for row in trained.rows if (row["seed"], row["iteration"]) in rows]
     assert shared

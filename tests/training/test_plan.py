@@ -59,8 +59,8 @@ def test_chunks_divide_phases_that_are_long_enough_and_not_longer_than_needed(nu
         if steps is None:
             assert plan.end is None
             break
-        begin = plan.end
-        length = plan.end - plan.begin
+        assert plan.end is not None
+        length, begin = plan.end - plan.begin, plan.end
         assert length % plan.iterations_per_chunk == 0
         assert steps <= length * per_iteration < steps + plan.iterations_per_chunk * per_iteration
 

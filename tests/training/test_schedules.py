@@ -3,14 +3,16 @@ import dataclasses
 import jax.numpy as jnp
 import numpy as np
 import pytest
+from fakes import tiny_config
 
 from limae_jax.training.schedules import epsilon_at
-from tests.fakes import tiny_config
 
 CONFIG = tiny_config(epsilon_start=0.9, epsilon_end=0.1, epsilon_decay_env_steps=1000).system
 
 
-@pytest.mark.parametrize("env_steps, epsilon", [(0, 0.9), (250, 0.7), (500, 0.5), (1000, 0.1), (1001, 0.1), (10**9, 0.1)])
+@pytest.mark.parametrize(
+    "env_steps, epsilon", [(0, 0.9), (250, 0.7), (500, 0.5), (1000, 0.1), (1001, 0.1), (10**9, 0.1)]
+)
 def test_epsilon_is_linear_and_then_constant(env_steps, epsilon):
     np.testing.assert_allclose(epsilon_at(CONFIG, jnp.asarray(env_steps)), epsilon, rtol=1e-6)
 

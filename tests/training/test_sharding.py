@@ -41,7 +41,9 @@ def test_seeds_over_two_devices_do_as_on_one(tiny, cli):
     one, two = tiny(*overrides, name="one"), tiny(*overrides, name="two")
     cli("train", *one)
     cli("train", *two, **TWO_DEVICES)
-    directories = [Path(next(o for o in run if o.startswith("run.dir=")).removeprefix("run.dir=")) for run in (one, two)]
+    directories = [
+        Path(next(o for o in run if o.startswith("run.dir=")).removeprefix("run.dir=")) for run in (one, two)
+    ]
     assert json.loads((directories[1] / "groups.json").read_text()) == [[0, 1, 2, 3]]
     assert json.loads((directories[1] / "versions.json").read_text())["device_count"] == 2
     # Counts agree exactly; a learned argmax may flip late, so values are compared in test_seeds after a few updates.
@@ -78,7 +80,9 @@ def test_two_processes_train_one_run_together(tiny, cli):
     outputs = [process.communicate(timeout=280)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
     cli("train", *alone)
-    directories = [next(o for o in run if o.startswith("run.dir=")).removeprefix("run.dir=") for run in (together, alone)]
+    directories = [
+        next(o for o in run if o.startswith("run.dir=")).removeprefix("run.dir=") for run in (together, alone)
+    ]
     rows, expected = (rows_of(run) for run in directories)
     assert {row["seed"] for row in rows} == {0, 1}
     assert [row for row in rows if row["iteration"] < 70] == [row for row in expected if row["iteration"] < 70]

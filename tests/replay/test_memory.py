@@ -1,0 +1,141 @@
+import dataclasses
+import re
+
+import jax
+import pytest
+from fakes import TINY_ENV, made_up_rows, marks
+
+from limae_jax.compose import override_config
+from limae_jax.config import ReplayConfig, RunConfig, SmaxConfig, SystemConfig, TrainConfig
+from limae_jax.errors import InputError
+from limae_jax.replay.memory import GIB, check_memory, replay_bytes, row_bytes, working_bytes
+from limae_jax.replay.uniform import uniform_replay
+from limae_jax.types import EnvSpec
+
+WIDE_ENV = EnvSpec("wide", "wide", num_agents=3, obs_size=75, state_size=72, num_actions=8, episode_limit=100)
+
+
+def _config(num_envs: int = 2, hidden_size: int = 8, **replay) -> TrainConfig:
+    rows = {"row_length": 6, "capacity_rows": 5, "batch_rows": 2, "min_rows": 2} | replay
+    return TrainConfig(
+        env=SmaxConfig(num_envs=num_envs), system=SystemConfig(hidden_size=hidden_size), replay=ReplayConfig(**rows)
+    )
+
+
+def _allocated(config: TrainConfig, env: EnvSpec) -> tuple[int, int]:
+    """Bytes of (the ring, everything else) that replay takes."""
+    num_slots = config.replay.row_length + 1
+    replay = uniform_replay(config.replay)
+    rows = made_up_rows(0, [marks([(2, True)], num_slots)], config.system.hidden_size, env)
+    ring, rest = jax.eval_shape(lambda: replay.split(replay.init(rows)))
+
+    def num_bytes(tree):
+        return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))
+
+    return num_bytes(ring), num_bytes(rest)
+
+
+@pytest.mark.parametrize("env", [TINY_ENV, WIDE_ENV])
+@pytest.mark.parametrize(
+    "config",
+    [
+        _config(),
+        _config(observation_dtype="float16"),
+        _config(hidden_size=64, row_length=1),
+        _config(capacity_rows=13, observation_dtype="float16", row_length=9),
+    ],
+)
+def test_bytes_are_those_that_are_allocated(config, env):
+    ring, rest = _allocated(config, env)
+    assert replay_bytes(config, env) == ring
+    assert row_bytes(config, env) * config.replay.capacity_rows == ring
+    assert rest < 64
+
+
+def test_bytes_are_those_of_an_allocated_array():
+    config = _config()
+    rows = made_up_rows(0, [marks([(2, True)], 7)], 8)
+    replay = uniform_replay(config.replay)
+    ring, _ = replay.split(replay.init(rows))
+    assert sum(leaf.nbytes for leaf in jax.tree.leaves(ring)) == replay_bytes(config, TINY_ENV)
+
+
+def test_what_fits_is_told_as_arithmetic():
+    config = _config()
+    need = replay_bytes(config, WIDE_ENV) + working_bytes(config, WIDE_ENV)
+    line = check_memory(config, WIDE_ENV, 3, 3 * need, "of test memory")
+    assert f"5 rows x {row_bytes(config, WIDE_ENV):,} B" in line and "3 seed(s)" in line and "of test memory" in line
+    with pytest.raises(InputError):
+        check_memory(config, WIDE_ENV, 3, 3 * need - 1, "of test memory")
+
+
+def _ways_out(config: TrainConfig, env: EnvSpec, seeds: int, available: int) -> tuple[str, list[str]]:
+    with pytest.raises(InputError) as caught:
+        check_memory(config, env, seeds, available, "of test memory")
+    message = str(caught.value)
+    assert "\n" not in message
+    return message, re.findall(r"[a-z]+\.[a-z_]+=[a-z0-9]+", message.partition("Ways out")[2])
+
+
+def _passes(config: TrainConfig, env: EnvSpec, seeds: int, available: int, way: str) -> bool:
+    """Whether the user who takes the way out gets through."""
+    changed = override_config(config, [way])
+    if changed.run.seed_batching.isdecimal():
+        seeds = min(seeds, int(changed.run.seed_batching))
+    check_memory(changed, env, seeds, available, "of test memory")
+    return True
+
+
+LARGE = _config(num_envs=8, capacity_rows=200_000, min_rows=64, row_length=64, batch_rows=32, hidden_size=64)
+
+
+def test_a_refusal_has_the_arithmetic_and_three_ways_out():
+    one = replay_bytes(LARGE, WIDE_ENV) / GIB
+    message, ways = _ways_out(LARGE, WIDE_ENV, seeds=4, available=int(2.5 * one * GIB))
+    assert f"200000 rows x {row_bytes(LARGE, WIDE_ENV):,} B = {one:.2f} GiB" in message
+    assert f"{2.5 * one:.2f} GiB of test memory" in message
+    assert [way.partition("=")[0] for way in ways] == [
+        "replay.capacity_rows",
+        "replay.observation_dtype",
+        "run.seed_batching",
+    ]
+
+
+@pytest.mark.parametrize("share", [0.99, 0.7, 0.5, 0.3, 0.1, 0.01, 0.001])
+@pytest.mark.parametrize("seeds", [1, 4])
+@pytest.mark.parametrize("dtype", ["float32", "float16"])
+def test_each_way_out_works(share, seeds, dtype):
+    config = dataclasses.replace(LARGE, replay=dataclasses.replace(LARGE.replay, observation_dtype=dtype))
+    need = seeds * (replay_bytes(config, WIDE_ENV) + working_bytes(config, WIDE_ENV))
+    available = int(share * need)
+    _, ways = _ways_out(config, WIDE_ENV, seeds, available)
+    assert all(_passes(config, WIDE_ENV, seeds, available, way) for way in ways)
+    assert ways or share < 0.01
+
+
+def test_a_way_out_leaves_room_for_the_rows_of_one_iteration():
+    config = _config(num_envs=50, capacity_rows=100, min_rows=2)
+    for rows in (10, 49, 50, 70):
+        available = working_bytes(config, WIDE_ENV) + rows * row_bytes(config, WIDE_ENV)
+        _, ways = _ways_out(config, WIDE_ENV, 1, available)
+        assert all(_passes(config, WIDE_ENV, 1, available, way) for way in ways)
+        assert (f"replay.capacity_rows={rows}" in ways) == (rows >= 50)
+
+
+def test_a_batch_larger_than_the_buffer_is_refused():
+    with pytest.raises(InputError, match=r"^replay.batch_rows=9: must not exceed replay.capacity_rows=8$"):
+        _config(capacity_rows=8, batch_rows=9)
+    config = _config(capacity_rows=100, batch_rows=40)
+    available = working_bytes(config, WIDE_ENV) + 30 * row_bytes(config, WIDE_ENV)
+    assert not any("capacity_rows" in way for way in _ways_out(config, WIDE_ENV, 1, available)[1])
+
+
+def test_no_way_out_is_invented_when_even_one_row_does_not_fit():
+    message, ways = _ways_out(LARGE, WIDE_ENV, seeds=4, available=1000)
+    assert not ways and "smaller batch or network" in message
+
+
+def test_the_default_buffer_lets_three_seeds_of_8m_train_in_8_gib():
+    spec = EnvSpec("smax", "8m", num_agents=8, obs_size=205, state_size=192, num_actions=13, episode_limit=100)
+    config = TrainConfig(run=RunConfig(num_seeds=3))
+    assert check_memory(config, spec, 3, 8 * GIB, "of test memory")

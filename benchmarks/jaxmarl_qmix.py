@@ -12,8 +12,11 @@ import sys
 import time
 import types
 from pathlib import Path
+from typing import Any
 
 import jax
+
+from limae_jax.environments.jaxmarl import import_jaxmarl
 
 SHORT, LONG = 60, 160
 ENVS, STEPS = 8, 128
@@ -50,6 +53,7 @@ def load_script(checkout: Path) -> types.ModuleType:
     spec = importlib.util.spec_from_file_location("jaxmarl_qmix_rnn", path)
     if spec is None or spec.loader is None or not path.is_file():
         raise SystemExit(f"--jaxmarl={checkout}: holds no baselines/QLearning/qmix_rnn.py")
+    import_jaxmarl()
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -60,14 +64,12 @@ class JaxMarlQmix:
 
     def __init__(self, checkout: Path, scenario: str, num_seeds: int):
         script = load_script(checkout)
-        from jaxmarl.environments.smax import map_name_to_scenario
-        from jaxmarl.wrappers.baselines import SMAXLogWrapper
-
         kwargs = {"see_enemy_actions": True, "walls_cause_death": True, "attack_mode": "closest"}
-        env = SMAXLogWrapper(script.make("HeuristicEnemySMAX", scenario=map_name_to_scenario(scenario), **kwargs))
+        units = script.map_name_to_scenario(scenario)
+        env = script.SMAXLogWrapper(script.make("HeuristicEnemySMAX", scenario=units, **kwargs))
         self._keys = jax.random.split(jax.random.PRNGKey(0), num_seeds)
         self._num_seeds = num_seeds
-        self._programs = {}
+        self._programs: dict[int, Any] = {}
         for updates in (SHORT, LONG):
             settings = {**SETTINGS, "TOTAL_TIMESTEPS": updates * ENVS * STEPS}
             train = jax.jit(jax.vmap(script.make_train(settings, env)))

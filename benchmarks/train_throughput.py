@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import argparse
 import json
+import os
 import resource
+import statistics
 import sys
 import time
 from pathlib import Path
@@ -15,9 +17,10 @@ from pathlib import Path
 import jax
 import numpy as np
 
+import limae_jax
 from limae_jax.compose import load_config
-from limae_jax.training.plan import group_size
-from limae_jax.training.setup import Setup, clock_at, configure_jax, make_setup
+from limae_jax.training.plan import group_size, phase_at
+from limae_jax.training.setup import clock_at, configure_jax, make_setup
 from limae_jax.training.sharding import group_seeds, put_seeds
 
 PRESETS = {
@@ -38,49 +41,75 @@ def peak_memory_bytes() -> int:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
-def measure_group(setup: Setup, seeds: np.ndarray, seconds: float) -> tuple[int, float]:
-    """Trains a group of seeds for a while; returns environment steps and seconds, warm-up left out."""
-    state = setup.init(put_seeds(seeds, setup.mesh))
-    iteration = 0
-    for plan in setup.plans[:-1]:
-        while plan.end is not None and iteration < plan.end:
-            state, _ = setup.chunks[plan.phase.name](state, clock_at(iteration))
-            iteration += plan.iterations_per_chunk
-    last = setup.plans[-1]
-    program = setup.chunks[last.phase.name]
-    state, _ = program(state, clock_at(iteration))
-    first = int(np.sum(np.asarray(state.counters.env_steps)))
-    began = time.perf_counter()
-    while time.perf_counter() - began < seconds:
-        iteration += last.iterations_per_chunk
-        state, _ = program(state, clock_at(iteration))
-        jax.block_until_ready(state.counters.env_steps)
-    elapsed = time.perf_counter() - began
-    return int(np.sum(np.asarray(state.counters.env_steps))) - first, elapsed
+class Group:
+    """The first group of seeds of a preset, warmed up. Groups run one after the other: one tells the speed of all."""
+
+    def __init__(self, preset: str, num_seeds: int, overrides: list[str]):
+        self.config = load_config([*PRESETS[preset].split(), f"run.num_seeds={num_seeds}", *overrides])
+        configure_jax(self.config)
+        self.setup = make_setup(self.config)
+        size = group_size(self.config, jax.default_backend())
+        self.seeds = group_seeds(self.config.seeds, size, jax.device_count())[0]
+        self._state = self.setup.init(put_seeds(self.seeds, self.setup.mesh))
+        self._iteration = 0
+        while phase_at(self.setup.plans, self._iteration).end is not None:
+            self._run_chunk()
+        self._run_chunk()
+
+    def _run_chunk(self) -> None:
+        plan = phase_at(self.setup.plans, self._iteration)
+        self._state, _ = self.setup.chunks[plan.phase.name](self._state, clock_at(self._iteration))
+        self._iteration += plan.iterations_per_chunk
+        jax.block_until_ready(self._state)
+
+    def _env_steps(self) -> int:
+        return int(np.sum(np.asarray(self._state.counters.env_steps)))
+
+    def env_steps_per_s(self, seconds: float) -> float:
+        """Real environment steps of all seeds of the group per second, updates included."""
+        first, began = self._env_steps(), time.perf_counter()
+        while time.perf_counter() - began < seconds:
+            self._run_chunk()
+        return (self._env_steps() - first) / (time.perf_counter() - began)
 
 
-def measure(preset: str, num_seeds: int, seconds: float, overrides: list[str]) -> dict[str, object]:
+def make_row(preset: str, num_seeds: int, group: Group, rate: float) -> dict[str, object]:
     """One row of the table."""
-    config = load_config([*PRESETS[preset].split(), f"run.num_seeds={num_seeds}", *overrides])
-    configure_jax(config)
-    setup = make_setup(config)
-    groups = group_seeds(config.seeds, group_size(config, jax.default_backend()), jax.device_count())
-    # Groups run one after the other, so one of them tells the speed of all.
-    steps, elapsed = measure_group(setup, groups[0], seconds)
     return {
         "preset": preset,
-        "system": config.system.name,
-        "scenario": config.env.scenario,
+        "system": group.config.system.name,
+        "scenario": group.config.env.scenario,
         "seeds": num_seeds,
-        "env_steps_per_s": round(steps / elapsed, 1),
-        "compile_s": round(setup.compile_s, 2),
+        "env_steps_per_s": round(rate, 1),
+        "compile_s": round(group.setup.compile_s, 2),
         "peak_memory_bytes": peak_memory_bytes(),
-        "seeds_at_once": len(groups[0]),
-        "chunk_compile_s": round(setup.chunks["train"].compile_s, 2),
-        "backend": jax.default_backend(),
-        "device": jax.local_devices()[0].device_kind,
-        "jax": jax.__version__,
+        "seeds_at_once": len(group.seeds),
+        "chunk_compile_s": round(group.setup.chunks["train"].compile_s, 2),
+        **machine(),
     }
+
+
+def machine() -> dict[str, object]:
+    """Where and with what a row was measured."""
+    facts = {"backend": jax.default_backend(), "device": jax.local_devices()[0].device_kind, "jax": jax.__version__}
+    return {**facts, "cpu_count": os.cpu_count(), "limae_jax": limae_jax.__version__}
+
+
+def alternate(preset: str, num_seeds: int, args: argparse.Namespace) -> list[dict[str, object]]:
+    """Our speed and that of JaxMARL's script, measured in turn in this process."""
+    from jaxmarl_qmix import JaxMarlQmix
+
+    ours = Group(preset, num_seeds, args.overrides)
+    theirs = JaxMarlQmix(args.jaxmarl, ours.config.env.scenario, num_seeds)
+    rates = [(ours.env_steps_per_s(args.seconds), theirs.env_steps_per_s()) for _ in range(args.rounds)]
+    own, other = (statistics.median(column) for column in zip(*rates, strict=True))
+    row = make_row(preset, num_seeds, ours, own)
+    row["rounds"] = [round(rate) for rate, _ in rates]
+    their_row = {**row, "system": "jaxmarl qmix_rnn", "env_steps_per_s": round(other, 1), "seeds_at_once": num_seeds}
+    their_row |= {"compile_s": round(theirs.compile_s, 2), "chunk_compile_s": None, "peak_memory_bytes": None}
+    their_row["rounds"] = [round(rate) for _, rate in rates]
+    row["ratio_to_jaxmarl"] = round(statistics.median(a / b for a, b in rates), 3)
+    return [row, their_row]
 
 
 def main() -> None:
@@ -89,13 +118,21 @@ def main() -> None:
     parser.add_argument("--preset", choices=sorted(PRESETS), default="jaxmarl")
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--seconds", type=float, default=20.0, help="to measure each row for")
+    parser.add_argument("--jaxmarl", type=Path, help="a JaxMARL checkout: measure its qmix_rnn in turn with ours")
+    parser.add_argument("--rounds", type=int, default=3, help="turns with --jaxmarl; the median counts")
     parser.add_argument("--json", type=Path, help="also write the rows there")
     parser.add_argument("overrides", nargs="*", help="settings as for limae-jax train")
     args = parser.parse_args()
-    rows = []
+    rows: list[dict[str, object]] = []
     for num_seeds in args.seeds:
-        rows.append(measure(args.preset, num_seeds, args.seconds, args.overrides))
-        print(json.dumps(rows[-1]), flush=True)
+        if args.jaxmarl:
+            new = alternate(args.preset, num_seeds, args)
+        else:
+            group = Group(args.preset, num_seeds, args.overrides)
+            new = [make_row(args.preset, num_seeds, group, group.env_steps_per_s(args.seconds))]
+        rows += new
+        for row in new:
+            print(json.dumps(row), flush=True)
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1) + "\n")
 

@@ -50,9 +50,11 @@ def _build_parser() -> argparse.ArgumentParser:
 
     command = _add(commands, "train", "train, or continue the run in its directory", "train experiment=quickstart")
     _add_overrides(command)
+    _add_hosts(command)
     command = _add(commands, "resume", "continue a run, longer if you say so", "resume runs/quickstart")
     _add_run_dir(command)
     _add_overrides(command)
+    _add_hosts(command)
     command = _add(commands, "evaluate", "play a trained team greedily", "evaluate runs/quickstart --checkpoint best")
     _add_run_dir(command)
     _add_overrides(command)
@@ -85,6 +87,33 @@ def _add_overrides(command: argparse.ArgumentParser) -> None:
     )
 
 
+def _add_hosts(command: argparse.ArgumentParser) -> None:
+    hosts = command.add_argument_group("several hosts (start the same command on each)")
+    hosts.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0; `auto` asks the cluster (SLURM, ...)")
+    hosts.add_argument("--num-processes", type=int, metavar="N", help="processes in all")
+    hosts.add_argument("--process-id", type=int, metavar="I", help="which one this is, from 0")
+
+
+def _check_hosts(args: argparse.Namespace) -> None:
+    by_hand = (args.num_processes, args.process_id)
+    if args.coordinator in (None, "auto"):
+        if by_hand != (None, None):
+            raise InputError("--num-processes and --process-id: need --coordinator=HOST:PORT")
+    elif None in by_hand or not 0 <= args.process_id < args.num_processes:
+        raise InputError(f"--coordinator={args.coordinator}: needs --num-processes N and --process-id I with 0 <= I < N")
+
+
+def _join_hosts(args: argparse.Namespace) -> None:
+    if args.coordinator is None:
+        return
+    import jax
+
+    if args.coordinator == "auto":
+        jax.distributed.initialize()
+    else:
+        jax.distributed.initialize(args.coordinator, args.num_processes, args.process_id)
+
+
 def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
     # argparse gives up on overrides that follow an option; they come back as unknown arguments.
     parser = _build_parser()
@@ -101,8 +130,11 @@ def _train(args: argparse.Namespace) -> int:
     from limae_jax.compose import load_config
     from limae_jax.config_file import check_run_dir
 
+    _check_hosts(args)
     config = load_config(args.overrides)
-    check_run_dir(config)
+    if args.coordinator is None:
+        check_run_dir(config)
+    _join_hosts(args)
 
     from limae_jax.training.runner import train
 
@@ -113,8 +145,10 @@ def _resume(args: argparse.Namespace) -> int:
     from limae_jax.compose import override_config
     from limae_jax.config_file import check_continuation, read_run
 
+    _check_hosts(args)
     stored = read_run(args.run_dir)
     check_continuation(stored, override_config(stored, args.overrides), args.run_dir)
+    _join_hosts(args)
 
     from limae_jax.training.runner import resume
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from collections.abc import Sequence
+from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -17,8 +18,7 @@ from limae_jax.types import Counters, EnvSpec, Rows, Timestep
 TINY_ENV = EnvSpec("made_up", "made_up", num_agents=2, obs_size=4, state_size=3, num_actions=3, episode_limit=10)
 
 
-@struct.dataclass
-class CountingState:
+class CountingState(struct.PyTreeNode):
     script: jax.Array
     step: jax.Array
 
@@ -125,8 +125,8 @@ def noise_like(tree, seed: int, scale: float = 1.0):
 
 def tiny_config(name: str = "qmix", replay: dict | None = None, **system) -> TrainConfig:
     """Settings of a learner small enough to compile at once."""
-    sizes = {"hidden_size": 8, "mixer_embed_dim": 4, "mixer_hypernet_dim": 5}
-    rows = {"row_length": 11, "capacity_rows": 8, "batch_rows": 3, "min_rows": 2} | (replay or {})
+    sizes: dict[str, Any] = {"hidden_size": 8, "mixer_embed_dim": 4, "mixer_hypernet_dim": 5}
+    rows: dict[str, Any] = {"row_length": 11, "capacity_rows": 8, "batch_rows": 3, "min_rows": 2} | (replay or {})
     return TrainConfig(
         env=SmaxConfig(num_envs=2), system=SystemConfig(name=name, **(sizes | system)), replay=ReplayConfig(**rows)
     )

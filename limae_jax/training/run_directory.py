@@ -34,7 +34,9 @@ def open_run(config: TrainConfig) -> TrainConfig:
     Raises:
         InputError: the directory holds a run with other settings, or something else.
     """
-    check_run_dir(config)
+    # With several hosts the first one may be writing the directory while another looks.
+    if not jax.distributed.is_initialized() or jax.process_index() == 0:
+        check_run_dir(config)
     return replace(config, run=replace(config.run, dir=config.run_dir))
 
 

@@ -21,7 +21,7 @@ from limae_jax.training.plan import group_size
 from limae_jax.training.report import RunReport
 from limae_jax.training.run_directory import group_directory, open_run, settle_groups, write_run_files
 from limae_jax.training.setup import Setup, available_memory, configure_jax, make_setup
-from limae_jax.training.sharding import group_seeds
+from limae_jax.training.sharding import group_seeds, wait_for_hosts
 from limae_jax.training.signals import StopRequest
 
 EXIT_SEED_FAILED = 1
@@ -94,8 +94,10 @@ def _run(config: TrainConfig, console: bool, stop: StopRequest) -> TrainResult:
         groups = settle_groups(run_dir, groups)
     seeds_per_device = len(groups[0]) // jax.device_count()
     memory = check_memory(config, setup.env.spec, seeds_per_device, *available_memory(config))
+    wait_for_hosts("run files")
     warnings = write_run_files(config)
     groups = settle_groups(run_dir, groups)
+    wait_for_hosts("run files written")
     report = RunReport(config, console)
     report.start(memory, len(groups))
     for text in warnings:

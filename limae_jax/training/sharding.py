@@ -84,6 +84,12 @@ def agree(*flags: bool) -> tuple[bool, ...]:
     return tuple(bool(vote) for vote in votes.any(axis=0))
 
 
+def wait_for_hosts(what: str) -> None:
+    """Returns when every host is here."""
+    if jax.process_count() > 1:
+        multihost_utils.sync_global_devices(what)
+
+
 def group_seeds(seeds: Sequence[int], group_size: int, num_devices: int) -> list[np.ndarray]:
     """Splits seeds into groups of equal size, each a multiple of the number of devices.
 

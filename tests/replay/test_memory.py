@@ -1,5 +1,6 @@
 import dataclasses
 import re
+from typing import Any
 
 import jax
 import pytest
@@ -16,7 +17,7 @@ WIDE_ENV = EnvSpec("wide", "wide", num_agents=3, obs_size=75, state_size=72, num
 
 
 def _config(num_envs: int = 2, hidden_size: int = 8, **replay) -> TrainConfig:
-    rows = {"row_length": 6, "capacity_rows": 5, "batch_rows": 2, "min_rows": 2} | replay
+    rows: dict[str, Any] = {"row_length": 6, "capacity_rows": 5, "batch_rows": 2, "min_rows": 2} | replay
     return TrainConfig(
         env=SmaxConfig(num_envs=num_envs), system=SystemConfig(hidden_size=hidden_size), replay=ReplayConfig(**rows)
     )

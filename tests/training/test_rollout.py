@@ -1,9 +1,10 @@
 from typing import Any, NamedTuple
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from fakes import CountingEnv, tiny_config
+from fakes import CountingEnv, noise_like, tiny_config
 
 from limae_jax.environments.vector import VectorEnv
 from limae_jax.systems.build import build_system
@@ -25,11 +26,11 @@ class Played(NamedTuple):
 @pytest.fixture(scope="module")
 def played() -> Played:
     system, env = build_system(tiny_config("vdn"), ENV.spec), VectorEnv(ENV, NUM_ENVS)
-    params = jax.jit(system.init)(jax.random.key(0)).params
+    params = noise_like(jax.eval_shape(system.init, jax.random.key(0)).params, seed=0, scale=0.4)
 
     @jax.jit
     def collect(state, keys):
-        return collect_rows(env, system, params, state, 0.5, ROW_LENGTH, keys[0], keys[1])
+        return collect_rows(env, system, params, state, jnp.asarray(0.5), ROW_LENGTH, keys[0], keys[1])
 
     state, result = init_rollout(env, system, jax.random.key(1)), Played(params, [], [], [], system)
     for keys in jax.random.split(jax.random.key(2), (NUM_ROLLOUTS, 2)):

@@ -14,7 +14,7 @@ from limae_jax.metrics.jsonl import read_rows
 from limae_jax.training.sharding import group_seeds
 
 NOT_TIMES = ("seed", "iteration", "env_steps", "grad_steps", "episodes", "test_episodes")
-TWO_DEVICES = {"XLA_FLAGS": "--xla_force_host_platform_device_count=2"}
+TWO_DEVICES = {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"}
 
 
 def rows_of(run_dir):

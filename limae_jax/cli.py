@@ -100,7 +100,9 @@ def _check_hosts(args: argparse.Namespace) -> None:
         if by_hand != (None, None):
             raise InputError("--num-processes and --process-id: need --coordinator=HOST:PORT")
     elif None in by_hand or not 0 <= args.process_id < args.num_processes:
-        raise InputError(f"--coordinator={args.coordinator}: needs --num-processes N and --process-id I with 0 <= I < N")
+        raise InputError(
+            f"--coordinator={args.coordinator}: needs --num-processes N and --process-id I with 0 <= I < N"
+        )
 
 
 def _join_hosts(args: argparse.Namespace) -> None:

@@ -173,8 +173,8 @@ class RunConfig(Section):
         dir: run directory, in place of `runs/<name>`.
         num_seeds, first_seed: seeds first_seed .. first_seed + num_seeds - 1, each an independent run.
         total_env_steps: the run ends when every seed has made this many environment steps.
-        seed_batching: `vmapped` trains all seeds in one program, `sequential` one after the other, a number in
-            groups of that size; `auto` picks by backend.
+        seed_batching: `vmapped` trains all seeds at once, `sequential` one after the other, a number in groups of
+            that size; `auto` is `vmapped` on an accelerator, and on a CPU one seed a core.
         deterministic: on a GPU, use only deterministic kernels, so that runs repeat bit for bit.
         compilation_cache: keep compiled programs on disk, so that the next start is quick.
         max_memory_gib: memory that a run may plan for, in GiB; null asks the device.

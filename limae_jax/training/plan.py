@@ -62,7 +62,7 @@ def is_evaluation_due(config: TrainConfig, before: int, after: int) -> bool:
 
 
 def group_size(config: TrainConfig, backend: str) -> int:
-    """Seeds to train in one program: on a CPU one after the other is faster, on an accelerator all at once."""
+    """Seeds that one device trains at once: on a CPU core one, on an accelerator all."""
     choice = config.run.seed_batching
     if choice == "auto":
         choice = "sequential" if backend == "cpu" else "vmapped"

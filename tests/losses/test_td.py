@@ -113,6 +113,15 @@ def test_what_is_in_slots_that_do_not_count_changes_nothing(name, td_lambda):
     np.testing.assert_array_equal(before[filled], after[filled])
 
 
+@pytest.mark.parametrize("td_lambda", LAMBDAS)
+def test_the_last_slot_never_counts_as_a_step(td_lambda):
+    """Nothing follows it, so the step before bootstraps from its value even if it is marked as filled."""
+    flags, (reward, value) = ROWS["row ends with a step"], _noise(8)
+    expected = targets_of(reward, flags["terminal"], flags["filled"], value, GAMMA, td_lambda)
+    all_filled = np.append(flags["filled"][:-1], True)
+    np.testing.assert_array_equal(targets_of(reward, flags["terminal"], all_filled, value, GAMMA, td_lambda), expected)
+
+
 def _plain_recursion(reward, flags, value, td_lambda, terminal=None, cut=None, ahead=1):
     """The recursion with knobs to break it: another terminal flag, other places to cut, another slot's value."""
     terminal = flags["terminal"] if terminal is None else terminal

@@ -27,26 +27,6 @@ class JsonlWriter:
             file.write(_encode(rows))
             _flush(file)
 
-    def position(self) -> int:
-        """Bytes written so far; store it with a checkpoint, for `cut_back`."""
-        return self._path.stat().st_size
-
-    def cut_back(self, position: int) -> None:
-        """Removes what was written after `position`.
-
-        Raises:
-            InputError: the file no longer holds what it held then.
-        """
-        content = self._path.read_bytes()
-        if position > len(content) or (position and content[position - 1 : position] != b"\n"):
-            raise InputError(
-                f"metrics={self._path}: is not the file that the checkpoint knows ({len(content)} bytes, no line ends "
-                f"at {position}); put it back from a copy, or start again with another run.dir"
-            )
-        with self._path.open("r+b") as file:
-            file.truncate(position)
-            _flush(file)
-
     def rewrite(self, rows: list[Row]) -> None:
         """Replaces the whole content by `rows`; killed at any moment, the file has the old or the new."""
         temporary = self._path.with_suffix(".tmp")

@@ -31,7 +31,7 @@ class QmixMixer(nn.Module):
 
         Q_tot = ELU(q |W1(s)| + b1(s)) |W2(s)| + b2(s)
 
-    so that dQ_tot/dQ_i >= 0. The state enters through a normalisation without parameters.
+    so that dQ_tot/dQ_i >= 0. The environments scale the state to about [-1, 1].
 
     Attributes:
         embed_dim: E, width of the mixing layer.
@@ -44,7 +44,6 @@ class QmixMixer(nn.Module):
     @nn.compact
     def __call__(self, chosen_q: jax.Array, state: jax.Array, context: Context) -> jax.Array:
         num_agents = chosen_q.shape[-1]
-        state = nn.LayerNorm(use_bias=False, use_scale=False, name="norm")(state)
 
         def hypernet(name: str, hidden: int, output: int) -> jax.Array:
             inner = nn.relu(Linear(hidden, name=f"{name}_hidden")(state))

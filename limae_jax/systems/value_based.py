@@ -38,7 +38,7 @@ class ValueBasedSpec(NamedTuple):
         auxiliaries: further losses.
         optimisers: label -> transformation; every label clips and steps on its own.
         target_rules: part of the parameters -> rule in `TARGET_RULES`; a part not named has no target copy.
-        phases: (config, update) -> phases before the training phase.
+        phases: (core, config) -> phases between warm-up and training; `core` lends them its functions.
     """
 
     mixer: str | None
@@ -48,10 +48,10 @@ class ValueBasedSpec(NamedTuple):
     auxiliaries: tuple[Auxiliary, ...] = ()
     optimisers: Mapping[str, Callable[[SystemConfig], optax.GradientTransformation]] = {"td": td_optimiser}
     target_rules: Mapping[str, str] = {"agent": "hard", "mixer": "hard"}
-    phases: Callable[[TrainConfig], tuple[Phase, ...]] = lambda config: ()
+    phases: Callable[[ValueBasedCore, TrainConfig], tuple[Phase, ...]] = lambda core, config: ()
 
 
-class _Core:
+class ValueBasedCore:
     """The pure functions of one system; holds only what is fixed before training."""
 
     def __init__(self, spec: ValueBasedSpec, config: TrainConfig, env: EnvSpec):
@@ -177,7 +177,9 @@ class _Core:
 
 def build_value_based(spec: ValueBasedSpec, config: TrainConfig, env: EnvSpec) -> System:
     """Binds a specification to its settings and an environment's sizes."""
-    core = _Core(spec, config, env)
+    core = ValueBasedCore(spec, config, env)
     warmup = Phase("warmup", config.replay.min_rows * config.replay.row_length, False, None)
     train = Phase("train", None, True, core.update)
-    return System(core.init, core.initial_carry, core.act, core.refresh_targets, (warmup, *spec.phases(config), train))
+    return System(
+        core.init, core.initial_carry, core.act, core.refresh_targets, (warmup, *spec.phases(core, config), train)
+    )

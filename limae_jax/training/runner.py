@@ -19,7 +19,7 @@ from limae_jax.replay.memory import check_memory
 from limae_jax.training.group import GroupTrainer
 from limae_jax.training.plan import group_size
 from limae_jax.training.report import RunReport
-from limae_jax.training.run_directory import group_directory, open_run, settle_groups, write_run_files
+from limae_jax.training.run_directory import group_directory, locked, open_run, settle_groups, write_run_files
 from limae_jax.training.setup import Setup, available_memory, configure_jax, make_setup
 from limae_jax.training.sharding import group_seeds, wait_for_hosts
 from limae_jax.training.signals import StopRequest
@@ -65,7 +65,7 @@ def train(config: TrainConfig, console: bool = False) -> TrainResult:
     """
     config = open_run(config)
     configure_jax(config)
-    with StopRequest() as stop:
+    with StopRequest() as stop, locked(Path(config.run_dir)):
         return _run(config, console, stop)
 
 

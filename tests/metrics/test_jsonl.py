@@ -26,33 +26,6 @@ def test_no_file_has_no_rows(path):
     assert read_rows(path) == []
 
 
-def test_cut_back_loses_and_doubles_no_row(path):
-    writer = JsonlWriter(path)
-    writer.write([row(0, 1000)])
-    position = writer.position()
-    writer.write([row(0, 2000)])
-    resumed = JsonlWriter(path)
-    resumed.cut_back(position)
-    resumed.write([row(0, 2000)])
-    assert [one["env_steps"] for one in read_rows(path)] == [1000, 2000]
-
-
-def test_cut_back_to_nothing(path):
-    writer = JsonlWriter(path)
-    writer.write([row()])
-    writer.cut_back(0)
-    assert read_rows(path) == []
-
-
-@pytest.mark.parametrize("offset", [-1, 1])
-def test_a_file_that_the_checkpoint_does_not_know_is_refused(path, offset):
-    writer = JsonlWriter(path)
-    writer.write([row()])
-    with pytest.raises(InputError, match=r"metrics\.jsonl"):
-        writer.cut_back(writer.position() + offset)
-    assert read_rows(path) == [row()]
-
-
 def test_a_torn_last_line_is_left_out_and_never_joined(path):
     writer = JsonlWriter(path)
     writer.write([row(0), row(1)])

@@ -194,12 +194,12 @@ def test_acting_goes_through_the_agent_network_of_the_specification():
 
 
 def test_extra_phases_come_between_warmup_and_training():
-    def pretraining(*_):
-        return (Phase("first", 100, False, None), Phase("second", 50, True, None))
+    def pretraining(core, config):
+        return (Phase("first", config.replay.min_rows, False, core.update), Phase("second", 50, True, None))
 
     system = build_value_based(ValueBasedSpec(mixer="vdn", phases=pretraining), tiny_config(), TINY_ENV)
     config = dataclasses.asdict(tiny_config().replay)
     assert [phase.name for phase in system.phases] == ["warmup", "first", "second", "train"]
     assert system.phases[0].env_steps == config["min_rows"] * config["row_length"]
-    assert [phase.update is None for phase in system.phases] == [True, True, True, False]
+    assert [phase.update is None for phase in system.phases] == [True, False, True, False]
     assert system.phases[-1].env_steps is None and system.phases[-1].explores_by_schedule

@@ -16,6 +16,7 @@ from limae_jax.errors import InputError
 from limae_jax.metrics.jsonl import read_rows
 from limae_jax.training import runner
 from limae_jax.training.report import RunReport
+from limae_jax.training.run_directory import locked
 
 TIMES = {"wall_s", "env_steps_per_s"}
 
@@ -139,6 +140,12 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tiny, cli, final_arra
     assert "damaged" in completed.stdout + completed.stderr
     rows, wanted = (read_rows(Path(run) / "metrics.jsonl") for run in (config.run_dir, uninterrupted))
     assert without_times(rows) == without_times(wanted)
+
+
+def test_two_processes_never_train_the_same_run(tiny, tmp_path):
+    (tmp_path / "run").mkdir()
+    with locked(tmp_path / "run"), pytest.raises(InputError, match="another process is training it"):
+        runner.train(load_config(tiny()))
 
 
 def start(overrides):

@@ -62,7 +62,6 @@ def qmix_value(params, chosen_q, state) -> float:
     """QMIX's Q_tot of one slot: chosen_q [A], state [G]."""
     p = jax.tree.map(lambda x: np.asarray(x, np.float64), params["params"])
     state = np.asarray(state, np.float64)
-    state = (state - state.mean()) / np.sqrt(state.var() + 1e-6)
 
     def dense(name, x):
         return x @ p[name]["kernel"] + p[name]["bias"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import jax
 import jax.numpy as jnp
@@ -33,7 +33,7 @@ class Progress:
         save_s: seconds of it spent on saving.
         best_score: of each seed, the best evaluation so far: win rate, or return where nothing is won.
         best_iteration: of each seed, when that was.
-        env_steps, is_failed: of each seed.
+        meter: training since the last evaluation, see `Meter.state`.
     """
 
     iteration: int
@@ -41,8 +41,7 @@ class Progress:
     save_s: float
     best_score: list[float | None]
     best_iteration: list[int]
-    env_steps: list[int]
-    is_failed: list[bool]
+    meter: dict[str, Any] | None
 
 
 class Observer(Protocol):
@@ -90,11 +89,12 @@ class GroupTrainer:
         self._store = CheckpointStore(directory / "latest", row_axis=setup.parts.replay.row_axis)
         self._directory = directory
         count = len(seeds)
-        self.progress = Progress(0, 0.0, 0.0, [None] * count, [0] * count, [0] * count, [False] * count)
+        self.progress = Progress(0, 0.0, 0.0, [None] * count, [0] * count, None)
         self.state: SeedState = setup.init(put_seeds(seeds, setup.mesh))
         self._best_params = jax.tree.map(jnp.copy, self.state.learner.params)
         self.is_restored = self._restore()
         self.counters, self.is_failed = fetch((self.state.counters, self.state.is_failed))
+        self._meter = Meter(self.counters.env_steps[:num_reported], self.progress.meter)
         self._saved_at = self._began
         self._saved_iteration = self.progress.iteration if self.is_restored else -1
 
@@ -130,7 +130,7 @@ class GroupTrainer:
         began = time.monotonic()
         self._count_wall_time()
         progress = self.progress
-        progress.env_steps, progress.is_failed = self.counters.env_steps.tolist(), self.is_failed.tolist()
+        progress.meter = self._meter.state
         small, ring = self._split()
         rows_added = progress.iteration * self.setup.config.env.num_envs
         saved = self._store.save(progress.iteration, small, ring, rows_added, asdict(progress))
@@ -159,7 +159,6 @@ class GroupTrainer:
         Returns:
             True if complete.
         """
-        meter = Meter(self.counters.env_steps[: self.num_reported])
         longest_turn = 0.0
         while not self.is_complete:
             at_risk = time.monotonic() - self._saved_at + 1.5 * longest_turn
@@ -169,32 +168,31 @@ class GroupTrainer:
             if save_due:
                 self.save()
             began, compile_s = time.monotonic(), self.setup.compile_s
-            meter = self._take_turn(meter)
+            self._take_turn()
             longest_turn = max(longest_turn, time.monotonic() - began - (self.setup.compile_s - compile_s))
         self.save()
         return self.is_complete
 
-    def _take_turn(self, meter: Meter) -> Meter:
-        """One chunk, and an evaluation if one is due; returns the meter to go on with."""
+    def _take_turn(self) -> None:
+        """One chunk, and an evaluation if one is due."""
         before, plan = self.progress.iteration, phase_at(self.setup.plans, self.progress.iteration)
-        self._run_chunk(plan, meter)
-        loss = meter.last.get("loss")
+        self._run_chunk(plan)
+        loss = self._meter.last.get("loss")
         mean_loss = None if loss is None else float(np.mean(loss[: self.num_reported]))
         reported_steps = self.counters.env_steps[: self.num_reported]
-        self.observer.progress(plan.phase.name, reported_steps, meter.env_steps_per_s, mean_loss)
-        if not (is_evaluation_due(self.setup.config, before, self.progress.iteration) or self.is_complete):
-            return meter
-        self.observer.evaluation(self._evaluate(plan, meter))
-        return Meter(reported_steps)
+        self.observer.progress(plan.phase.name, reported_steps, self._meter.env_steps_per_s, mean_loss)
+        if is_evaluation_due(self.setup.config, before, self.progress.iteration) or self.is_complete:
+            self.observer.evaluation(self._evaluate(plan))
+            self._meter = Meter(reported_steps)
 
-    def _run_chunk(self, plan: PhasePlan, meter: Meter) -> None:
+    def _run_chunk(self, plan: PhasePlan) -> None:
         program = self.setup.chunks[plan.phase.name]
         began, compile_s = time.monotonic(), program.compile_s
         self.state, metrics = program(self.state, clock_at(self.progress.iteration))
         metrics, self.counters, is_failed = fetch((metrics, self.state.counters, self.state.is_failed))
         seconds = time.monotonic() - began - (program.compile_s - compile_s)
         self.progress.iteration += plan.iterations_per_chunk
-        meter.add(metrics, self.counters.env_steps[: self.num_reported], seconds)
+        self._meter.add(metrics, self.counters.env_steps[: self.num_reported], seconds)
         for index in np.flatnonzero((is_failed & ~self.is_failed)[: self.num_reported]):
             steps = self.counters.env_steps[index]
             self.observer.warning(
@@ -203,15 +201,15 @@ class GroupTrainer:
             )
         self.is_failed = is_failed
 
-    def _evaluate(self, plan: PhasePlan, meter: Meter) -> list[Row]:
+    def _evaluate(self, plan: PhasePlan) -> list[Row]:
         """Evaluates, keeps each seed's best parameters, and returns one row a seed."""
         iteration = put_seeds(np.full(len(self.seeds), self.progress.iteration, np.int32), self.setup.mesh)
         results = fetch(self.setup.evaluate((self.state.seed, self.state.learner.params, iteration)))
         self._keep_best(results)
         self._count_wall_time()
-        return [self._row(index, plan, meter, results) for index in range(self.num_reported)]
+        return [self._row(index, plan, results) for index in range(self.num_reported)]
 
-    def _row(self, index: int, plan: PhasePlan, meter: Meter, results: dict[str, np.ndarray]) -> Row:
+    def _row(self, index: int, plan: PhasePlan, results: dict[str, np.ndarray]) -> Row:
         counters = self.counters
         fields = {
             "seed": int(self.seeds[index]),
@@ -224,10 +222,10 @@ class GroupTrainer:
             **{name: float(values[index]) for name, values in results.items()},
             "test_episodes": self.setup.config.evaluation.num_episodes,
             "wall_s": round(self.progress.wall_s, 3),
-            "env_steps_per_s": round(meter.env_steps_per_s, 1),
+            "env_steps_per_s": round(self._meter.env_steps_per_s, 1),
             "is_failed": bool(self.is_failed[index]),
         }
-        return make_row(**fields, **meter.per_seed(index))
+        return make_row(**fields, **self._meter.per_seed(index))
 
     def _keep_best(self, results: dict[str, np.ndarray]) -> None:
         score = results.get("test_win_rate", results["test_return_mean"])

@@ -2,23 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 
 class Meter:
-    """Training between two evaluations, for all seeds of a group.
+    """Training between two evaluations, for all seeds of a group. Its state is part of a checkpoint.
 
     Attributes:
         last: per-seed metrics [S] of the newest chunk.
     """
 
-    def __init__(self, env_steps: np.ndarray):
-        """Starts at the seeds' env_steps [S]."""
-        self._first = np.asarray(env_steps, np.int64)
-        self._now = self._first
-        self._seconds = 0.0
-        self._sums: dict[str, np.ndarray] = {}
+    def __init__(self, env_steps: np.ndarray, state: dict[str, Any] | None = None):
+        """Starts at the seeds' env_steps [S], or where `state` stopped."""
+        state = state or {"first": np.asarray(env_steps).tolist(), "seconds": 0.0, "sums": {}}
+        self._first = np.asarray(state["first"], np.int64)
+        self._now = np.asarray(env_steps, np.int64)
+        self._seconds = float(state["seconds"])
+        self._sums = {name: np.asarray(values, np.float64) for name, values in state["sums"].items()}
         self.last: dict[str, np.ndarray] = {}
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What JSON can hold and a new meter can go on from."""
+        sums = {name: values.tolist() for name, values in self._sums.items()}
+        return {"first": self._first.tolist(), "seconds": self._seconds, "sums": sums}
 
     def add(self, metrics: dict[str, np.ndarray], env_steps: np.ndarray, seconds: float) -> None:
         """Adds a chunk: its metrics [S], the seeds' env_steps [S] after it, and how long it ran."""
@@ -26,7 +35,7 @@ class Meter:
         self._seconds += seconds
         for name, value in metrics.items():
             if name.startswith("train_"):
-                self._sums[name] = self._sums.get(name, 0) + value
+                self._sums[name] = self._sums.get(name, 0.0) + np.asarray(value, np.float64)
             else:
                 self.last[name] = value
 

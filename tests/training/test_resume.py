@@ -57,6 +57,17 @@ def uninterrupted(tiny):
     return config.run_dir
 
 
+def test_what_was_counted_before_a_stop_is_in_the_next_row(tiny, final_arrays, monkeypatch):
+    overrides = ["run.num_seeds=2", "evaluation.every_env_steps=9000"]
+    whole, stopped = (load_config(tiny(*overrides, name=name)) for name in ("whole", "stopped"))
+    runner.train(whole)
+    with monkeypatch.context() as patch:
+        stop_after(patch, 2)
+        assert runner.train(stopped).exit_code == 130
+    runner.train(stopped)
+    assert_equal_runs(stopped.run_dir, whole.run_dir, final_arrays)
+
+
 @pytest.mark.parametrize("chunks", [1, 4])
 def test_resuming_in_a_new_process_is_bit_exact(tiny, cli, final_arrays, uninterrupted, monkeypatch, chunks):
     config = load_config(tiny("run.num_seeds=2", name="stopped"))

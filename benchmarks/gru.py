@@ -1,0 +1,84 @@
+"""The GRU of `limae_jax.networks.gru` beside flax's cell in a scan: time of a forward and of a gradient pass.
+
+python benchmarks/gru.py
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+
+from limae_jax.networks.gru import Gru
+
+REPEATS = 10
+
+
+class FlaxGru(nn.Module):
+    """flax's cell, scanned and reset, with the signature of `Gru`."""
+
+    hidden_size: int
+
+    @nn.compact
+    def __call__(self, hidden: jax.Array, inputs: jax.Array, is_first: jax.Array) -> jax.Array:
+        def step(cell: nn.Module, carry: jax.Array, slot: tuple[jax.Array, jax.Array]):
+            x, first = slot
+            return cell(jnp.where(first[:, None], 0.0, carry), x)
+
+        scan = nn.scan(step, variable_broadcast="params", split_rngs={"params": False})
+        return scan(nn.GRUCell(self.hidden_size), hidden, (inputs, is_first))[1]
+
+
+def milliseconds(function: Callable[[Any], Any], params: Any) -> float:
+    """Median time of a call, in a program that makes ten, so that allocation does not count."""
+
+    @jax.jit
+    def repeated(params):
+        def body(params, _):
+            change = function(params)
+            return jax.tree.map(lambda p, c: p + 1e-9 * c, params, change), None
+
+        return jax.lax.scan(body, params, None, length=REPEATS)[0]
+
+    jax.block_until_ready(repeated(params))
+    times = []
+    for _ in range(7):
+        began = time.perf_counter()
+        jax.block_until_ready(repeated(params))
+        times.append((time.perf_counter() - began) / REPEATS)
+    return 1000 * statistics.median(times)
+
+
+def main() -> None:
+    """Parses the command line and prints one JSON object a module."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--steps", type=int, default=129)
+    parser.add_argument("--rows", type=int, default=96, help="rows of the batch times agents")
+    parser.add_argument("--hidden", type=int, default=64)
+    args = parser.parse_args()
+    key = jax.random.key(0)
+    inputs = jax.random.normal(key, (args.steps, args.rows, args.hidden))
+    is_first = jax.random.uniform(key, inputs.shape[:2]) < 0.05
+    hidden = jnp.zeros((args.rows, args.hidden))
+    for module in (Gru(args.hidden), FlaxGru(args.hidden)):
+        params = module.init(key, hidden, inputs, is_first)
+
+        def total(params, module=module):
+            return jnp.mean(jnp.square(module.apply(params, hidden, inputs, is_first)))
+
+        def forward(params, total=total):
+            return jax.tree.map(lambda p: total(params) + jnp.zeros_like(p), params)
+
+        row = {"module": type(module).__name__, "forward_ms": round(milliseconds(forward, params), 2)}
+        print(json.dumps({**row, "gradient_ms": round(milliseconds(jax.grad(total), params), 2)}), flush=True)
+
+
+if __name__ == "__main__":
+    main()

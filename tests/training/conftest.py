@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 from tests_tiny import TINY
@@ -50,6 +51,7 @@ def final_arrays():
             def warning(self, text):
                 raise AssertionError(text)
 
+        run_dir = Path(run_dir)
         setup = make_setup(read_run(run_dir))
         arrays = {}
         for group in settle_groups(run_dir, []):

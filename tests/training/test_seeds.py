@@ -87,7 +87,7 @@ def test_a_run_whose_seeds_fail_says_so_and_exits_with_one(tiny, capfd):
     assert "seed 0 failed" in text and "seed 1 failed" in text
 
 
-@pytest.mark.parametrize("batching", ["vmapped", "sequential", "2"])
+@pytest.mark.parametrize("batching", ["vmapped", "2"])
 def test_every_way_of_batching_trains_every_seed(tiny, batching):
     config = load_config(tiny("run.num_seeds=3", f"run.seed_batching={batching}", "run.first_seed=4"))
     result = runner.train(config)

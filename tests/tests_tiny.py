@@ -16,4 +16,5 @@ TINY = [
     "evaluation.num_episodes=4",
     "evaluation.every_env_steps=4000",
     "run.total_env_steps=10000",
+    "run.seed_batching=sequential",
 ]

@@ -10,6 +10,7 @@ import json
 import os
 import resource
 import statistics
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -112,6 +113,16 @@ def alternate(preset: str, num_seeds: int, args: argparse.Namespace) -> list[dic
     return [row, their_row]
 
 
+def in_a_process_of_its_own(args: argparse.Namespace, num_seeds: int) -> list[dict[str, object]]:
+    """The rows for one number of seeds."""
+    options = ["--preset", args.preset, "--seeds", str(num_seeds), "--seconds", str(args.seconds)]
+    if args.jaxmarl:
+        options += ["--jaxmarl", str(args.jaxmarl), "--rounds", str(args.rounds)]
+    command = [sys.executable, __file__, *options, "--", *args.overrides]
+    lines = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
+    return [json.loads(line) for line in lines if line.startswith("{")]
+
+
 def main() -> None:
     """Parses the command line and prints one JSON object a row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
@@ -124,15 +135,17 @@ def main() -> None:
     parser.add_argument("overrides", nargs="*", help="settings as for limae-jax train")
     args = parser.parse_args()
     rows: list[dict[str, object]] = []
-    for num_seeds in args.seeds:
-        if args.jaxmarl:
-            new = alternate(args.preset, num_seeds, args)
-        else:
-            group = Group(args.preset, num_seeds, args.overrides)
-            new = [make_row(args.preset, num_seeds, group, group.env_steps_per_s(args.seconds))]
-        rows += new
-        for row in new:
-            print(json.dumps(row), flush=True)
+    if len(args.seeds) > 1:
+        # A process for each row: the devices of a CPU are settled when jax starts, and so is the peak of memory.
+        for num_seeds in args.seeds:
+            rows += in_a_process_of_its_own(args, num_seeds)
+    elif args.jaxmarl:
+        rows = alternate(args.preset, args.seeds[0], args)
+    else:
+        group = Group(args.preset, args.seeds[0], args.overrides)
+        rows = [make_row(args.preset, args.seeds[0], group, group.env_steps_per_s(args.seconds))]
+    for row in rows:
+        print(json.dumps(row), flush=True)
     if args.json:
         args.json.write_text(json.dumps(rows, indent=1) + "\n")
 

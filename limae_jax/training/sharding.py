@@ -32,16 +32,19 @@ class SeedProgram:
         compile_s: seconds spent on tracing and compiling so far, in place of hiding them in the first call.
     """
 
-    def __init__(self, function: Callable[..., Any], mesh: Mesh, donate: bool = False):
+    def __init__(self, function: Callable[..., Any], mesh: Mesh, donate: bool = False, in_turn: bool = False):
         """Makes a program; it is compiled when it is first called.
 
         Args:
             function: of one seed; its first argument and all results are per seed.
             mesh: see `seed_mesh`.
             donate: the first argument's memory is reused for the result; the caller must not touch it again.
+            in_turn: a device takes its seeds one after the other instead of vmapped.
         """
 
         def batched(per_seed, shared):
+            if in_turn:
+                return jax.lax.map(lambda one: function(one, *shared), per_seed)
             if jax.tree.leaves(per_seed)[0].shape[0] > 1:
                 return jax.vmap(lambda one: function(one, *shared))(per_seed)
             # One seed alone needs no vmap, which would turn every condition on its state into both of its sides.

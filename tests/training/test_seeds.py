@@ -1,5 +1,9 @@
 """Seeds: equal to themselves, different from each other, the same in any group, and each failing alone."""
 
+import os
+import subprocess
+import sys
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -94,3 +98,22 @@ def test_every_way_of_batching_trains_every_seed(tiny, batching):
     assert [row["seed"] for row in result.last_rows] == [4, 5, 6]
     assert all(row["env_steps"] >= config.run.total_env_steps for row in result.last_rows)
     assert result.is_complete
+
+
+def test_many_vmapped_seeds_start(tmp_path):
+    """With XLA's own settings, unlike the other tests: there the start of three vmapped seeds once hung for good."""
+    code = (
+        "import jax, numpy as np\n"
+        "from limae_jax.compose import load_config\n"
+        "from limae_jax.training.setup import make_setup\n"
+        "from limae_jax.training.sharding import put_seeds\n"
+        "setup = make_setup(load_config(['env.scenario=3m', 'replay.capacity_rows=64']))\n"
+        "state = setup.init(put_seeds(np.arange(3), setup.mesh))\n"
+        "print(jax.block_until_ready(state).seed)\n"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    done = subprocess.run(
+        [sys.executable, "-c", code], env=environment, cwd=tmp_path, capture_output=True, text=True, timeout=240
+    )
+    assert done.returncode == 0, done.stderr
+    assert "[0 1 2]" in done.stdout

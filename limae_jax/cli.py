@@ -60,7 +60,7 @@ def _build_parser() -> argparse.ArgumentParser:
     _add_overrides(command)
     command.add_argument("--checkpoint", default="latest", metavar="latest|best", help="which one (default: latest)")
     command = _add(commands, "list", "show what there is to choose from", "list scenarios")
-    command.add_argument("what", metavar="scenarios|systems|experiments")
+    command.add_argument("what", metavar="scenarios|systems|masking|experiments")
     command = _add(commands, "config", "print the settings that a run would have", "config system=vdn env.scenario=8m")
     _add_overrides(command)
     return parser

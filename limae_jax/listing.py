@@ -13,6 +13,8 @@ from rich.table import Table
 from limae_jax.compose import config_dir, load_config, options
 from limae_jax.config import SmaxConfig, TrainConfig
 from limae_jax.environments.scenarios import MPE_SCENARIOS, SMAX_SCENARIOS, UNIT_LETTERS, UNIT_TYPES, smax_sizes
+from limae_jax.mae_config import MaskingConfig
+from limae_jax.masking.names import RULES
 from limae_jax.replay.memory import row_bytes
 from limae_jax.systems.names import SYSTEMS
 
@@ -99,6 +101,22 @@ def _systems(console: Console) -> None:
     console.print(table)
 
 
+def _masking(console: Console) -> None:
+    table = _table("", ("rule", "hidden are", "settings", "granularity", "use"))
+    defaults = MaskingConfig()
+    for name, rule in RULES.items():
+        settings = [f"masking.{setting}={getattr(defaults, setting)}" for setting in rule.parameters]
+        granularities = ", ".join(rule.granularities)
+        use = "control" if rule.is_control else "training"
+        table.add_row(name, escape(rule.formula), "\n".join(settings), granularities, use)
+    console.print(table)
+    console.print(
+        "delta_i is agent i's mean absolute TD error, theta the mean of delta over the agents.\n"
+        "Of masking.granularity, one mask for each of these, a rule's own comes first; a step is a window of\n"
+        "mae.window steps."
+    )
+
+
 def _experiments(console: Console) -> None:
     table = _table("", ("experiment", "what it is", "system", "scenario"), ("seeds", "env steps"))
     for name in options("experiment"):
@@ -118,5 +136,6 @@ def _summary(experiment: str) -> str:
 LISTINGS: dict[str, Callable[[Console], None]] = {
     "scenarios": _scenarios,
     "systems": _systems,
+    "masking": _masking,
     "experiments": _experiments,
 }

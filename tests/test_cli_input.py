@@ -14,6 +14,8 @@ from limae_jax.compose import load_config, options
 from limae_jax.config import RunConfig, TrainConfig
 from limae_jax.config_file import from_yaml, to_yaml
 from limae_jax.environments.scenarios import MPE_SCENARIOS, SMAX_SCENARIOS
+from limae_jax.mae_config import MaskingConfig
+from limae_jax.masking.names import RULES
 from limae_jax.systems.names import SYSTEMS
 
 # Run in a fresh process: after each command, neither jax nor jaxmarl may have been imported.
@@ -26,7 +28,7 @@ commands = [
     (2, ["resume", "run", "run.num_seeds=2"]), (2, ["evaluate", "run", "env.scenario=8m"]),
     (2, ["train", "run.dir=run", "run.num_seeds=2"]),
     (0, ["config", "experiment=quickstart"]), (0, ["list", "scenarios"]), (0, ["list", "systems"]),
-    (0, ["list", "experiments"]),
+    (0, ["list", "masking"]), (0, ["list", "experiments"]),
 ]
 for expected, command in commands:
     with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
@@ -105,7 +107,10 @@ def test_answers_and_mistakes_need_no_jax(run_dir):
         (("trian",), "argument COMMAND: invalid choice: 'trian'"),
         (("train", "--seeds", "3"), "unrecognized arguments: --seeds; see limae-jax --help"),
         (("list", "systems", "more"), "unrecognized arguments: more"),
-        (("list", "scenario"), "list=scenario: unknown; choose one of experiments, scenarios, systems. Did you mean"),
+        (
+            ("list", "scenario"),
+            "list=scenario: unknown; choose one of experiments, masking, scenarios, systems. Did you mean",
+        ),
         (("resume",), "the following arguments are required: RUN_DIR; see limae-jax resume --help"),
         (("resume", "nowhere"), "RUN_DIR=nowhere: no such directory"),
         (("evaluate", "nowhere"), "RUN_DIR=nowhere: no such directory"),
@@ -189,6 +194,7 @@ def test_config_prints_what_would_run(capsys):
     [
         ("scenarios", [*SMAX_SCENARIOS, *MPE_SCENARIOS]),
         ("systems", [*SYSTEMS]),
+        ("masking", [*RULES]),
         ("experiments", options("experiment")),
     ],
 )
@@ -207,6 +213,22 @@ def test_scenarios_are_listed_with_their_sizes(capsys):
     assert cells[:8] == ["3s_vs_5z", "3 stalkers", "5 zealots", "3", "101", "96", "10", "100"]
     # (64 steps and the last slot) x (floats, flags, actions and reward) and the carry of 3 agents.
     assert cells[8] == f"{65 * ((3 * 101 + 96) * 4 + (3 * 10 + 3 + 4) + (3 + 1) * 4) + 3 * (64 + 1) * 4:,}"
+
+
+def test_masking_rules_are_listed_with_what_they_read(capsys):
+    main(["list", "masking"])
+    rows: dict[str, list[str]] = {}
+    for line in [line for line in capsys.readouterr().out.splitlines() if line.startswith("│")]:
+        cells = [cell.strip() for cell in line.strip("│").split("│")]
+        name = cells[0] or list(rows)[-1]
+        rows[name] = [f"{a} {b}".strip() for a, b in zip(rows.get(name, [""] * 4), cells[1:], strict=True)]
+    assert list(rows) == list(RULES)
+    for name, (formula, settings, granularity, use) in rows.items():
+        rule = RULES[name]
+        assert formula == rule.formula
+        assert settings.split() == [f"masking.{key}={getattr(MaskingConfig(), key)}" for key in rule.parameters]
+        assert granularity == ", ".join(rule.granularities)
+        assert use == ("control" if rule.is_control else "training")
 
 
 @pytest.mark.parametrize("command", [["--help"], ["train", "--help"], ["evaluate", "--help"]])

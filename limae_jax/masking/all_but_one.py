@@ -1,0 +1,23 @@
+"""Control: one agent is visible, whatever the errors, and the agents take turns."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from limae_jax.mae_config import MaskingConfig
+from limae_jax.masking.base import MaskingRule, MaskInputs
+from limae_jax.types import Metrics
+
+
+def make_rule(config: MaskingConfig, num_agents: int, window: int) -> MaskingRule:
+    """All but one agent, as at execution; agent n mod A is visible in batch n. The state is n mod A, [] int32."""
+
+    def init() -> jax.Array:
+        return jnp.zeros((), jnp.int32)
+
+    def select(state: jax.Array, inputs: MaskInputs, key: jax.Array) -> tuple[jax.Array, jax.Array, Metrics]:
+        is_hidden = jnp.broadcast_to(jnp.arange(num_agents) != state, inputs.is_counted.shape)
+        return is_hidden, (state + 1) % num_agents, {}
+
+    return MaskingRule(init, select)

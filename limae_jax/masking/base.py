@@ -1,0 +1,76 @@
+"""What a masking rule is, and what the rules share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from limae_jax.mae_config import MaskingConfig
+from limae_jax.masking.scores import Groups, above_mean
+from limae_jax.types import Metrics, PyTree
+
+Shape = tuple[int, ...]
+
+
+class MaskInputs(NamedTuple):
+    """What a rule may go by. Axes [T, B, ...], time-major.
+
+    Attributes:
+        td_error_agent: [T, B, A] absolute TD error of each agent, without gradient.
+        is_counted: [T, B, A] bool, a real transition with the agent alive. Elsewhere `td_error_agent` means nothing.
+        obs: [T, B, A, O].
+        is_first: [T, B] bool, an episode starts here.
+        filled: [T, B] bool, a real transition starts here.
+    """
+
+    td_error_agent: jax.Array
+    is_counted: jax.Array
+    obs: jax.Array
+    is_first: jax.Array
+    filled: jax.Array
+
+
+class MaskingRule(NamedTuple):
+    """Chooses who is hidden.
+
+    Attributes:
+        init: () -> state, carried from batch to batch and stored in checkpoints.
+        select: (state, inputs, key) -> (is_hidden [T, B, A] bool, state, metrics of [] float32).
+    """
+
+    init: Callable[[], PyTree]
+    select: Callable[[PyTree, MaskInputs, jax.Array], tuple[jax.Array, PyTree, Metrics]]
+
+
+def stateless(choose: Callable[[MaskInputs, jax.Array], tuple[jax.Array, Metrics]]) -> MaskingRule:
+    """A rule that goes by its batch alone.
+
+    Args:
+        choose: (inputs, key) -> (is_hidden [T, B, A] bool, metrics).
+    """
+
+    def select(state: PyTree, inputs: MaskInputs, key: jax.Array) -> tuple[jax.Array, PyTree, Metrics]:
+        is_hidden, metrics = choose(inputs, key)
+        return is_hidden, state, metrics
+
+    return MaskingRule(init=lambda: (), select=select)
+
+
+def hide_above_mean(score: jax.Array, groups: Groups, config: MaskingConfig, shape: Shape) -> tuple[jax.Array, Metrics]:
+    """Hides the agents with a high score, in each group by itself; see `scores.above_mean`.
+
+    Args:
+        score: [W, G, A].
+        groups: that the score was made for.
+        config: has the tolerance and the top k.
+        shape: (T, B, ...) of the batch.
+
+    Returns:
+        is_hidden [T, B, A] bool, and `fallback_rate`: share of the groups in which the top k had to do.
+    """
+    is_hidden, is_fallback = above_mean(score, config.tolerance, config.top_k)
+    metrics = {"fallback_rate": jnp.mean(is_fallback.astype(jnp.float32))}
+    return groups.spread(is_hidden, shape[0], shape[1]), metrics

@@ -1,0 +1,24 @@
+"""Hides the agents whose TD error is above the team's mean: the method."""
+
+from __future__ import annotations
+
+import jax
+
+from limae_jax.mae_config import MaskingConfig
+from limae_jax.masking.base import MaskingRule, MaskInputs, hide_above_mean, stateless
+from limae_jax.masking.scores import Groups, agent_mean
+from limae_jax.types import Metrics
+
+
+def make_rule(config: MaskingConfig, num_agents: int, window: int) -> MaskingRule:
+    """Mean TD-error threshold of LI-MA2E.
+
+    M_i = 1  iff  delta_i > theta (1 + tolerance),  theta = mean_i delta_i;  if nobody is, the top k
+    """
+    groups = Groups(config.unit, window)
+
+    def choose(inputs: MaskInputs, key: jax.Array) -> tuple[jax.Array, Metrics]:
+        delta = agent_mean(inputs.td_error_agent, inputs.is_counted, groups)
+        return hide_above_mean(delta, groups, config, inputs.filled.shape)
+
+    return stateless(choose)

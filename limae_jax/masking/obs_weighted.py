@@ -1,0 +1,26 @@
+"""Hides the agents whose TD error is above the team's mean while they see much."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from limae_jax.mae_config import MaskingConfig
+from limae_jax.masking.base import MaskingRule, MaskInputs, hide_above_mean, stateless
+from limae_jax.masking.scores import Groups, agent_mean
+from limae_jax.types import Metrics
+
+
+def make_rule(config: MaskingConfig, num_agents: int, window: int) -> MaskingRule:
+    """Observation-weighted score of LI-MA2E.
+
+    score_i = mean_t delta_i(t) (share of the features of agent i's observation at t that are not 0)
+    """
+    groups = Groups(config.unit, window)
+
+    def choose(inputs: MaskInputs, key: jax.Array) -> tuple[jax.Array, Metrics]:
+        richness = jnp.mean((inputs.obs != 0).astype(jnp.float32), axis=-1)
+        score = agent_mean(inputs.td_error_agent * richness, inputs.is_counted, groups)
+        return hide_above_mean(score, groups, config, inputs.filled.shape)
+
+    return stateless(choose)

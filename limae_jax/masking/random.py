@@ -1,0 +1,49 @@
+"""Hides agents by independent coin flips, as the masked auto-encoder of MA2E does; pre-training uses it too."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+
+from limae_jax.mae_config import MaskingConfig
+from limae_jax.masking.base import MaskingRule, MaskInputs, stateless
+from limae_jax.masking.scores import Groups, highest
+from limae_jax.types import Metrics
+
+
+def bernoulli_mask(key: jax.Array, shape_prefix: Sequence[int], num_agents: int, probability: float) -> jax.Array:
+    """Hides each agent with probability p, but at least one and not all.
+
+    Args:
+        key: typed key.
+        shape_prefix: of independent masks.
+        num_agents: A; of one agent, nothing is hidden.
+        probability: p.
+
+    Returns:
+        is_hidden [*shape_prefix, A] bool. If all came out hidden, one of them is revealed, and if none, one is hidden;
+        each agent is equally likely to be that one.
+    """
+    if num_agents == 1:
+        return jnp.zeros((*shape_prefix, 1), bool)
+    draw = jax.random.uniform(key, (*shape_prefix, num_agents))
+    is_hidden = draw < probability
+    # Which of the draws is the extreme one does not depend on whether all of them are low or all are high: it is as
+    # good as a second draw.
+    is_all = jnp.all(is_hidden, axis=-1, keepdims=True)
+    is_none = ~jnp.any(is_hidden, axis=-1, keepdims=True)
+    return (is_hidden & ~(is_all & highest(draw, 1))) | (is_none & highest(-draw, 1))
+
+
+def make_rule(config: MaskingConfig, num_agents: int, window: int) -> MaskingRule:
+    """The random masks of MA2E: M_i ~ Bernoulli(p), its own draw for each group."""
+    groups = Groups(config.unit, window)
+
+    def choose(inputs: MaskInputs, key: jax.Array) -> tuple[jax.Array, Metrics]:
+        num_slots, num_rows = inputs.filled.shape
+        is_hidden = bernoulli_mask(key, groups.shape(num_slots, num_rows), num_agents, config.probability)
+        return groups.spread(is_hidden, num_slots, num_rows), {}
+
+    return stateless(choose)

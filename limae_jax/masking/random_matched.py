@@ -1,0 +1,25 @@
+"""Control: as many agents as `mean_td` would hide, but any. Is it who is hidden that matters, or how many?"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from limae_jax.mae_config import MaskingConfig
+from limae_jax.masking.base import MaskingRule, MaskInputs, stateless
+from limae_jax.masking.scores import Groups, above_mean, agent_mean, highest
+from limae_jax.types import Metrics
+
+
+def make_rule(config: MaskingConfig, num_agents: int, window: int) -> MaskingRule:
+    """The number of agents of the mean TD-error threshold of LI-MA2E, drawn uniformly in each group."""
+    groups = Groups(config.unit, window)
+
+    def choose(inputs: MaskInputs, key: jax.Array) -> tuple[jax.Array, Metrics]:
+        delta = agent_mean(inputs.td_error_agent, inputs.is_counted, groups)
+        is_high, _ = above_mean(delta, config.tolerance, config.top_k)
+        number = jnp.sum(is_high, axis=-1, keepdims=True)
+        is_hidden = highest(jax.random.uniform(key, delta.shape), number)
+        return groups.spread(is_hidden, *inputs.filled.shape), {}
+
+    return stateless(choose)

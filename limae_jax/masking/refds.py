@@ -1,0 +1,49 @@
+"""Hides the agents whose TD error is above the team's mean where episodes end."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+from limae_jax.mae_config import MaskingConfig
+from limae_jax.masking.base import MaskingRule, MaskInputs, hide_above_mean, stateless
+from limae_jax.masking.scores import Groups, agent_mean
+from limae_jax.types import Metrics
+
+# Time constants beyond which weights stay equal: next to an episode's end they are nothing, yet an agent that died
+# that long before still has a mean instead of 0 / 0.
+_MOST_TIME_CONSTANTS = 60.0
+
+
+def steps_to_end(is_first: jax.Array, filled: jax.Array) -> jax.Array:
+    """Steps from each slot to the last step of its episode, or of the row where the episode goes on behind it.
+
+    Args:
+        is_first, filled: [T, B] bool.
+
+    Returns:
+        [T, B] int32, not negative; meaningless where not filled.
+    """
+    num_slots = filled.shape[0]
+    slot = jnp.arange(num_slots, dtype=jnp.int32)[:, None]
+    last_filled = jax.lax.cummax(jnp.where(filled, slot, -1), axis=0)
+    is_end = jnp.concatenate([is_first[1:], jnp.ones_like(is_first[:1])])
+    # It only grows along a row, so the smallest to come is that of the nearest end: no gather is needed.
+    end = jax.lax.cummin(jnp.where(is_end, last_filled, num_slots), axis=0, reverse=True)
+    return jnp.maximum(end - slot, 0)
+
+
+def make_rule(config: MaskingConfig, num_agents: int, window: int) -> MaskingRule:
+    """Recency-focused score of LI-MA2E: mean TD error, weighted towards the end of each episode.
+
+    score_i = sum_t w_t delta_i(t) / sum_t w_t,  w_t = exp(-(steps from t to the end) / tau)
+    """
+    groups = Groups(config.unit, window)
+
+    def choose(inputs: MaskInputs, key: jax.Array) -> tuple[jax.Array, Metrics]:
+        distance = steps_to_end(inputs.is_first, inputs.filled) / config.time_constant_steps
+        weight = jnp.exp(-jnp.minimum(distance, _MOST_TIME_CONSTANTS))
+        score = agent_mean(inputs.td_error_agent, inputs.is_counted, groups, weight[..., None])
+        return hide_above_mean(score, groups, config, inputs.filled.shape)
+
+    return stateless(choose)

@@ -1,0 +1,112 @@
+"""What the rules share: groups of slots with one mask each, a mean error for each agent, and who is hidden by it.
+
+A group is all that one mask covers: the batch, a row, or a window of a row. Scores have a group's axes, [W, G, A]:
+[1, 1, A] for the batch, [1, B, A] for rows, [ceil(T / L), B, A] for windows of L slots.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+
+class Groups(NamedTuple):
+    """Slots that share a mask.
+
+    Attributes:
+        unit: `batch`, `row` or `step`.
+        window: L, slots of a group of unit `step`. The first begins at slot 0, the last one may be shorter.
+    """
+
+    unit: str
+    window: int
+
+    def shape(self, num_slots: int, num_rows: int) -> tuple[int, int]:
+        """(W, G) for rows of [T, B]."""
+        if self.unit == "step":
+            return -(-num_slots // self.window), num_rows
+        return 1, num_rows if self.unit == "row" else 1
+
+    def sum(self, values: jax.Array) -> jax.Array:
+        """Sums of [T, B, A] over each group, [W, G, A]."""
+        if self.unit != "step":
+            return jnp.sum(values, axis=0 if self.unit == "row" else (0, 1), keepdims=True)
+        num_slots, num_rows, num_agents = values.shape
+        num_windows, _ = self.shape(num_slots, num_rows)
+        padded = jnp.pad(values, ((0, num_windows * self.window - num_slots), (0, 0), (0, 0)))
+        return jnp.sum(jnp.reshape(padded, (num_windows, self.window, num_rows, num_agents)), axis=1)
+
+    def spread(self, groups: jax.Array, num_slots: int, num_rows: int) -> jax.Array:
+        """What belongs to each group, [W, G, A], at each of its slots, [T, B, A]."""
+        num_windows, _, num_agents = groups.shape
+        repeats = self.window if self.unit == "step" else num_slots
+        slots = jnp.broadcast_to(groups[:, None], (num_windows, repeats, num_rows, num_agents))
+        return jnp.reshape(slots, (-1, num_rows, num_agents))[:num_slots]
+
+
+def agent_mean(values: jax.Array, is_counted: jax.Array, groups: Groups, weight: jax.Array | float = 1.0) -> jax.Array:
+    """Each agent's mean over what counts in each group.
+
+    An agent that never counts in a group gets the mean of the other agents' there, so that it neither moves the mean
+    over the agents nor stands out; if nobody counts, all get 0.
+
+    Args:
+        values: [T, B, A]; may be anything, NaN too, where it does not count.
+        is_counted: [T, B, A] bool.
+        groups: to average in.
+        weight: greater than 0, broadcast against the values.
+
+    Returns:
+        [W, G, A] without NaN if there is none among what counts.
+    """
+    total = groups.sum(jnp.where(is_counted, values * weight, 0.0))
+    amount = groups.sum(jnp.where(is_counted, weight, 0.0))
+    is_known = amount > 0
+    mean = total / jnp.where(is_known, amount, 1.0)
+    # The mean is 0 where it is not known.
+    others = jnp.sum(mean, axis=-1, keepdims=True) / jnp.maximum(jnp.sum(is_known, axis=-1, keepdims=True), 1)
+    return jnp.where(is_known, mean, others)
+
+
+def highest(score: jax.Array, number: jax.Array | int) -> jax.Array:
+    """Marks the agents with the highest scores; of equal ones, those of lower index.
+
+    Args:
+        score: [..., A].
+        number: agents to mark, broadcast against the scores.
+
+    Returns:
+        [..., A] bool, exactly `number` in each group.
+    """
+    # Comparing all pairs is cheaper than sorting a handful of agents. NaN comes last: it compares as nothing, so a
+    # learner that diverged would otherwise have all of its agents at the top.
+    score = jnp.where(jnp.isnan(score), -jnp.inf, score)
+    agents = jnp.arange(score.shape[-1])
+    mine, other = score[..., :, None], score[..., None, :]
+    is_before_me = (other > mine) | ((other == mine) & (agents < agents[:, None]))
+    return jnp.sum(is_before_me, axis=-1) < number
+
+
+def above_mean(score: jax.Array, tolerance: float, top_k: int) -> tuple[jax.Array, jax.Array]:
+    """Hides the agents whose score is high: the mean TD-error threshold of LI-MA2E, on any score.
+
+        M_i = 1  iff  s_i > theta (1 + tolerance),  theta = mean_i s_i;  if nobody is, the top k by score, k < A
+
+    Args:
+        score: [..., A], not negative.
+        tolerance: how far above the mean a score must be. Without one, "nobody exceeds" needs equal floats.
+        top_k: k; one agent always stays visible.
+
+    Returns:
+        is_hidden [..., A] bool, and whether the top k had to do, [...] bool.
+    """
+    number = min(top_k, score.shape[-1] - 1)
+    theta = jnp.mean(score, axis=-1, keepdims=True)
+    # A mean of equal floats can be rounded to below all of them, and everyone would be hidden.
+    limit = jnp.maximum(theta * (1.0 + tolerance), jnp.min(score, axis=-1, keepdims=True))
+    is_high = score > limit
+    is_nobody_high = ~jnp.any(is_high, axis=-1, keepdims=True)
+    is_hidden = jnp.where(is_nobody_high, highest(score, number), is_high)
+    return is_hidden, is_nobody_high[..., 0] & (number > 0)

@@ -1,0 +1,93 @@
+"""Hides the agents whose TD error differs from episode to episode and grows from batch to batch."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+
+from limae_jax.mae_config import MaskingConfig
+from limae_jax.masking.base import MaskingRule, MaskInputs, hide_above_mean
+from limae_jax.masking.scores import Groups, agent_mean
+from limae_jax.types import Metrics
+
+
+class VdsState(NamedTuple):
+    """The mean TD errors of the last K batches.
+
+    Attributes:
+        history: [K, A], newest last.
+        num_valid: [] int32, how many at its end are of a batch.
+    """
+
+    history: jax.Array
+    num_valid: jax.Array
+
+
+def slope(history: jax.Array, num_valid: jax.Array) -> jax.Array:
+    """Least-squares slope over the last entries, per batch.
+
+    Args:
+        history: [K, A], newest last.
+        num_valid: [] how many at its end count.
+
+    Returns:
+        [A]; 0 with fewer than two entries.
+    """
+    batch = jnp.arange(history.shape[0], dtype=jnp.float32)[:, None]
+    is_valid = batch >= history.shape[0] - num_valid
+    middle = history.shape[0] - 1 - 0.5 * (num_valid - 1)
+    offset = jnp.where(is_valid, batch - middle, 0.0)
+    # A slope does not depend on where zero is; seen from the newest entry, no change is exactly 0.
+    rise = jnp.sum(jnp.where(is_valid, offset * (history - history[-1]), 0.0), axis=0)
+    run = jnp.sum(jnp.square(offset))
+    return jnp.where(num_valid >= 2, rise / jnp.maximum(run, 0.5), 0.0)
+
+
+def episode_variance(values: jax.Array, is_counted: jax.Array, is_first: jax.Array) -> jax.Array:
+    """Population variance of the episodes' means.
+
+    An episode is a stretch of a row between two starts; the first one of a row may have begun before the row.
+
+    Args:
+        values, is_counted: [T, B, A].
+        is_first: [T, B] bool.
+
+    Returns:
+        [A]; 0 for an agent that counts in fewer than two episodes.
+    """
+    start = jnp.cumsum(is_first.astype(jnp.int32), axis=0)
+    number = start - start[:1]
+    # A product with a comparison, not a segment sum, which is a scatter. Full precision: GPUs would round to 10 bits.
+    is_in = (number[:, None] == jnp.arange(is_first.shape[0])[:, None]).astype(jnp.float32)
+    seen = jnp.stack([jnp.where(is_counted, values, 0.0), is_counted.astype(jnp.float32)])
+    total, count = jnp.einsum("tsb,ntba->nsba", is_in, seen, precision=jax.lax.Precision.HIGHEST)
+    is_seen = count > 0
+    mean = total / jnp.maximum(count, 1.0)
+    num_episodes = jnp.sum(is_seen, axis=(0, 1))
+    middle = jnp.sum(mean, axis=(0, 1)) / jnp.maximum(num_episodes, 1)
+    squares = jnp.sum(jnp.where(is_seen, jnp.square(mean - middle), 0.0), axis=(0, 1))
+    return jnp.where(num_episodes >= 2, squares / jnp.maximum(num_episodes, 1), 0.0)
+
+
+def make_rule(config: MaskingConfig, num_agents: int, window: int) -> MaskingRule:
+    """Variance-directional score of LI-MA2E: an error that varies and rises is a sign of forgetting.
+
+    score_i = Var over episodes(delta_i) relu(slope of delta_i over the last K batches)
+    """
+    groups = Groups(config.unit, window)
+
+    def init() -> VdsState:
+        return VdsState(jnp.zeros((config.history_batches, num_agents), jnp.float32), jnp.zeros((), jnp.int32))
+
+    def select(state: VdsState, inputs: MaskInputs, key: jax.Array) -> tuple[jax.Array, VdsState, Metrics]:
+        delta = agent_mean(inputs.td_error_agent, inputs.is_counted, groups)[0]
+        history = jnp.concatenate([state.history[1:], delta])
+        state = VdsState(history, jnp.minimum(state.num_valid + 1, config.history_batches))
+        variance = episode_variance(inputs.td_error_agent, inputs.is_counted, inputs.is_first)
+        score = variance * jax.nn.relu(slope(*state))
+        is_hidden, metrics = hide_above_mean(score[None, None], groups, config, inputs.filled.shape)
+        return is_hidden, state, metrics
+
+    return MaskingRule(init, select)

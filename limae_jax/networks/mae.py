@@ -1,0 +1,195 @@
+"""The masked auto-encoder over agents' trajectories (MA2E, Kang et al. 2025), with whole agents hidden.
+
+A token is one (agent, step): E = Linear([observation, one-hot previous action]) + code(agent), with a code for each step
+back in the attention. The encoder reads the visible agents' tokens only, and sums up each agent's window in the token of
+its last step. The decoder has a query for each (agent, step) that is read: the encoder's output for a visible agent, a
+learned [MASK] token for a hidden one, plus codes for agent and step; queries attend to each other and to what the encoder
+put out for the visible agents. A linear head without bias gives back the observation and the action.
+"""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from limae_jax.networks.linear import Linear, product
+from limae_jax.networks.transformer import (
+    EncoderLayer,
+    FeedForward,
+    attend_shared,
+    head_sums,
+    position_code,
+    split_reach,
+)
+from limae_jax.networks.windows import Stretch
+
+
+def other_agents(num_agents: int) -> np.ndarray:
+    """[A, A - 1]: the indices of each agent's team-mates, in order."""
+    everyone = np.arange(num_agents)
+    return np.stack([np.delete(everyone, agent) for agent in everyone])
+
+
+class DecoderLayer(nn.Module):
+    """Self-attention among the queries of a slot, cross-attention to the visible tokens, feed-forward.
+
+    Attributes:
+        width: D.
+        num_heads: heads.
+    """
+
+    width: int
+    num_heads: int
+
+    def setup(self):
+        self.norm = nn.LayerNorm()
+        self.query, self.key, self.value, self.out = (Linear(self.width) for _ in range(4))
+        self.cross_norm = nn.LayerNorm()
+        self.cross_query, self.cross_key, self.cross_value, self.cross_out = (Linear(self.width) for _ in range(4))
+        self.feed_forward = FeedForward(self.width)
+
+    def __call__(self, x: jax.Array, is_present: jax.Array, memory: jax.Array, is_visible: jax.Array) -> jax.Array:
+        """One layer.
+
+        Args:
+            x: [..., Q, D] queries.
+            is_present: [..., Q] bool, queries that may be looked at.
+            memory: [..., A, D] the encoder's output.
+            is_visible: [..., A] bool, agents whose memory may be looked at.
+        """
+        normed = self.norm(x)
+        mixed = attend_shared(self.query(normed), self.key(normed), self.value(normed), is_present, self.num_heads)
+        x = x + self.out(mixed)
+        query = self.cross_query(self.cross_norm(x))
+        seen = attend_shared(query, self.cross_key(memory), self.cross_value(memory), is_visible, self.num_heads)
+        x = x + self.cross_out(seen)
+        return self.feed_forward(x)
+
+    def of_hidden(self, hidden: jax.Array, own: jax.Array, memory: jax.Array) -> jax.Array:
+        """The first layer where one agent is visible, for its A - 1 hidden team-mates: equal to `__call__`, but cheaper.
+
+        The hidden queries are the same in every slot, so that only the weight of the visible agent's key has to be
+        computed there; and cross-attention to a single token is that token's value.
+
+        Args:
+            hidden: [A, D] the query that each agent has when it is hidden.
+            own: [..., A, D] the query of each agent as the visible one.
+            memory: [..., A, D] the encoder's output for each agent, from its own tokens only.
+
+        Returns:
+            [..., A, A - 1, D] for each visible agent the hidden ones' queries after the layer.
+        """
+        others = other_agents(len(hidden))
+        of_head = head_sums(self.width, self.num_heads, hidden.dtype)
+        scale = (self.width // self.num_heads) ** -0.5
+        normed = self.norm(hidden)
+        query, key, value = self.query(normed), self.key(normed), self.value(normed)
+        # Scores [A, A - 1, A - 1, heads] of hidden queries and hidden keys, by visible agent: constants of the network.
+        scores = product(query[others][:, :, None] * key[others][:, None], of_head) * scale
+        log_total = jax.nn.logsumexp(scores, axis=2)
+        weights = product(jax.nn.softmax(scores, axis=2), of_head.T)
+        rest = jnp.sum(weights * value[others][:, None], axis=2)
+
+        normed_own = self.norm(own)
+        own_key, own_value = self.key(normed_own)[..., None, :], self.value(normed_own)[..., None, :]
+        own_score = product(query[others] * own_key, of_head) * scale
+        own_weight = product(jax.nn.sigmoid(own_score - log_total), of_head.T)
+        mixed = rest + own_weight * (own_value - rest)
+        x = hidden[others] + self.out(mixed) + self.cross_out(self.cross_value(memory))[..., None, :]
+        return self.feed_forward(x)
+
+
+class MaskedAutoEncoder(nn.Module):
+    """See the module's text. `__call__` is the general path, for training; `infer` the one that acting takes.
+
+    Attributes:
+        num_agents: A.
+        num_features: F = O + U of a token.
+        window: L.
+        width: D.
+        num_heads: heads.
+        num_encoder_layers, num_decoder_layers: layers.
+        num_read: R, how many of a window's last steps are reconstructed.
+    """
+
+    num_agents: int
+    num_features: int
+    window: int
+    width: int
+    num_heads: int
+    num_encoder_layers: int
+    num_decoder_layers: int
+    num_read: int = 1
+
+    def setup(self):
+        self.embed = Linear(self.width)
+        self.agent_code = position_code(self, "agent_code", self.num_agents, self.width)
+        self.read_code = position_code(self, "read_code", self.num_read, self.width)
+        self.mask_token = position_code(self, "mask_token", 1, self.width)
+        reach = split_reach(self.window, self.num_encoder_layers)
+        self.encoder = [EncoderLayer(self.width, self.num_heads, steps) for steps in reach]
+        self.encoder_norm = nn.LayerNorm()
+        self.decoder = [DecoderLayer(self.width, self.num_heads) for _ in range(self.num_decoder_layers)]
+        self.decoder_norm = nn.LayerNorm()
+        self.head = self.param("head", nn.initializers.lecun_normal(), (self.width, self.num_features))
+
+    def encode(self, stretch: Stretch, is_visible: jax.Array | None) -> jax.Array:
+        """One token for each agent and slot that sums up its window: [L - 1 + T, B, ...] to [T, B, A, D]."""
+        x = self.embed(stretch.tokens) + self.agent_code
+        span = stretch.span
+        for layer in self.encoder:
+            x = layer(x, span, is_visible)
+            span = span[layer.reach :]
+        return self.encoder_norm(x)
+
+    def __call__(self, stretch: Stretch, is_hidden: jax.Array) -> jax.Array:
+        """Decodes every agent at every slot from the windows of the visible agents.
+
+        Args:
+            stretch: [L - 1 + T, B, ...].
+            is_hidden: [B, A] bool.
+
+        Returns:
+            [T, B, A, R, D], the newest step first; `reconstruct` makes observations and actions of it.
+        """
+        memory = self.encode(stretch, ~is_hidden)
+        span = stretch.span[self.window - 1 :]
+        return self._decode(memory, jnp.broadcast_to(is_hidden, memory.shape[:-1]), span)
+
+    def _decode(self, memory: jax.Array, is_hidden: jax.Array, span: jax.Array) -> jax.Array:
+        """memory [..., A, D], is_hidden [..., A] and span [...] to [..., A, R, D]."""
+        shape = (*memory.shape[:-1], self.num_read, self.width)
+        content = jnp.where(is_hidden[..., None], self.mask_token, memory)
+        queries = content[..., None, :] + self.agent_code[:, None] + self.read_code
+        x = jnp.reshape(queries, (*memory.shape[:-2], -1, self.width))
+        is_present = jnp.tile(span[..., None] >= jnp.arange(self.num_read), self.num_agents)
+        for layer in self.decoder:
+            x = layer(x, is_present, memory, ~is_hidden)
+        return jnp.reshape(self.decoder_norm(x), shape)
+
+    def infer(self, stretch: Stretch) -> jax.Array:
+        """What each agent, from its own window alone, makes of its team-mates: all others are hidden.
+
+        Args:
+            stretch: [L - 1 + T, B, ...].
+
+        Returns:
+            [T, B, A, A - 1, R, D], team-mates in the order of `other_agents`; equal to the general path's for each agent.
+        """
+        memory = self.encode(stretch, None)
+        if self.num_read == self.num_decoder_layers == 1:
+            code = self.agent_code + self.read_code
+            decoded = self.decoder[0].of_hidden(self.mask_token + code, memory + code, memory)
+            return self.decoder_norm(decoded)[..., None, :]
+        # Every visible agent [..., A] has queries of its own for the whole team.
+        is_hidden = jnp.broadcast_to(~jnp.eye(self.num_agents, dtype=bool), (*memory.shape[:-1], self.num_agents))
+        seen = jnp.broadcast_to(memory[..., None, :, :], (*is_hidden.shape, self.width))
+        span = jnp.broadcast_to(stretch.span[self.window - 1 :, :, None], is_hidden.shape[:-1])
+        decoded = self._decode(seen, is_hidden, span)
+        return decoded[..., np.arange(self.num_agents)[:, None], other_agents(self.num_agents), :, :]
+
+    def reconstruct(self, decoded: jax.Array) -> jax.Array:
+        """[..., D] to observations and one-hot actions [..., F]."""
+        return product(decoded, self.head)

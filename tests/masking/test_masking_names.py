@@ -1,0 +1,69 @@
+from pathlib import Path
+
+import jax
+import pytest
+import yaml
+from mask_inputs import random_inputs
+
+import limae_jax.masking
+from limae_jax.compose import config_dir, options
+from limae_jax.errors import InputError
+from limae_jax.mae_config import MaskingConfig
+from limae_jax.masking.names import GRANULARITIES, RULES, check_rule, load_rule
+
+# What the rules share.
+SHARED = {"__init__", "base", "names", "scores"}
+
+
+def _text(name: str) -> str:
+    return (config_dir() / "masking" / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def test_rules_modules_and_files_are_the_same():
+    modules = {path.stem for path in Path(limae_jax.masking.__file__).parent.glob("*.py")}
+    assert modules - SHARED == set(RULES) == set(options("masking"))
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_each_file_has_the_defaults_of_what_its_rule_reads(name):
+    assert _text(name).startswith("# ")
+    defaults = {key: getattr(MaskingConfig(), key) for key in RULES[name].parameters}
+    assert yaml.safe_load(_text(name)) == {"name": name, **defaults}
+
+
+class _Recorded:
+    """Settings that note which of them are read."""
+
+    def __init__(self, config):
+        self._config, self.seen = config, set()
+
+    def __getattr__(self, name):
+        self.seen.add(name)
+        return getattr(self._config, name)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_each_rule_reads_what_it_says(name):
+    config = _Recorded(MaskingConfig(name=name))
+    rule = load_rule(name).make_rule(config, 4, 2)
+    jax.eval_shape(rule.select, rule.init(), random_inputs(0), jax.random.key(0))
+    assert config.seen - {"unit"} == set(RULES[name].parameters)
+    assert ("unit" in config.seen) or RULES[name].granularities == ("batch",)
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_granularities(name):
+    units = RULES[name].granularities
+    assert units and set(units) <= set(GRANULARITIES)
+    assert MaskingConfig(name=name).unit == units[0]
+    assert all(MaskingConfig(name=name, granularity=unit).unit == unit for unit in units)
+    if missing := set(GRANULARITIES) - set(units):
+        with pytest.raises(InputError, match=r"^masking.granularity=\w+: choose one of"):
+            MaskingConfig(name=name, granularity=missing.pop())
+
+
+def test_unknown_rules_are_refused():
+    with pytest.raises(InputError, match=r"^masking.name=mean_dt: unknown; .* Did you mean 'mean_td'"):
+        check_rule("mean_dt")
+    with pytest.raises(InputError):
+        load_rule("scores")

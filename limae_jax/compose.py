@@ -47,7 +47,7 @@ __all__ = [
     "to_yaml",
 ]
 
-GROUPS = ("env", "system", "experiment")
+GROUPS = ("env", "system", "masking", "experiment")
 
 
 def config_dir() -> Path:

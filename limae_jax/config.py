@@ -8,19 +8,22 @@ environment are made in `training.phases.plan_run`.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, replace
 from typing import ClassVar
 
 from limae_jax.checks import MAX_INT, Section, check, check_types
 from limae_jax.env_config import ENV_CONFIGS, EnvConfig, MpeConfig, SmaxConfig
+from limae_jax.mae_config import MaeConfig, MaskingConfig
 from limae_jax.registry import check_name
-from limae_jax.systems.names import check_system
+from limae_jax.systems.names import CONTEXT_SYSTEMS, check_system
 
 __all__ = [
     "ENV_CONFIGS",
     "CheckpointConfig",
     "EnvConfig",
     "EvalConfig",
+    "MaeConfig",
+    "MaskingConfig",
     "MetricsConfig",
     "MpeConfig",
     "ReplayConfig",
@@ -38,6 +41,7 @@ class SystemConfig(Section):
     Attributes:
         name: system, see `limae-jax list systems`.
         hidden_size: width of the agent's input layer and of its GRU.
+        mixer: `qmix`, `vdn` or `none` in place of the one that ma2e, li_ma2e and oracle come with; null keeps that.
         mixer_embed_dim: width of QMIX's mixing layer.
         mixer_hypernet_dim: width of the hidden layer of QMIX's hypernetworks.
         gamma: discount per environment step.
@@ -55,6 +59,7 @@ class SystemConfig(Section):
 
     name: str = "qmix"
     hidden_size: int = 64
+    mixer: str | None = None
     mixer_embed_dim: int = 32
     mixer_hypernet_dim: int = 64
     gamma: float = 0.99
@@ -77,6 +82,10 @@ class SystemConfig(Section):
         for name in ("gamma", "td_lambda", "epsilon_start", "epsilon_end"):
             self._check(0 <= getattr(self, name) <= 1, name, "must be between 0 and 1")
         self._check(self.epsilon_end <= self.epsilon_start, "epsilon_end", "must not exceed system.epsilon_start")
+        if self.mixer is not None:
+            self._one_of("mixer", "qmix", "vdn", "none")
+            fix = "is for ma2e, li_ma2e and oracle; choose system=iql, vdn or qmix instead"
+            self._check(self.name in CONTEXT_SYSTEMS, "mixer", fix)
 
 
 @dataclass(frozen=True)
@@ -213,6 +222,8 @@ class TrainConfig:
 
     env: EnvConfig = field(default_factory=SmaxConfig)
     system: SystemConfig = field(default_factory=SystemConfig)
+    mae: MaeConfig = field(default_factory=MaeConfig)
+    masking: MaskingConfig = field(default_factory=MaskingConfig)
     replay: ReplayConfig = field(default_factory=ReplayConfig)
     evaluation: EvalConfig = field(default_factory=EvalConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
@@ -227,11 +238,30 @@ class TrainConfig:
         check(type(self.env) is fitting, "env.name", self.env.name, f"needs the settings of {fitting.__name__}")
         rows, envs = self.replay.capacity_rows, self.env.num_envs
         check(rows >= envs, "replay.capacity_rows", rows, f"must be at least env.num_envs={envs}")
+        self._settle_masking()
+
+    def _settle_masking(self) -> None:
+        """Fills in the system's own rule; refuses settings that the system would not read."""
+        system = self.system.name
+        if system in CONTEXT_SYSTEMS and (rule := CONTEXT_SYSTEMS[system]):
+            object.__setattr__(self, "masking", replace(self.masking, name=self.masking.name or rule))
+            return
+        unread = [self.masking] if system in CONTEXT_SYSTEMS else [self.masking, self.mae]
+        for section in unread:
+            for item in fields(section):
+                value = getattr(section, item.name)
+                fix = f"system={system} does not read it; choose system=li_ma2e or ma2e"
+                check(value == item.default, f"{section.section}.{item.name}", value, fix)
 
     @property
     def run_dir(self) -> str:
         """Where the run lives: `run.dir`, else `runs/<run.name>`, else `runs/<system>_<scenario>`."""
         return self.run.dir or f"runs/{self.run.name or f'{self.system.name}_{self.env.scenario}'}"
+
+    @property
+    def has_context(self) -> bool:
+        """Whether the agents have beliefs about their team, and remember a window for them."""
+        return self.system.name in CONTEXT_SYSTEMS and self.mae.context != "off"
 
     @property
     def seeds(self) -> tuple[int, ...]:

@@ -22,6 +22,8 @@ class Stream(enum.IntEnum):
     REPLAY = 4
     UPDATE = 5
     EVAL = 6
+    PRETRAIN_REPLAY = 7
+    PRETRAIN_UPDATE = 8
 
 
 def stream_key(seed: jax.Array, stream: Stream, index: jax.Array | np.int32 | int = 0) -> jax.Array:

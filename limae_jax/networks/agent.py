@@ -7,6 +7,7 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from limae_jax.networks.attention import Beliefs, TeamAttention
 from limae_jax.networks.gru import Gru
 from limae_jax.networks.linear import Linear, product
 
@@ -20,11 +21,13 @@ class AgentInputs(struct.PyTreeNode):
         obs: [T, B, A, O].
         last_action: [T, B, A] int32, -1 at an episode's start.
         is_first: [T, B] bool.
+        beliefs: what each agent makes of the team, or None if the network does not ask.
     """
 
     obs: jax.Array
     last_action: jax.Array
     is_first: jax.Array
+    beliefs: Beliefs | None = None
 
 
 class InputLayer(nn.Module):
@@ -47,13 +50,17 @@ class InputLayer(nn.Module):
 class GruAgent(nn.Module):
     """[observation, last action, agent id] -> Dense, relu -> GRU -> Dense -> utilities (PyMARL's RNN agent).
 
+    With a context, Q_i = Linear([GRU(h_i); c_i]) (MA2E): c_i is the attention over what agent i makes of its team.
+
     Attributes:
         num_actions: U.
         hidden_size: H.
+        context_size: width of the context, or None to do without.
     """
 
     num_actions: int
     hidden_size: int
+    context_size: int | None = None
 
     @nn.compact
     def __call__(self, carry: jax.Array, inputs: AgentInputs) -> tuple[jax.Array, jax.Array, Features]:
@@ -64,7 +71,8 @@ class GruAgent(nn.Module):
             inputs: time-major.
 
         Returns:
-            The state after the last step, utilities q [T, B, A, U], and features: "hidden" [T, B, A, H].
+            The state after the last step, utilities q [T, B, A, U], and features: "hidden" [T, B, A, H] and, with a
+            context, its "attention" weights [T, B, A, A].
         """
         num_steps, num_rows, num_agents = inputs.last_action.shape
         folded = (num_steps, num_rows * num_agents)
@@ -76,7 +84,12 @@ class GruAgent(nn.Module):
         )
         hidden = jnp.reshape(states, (num_steps, num_rows, num_agents, self.hidden_size))
         q = Linear(self.num_actions, name="head")(hidden)
-        return hidden[-1], q, {"hidden": hidden}
+        if self.context_size is None or inputs.beliefs is None:
+            return hidden[-1], q, {"hidden": hidden}
+        context, weights = TeamAttention(self.context_size, name="team")(inputs.beliefs)
+        # The rows of Linear([h; c]) that belong to c: so the rest starts, and stays, as it is without context.
+        kernel = self.param("context_head", nn.initializers.lecun_normal(), (self.context_size, self.num_actions))
+        return hidden[-1], q + product(context, kernel), {"hidden": hidden, "attention": weights}
 
     def initial_carry(self, num_rows: int, num_agents: int) -> jax.Array:
         """Zeros [B, A, H]."""

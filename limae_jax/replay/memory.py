@@ -32,6 +32,8 @@ def row_bytes(config: TrainConfig, sizes: Sizes) -> int:
     flags = agents * sizes.num_actions + agents + 4  # avail, alive, and terminal, truncated, is_first, filled
     slot = floats * per_float + flags + agents * 4 + 4  # action, reward
     start = agents * config.system.hidden_size * 4 + agents * 4
+    if config.has_context:
+        start += (config.mae.window - 1) * agents * (sizes.obs_size + 1) * 4 + 4
     return (config.replay.row_length + 1) * slot + start
 
 
@@ -51,7 +53,15 @@ def working_bytes(config: TrainConfig, sizes: Sizes) -> int:
     batch = slots * 4 * (agents * sizes.obs_size + sizes.state_size) * 3
     activations = slots * agents * system.hidden_size * 4 * 20
     mixing = slots * agents * system.mixer_embed_dim * 4 * 6
-    return batch + activations + mixing
+    return batch + activations + mixing + _beliefs_bytes(config, slots * agents, agents)
+
+
+def _beliefs_bytes(config: TrainConfig, windows: int, agents: int) -> int:
+    """What a gradient step with a team model holds: the team as every agent makes it out, in a layer's width."""
+    if not config.has_context:
+        return 0
+    tokens = windows * config.mae.width * 4
+    return tokens * agents * 8 + tokens * 40
 
 
 def check_memory(config: TrainConfig, sizes: Sizes, seeds_at_once: int, available: int, what: str) -> str:

@@ -8,6 +8,10 @@ from typing import NamedTuple, Protocol
 import jax
 from flax import struct
 
+from limae_jax.keys import Stream
+from limae_jax.networks.agent import AgentInputs
+from limae_jax.networks.attention import Beliefs
+from limae_jax.networks.windows import History
 from limae_jax.types import Counters, Metrics, PyTree, Rows, Timestep
 
 Params = dict[str, PyTree]
@@ -35,10 +39,12 @@ class ActorCarry(struct.PyTreeNode):
     Attributes:
         hidden: the network's recurrent state, leaves [B, ...].
         last_action: [B, A] int32.
+        history: the steps before the next one, where a team model reads them.
     """
 
     hidden: PyTree
     last_action: jax.Array
+    history: History | None = None
 
 
 class Phase(NamedTuple):
@@ -49,12 +55,16 @@ class Phase(NamedTuple):
         env_steps: time steps of each seed that it lasts; None lasts to the end of the run.
         explores_by_schedule: epsilon follows the schedule, whose clock runs; otherwise play is uniformly random.
         update: gradient step, or None to only collect.
+        updates_per_iteration: gradient steps after each collected block of rows.
+        streams: random streams of what the gradient steps draw, from the replay and within the update.
     """
 
     name: str
     env_steps: int | None
     explores_by_schedule: bool
-    update: Update | None
+    update: Update | None = None
+    updates_per_iteration: int = 0
+    streams: tuple[Stream, Stream] = (Stream.REPLAY, Stream.UPDATE)
 
 
 class Update(Protocol):
@@ -89,6 +99,7 @@ class AuxiliaryInputs(NamedTuple):
     Attributes:
         params, target_params: of all parts.
         batch: the rows.
+        start, inputs: the carry that the rows start from, and what the agents read along them.
         features: of the online agent network.
         td_error: [T, B], or [T, B, A] without a mixer.
         td_error_agent: [T, B, A] each agent's own absolute TD error, without gradient.
@@ -97,6 +108,8 @@ class AuxiliaryInputs(NamedTuple):
     params: Params
     target_params: Params
     batch: Rows
+    start: ActorCarry
+    inputs: AgentInputs
     features: Mapping[str, jax.Array]
     td_error: jax.Array
     td_error_agent: jax.Array
@@ -118,3 +131,20 @@ class Auxiliary(NamedTuple):
     init_state: Callable[[], PyTree]
     loss: Callable[[AuxiliaryInputs, PyTree, jax.Array], tuple[jax.Array, PyTree, Metrics]]
     optimiser: str = "td"
+
+
+class TeamModel(NamedTuple):
+    """Where the agents' beliefs about their team come from.
+
+    Attributes:
+        part: its parameters' part. If the part has a target rule, the target network has beliefs of its own; otherwise
+            it shares the online network's.
+        empty_history: number of rows B -> History at an episode's start.
+        infer: (parameters of the part, history [B, ...], inputs [T, B, ...]) -> Beliefs [T, B, ...].
+        takes_td_gradient: whether the TD loss trains the part.
+    """
+
+    part: str | None
+    empty_history: Callable[[int], History]
+    infer: Callable[[PyTree, History, AgentInputs], Beliefs]
+    takes_td_gradient: bool = False

@@ -9,4 +9,5 @@ from limae_jax.types import EnvSpec
 
 def build_system(config: TrainConfig, env: EnvSpec) -> System:
     """The system that `config.system.name` names, bound to its settings and the environment's sizes."""
-    return build_value_based(load_system(config.system.name).SPEC, config, env)
+    spec = load_system(config.system.name).make_spec(config, env)
+    return build_value_based(spec, config, env)

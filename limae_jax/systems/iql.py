@@ -1,5 +1,9 @@
 """Independent Q-learning: every agent learns from its own TD error on the team reward (Tampuu et al. 2017)."""
 
+from limae_jax.config import TrainConfig
 from limae_jax.systems.value_based import ValueBasedSpec
+from limae_jax.types import EnvSpec
 
-SPEC = ValueBasedSpec(mixer=None)
+
+def make_spec(config: TrainConfig, env: EnvSpec) -> ValueBasedSpec:
+    return ValueBasedSpec(mixer=None)

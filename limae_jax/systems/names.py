@@ -11,7 +11,13 @@ SYSTEMS = {
     "iql": "independent Q-learning on the team reward, no mixer (Tan 1993; Tampuu et al. 2017)",
     "vdn": "the team's value is the sum of the agents' (Sunehag et al. 2018)",
     "qmix": "the team's value is a monotone, state-conditioned mix of the agents' (Rashid et al. 2018)",
+    "ma2e": "QMIX with context from a masked auto-encoder that guesses team-mates; random masks (Kang et al. 2025)",
+    "li_ma2e": "MA2E that hides the agents whose TD error is above the team's mean",
+    "oracle": "QMIX with context from the team-mates' true windows; not decentralised, a bound for MA2E",
 }
+
+# Systems whose agents have a context -> the masking rule that each comes with; None has no auto-encoder.
+CONTEXT_SYSTEMS: dict[str, str | None] = {"ma2e": "random", "li_ma2e": "mean_td", "oracle": None}
 
 
 def check_system(name: str) -> str:
@@ -20,5 +26,5 @@ def check_system(name: str) -> str:
 
 
 def load_system(name: str) -> ModuleType:
-    """The module `limae_jax.systems.<name>`; it holds the specification `SPEC`."""
+    """The module `limae_jax.systems.<name>`; it holds `make_spec`."""
     return importlib.import_module(f"limae_jax.systems.{check_system(name)}")

@@ -17,9 +17,20 @@ from flax import linen as nn
 from limae_jax.config import SystemConfig, TrainConfig
 from limae_jax.losses.td import agent_td_errors, bootstrap_action, choose, td_lambda_targets, td_loss
 from limae_jax.networks.agent import AgentInputs, GruAgent
+from limae_jax.networks.attention import Beliefs
 from limae_jax.networks.mixers import MIXERS
+from limae_jax.networks.windows import advance
 from limae_jax.systems.acting import epsilon_greedy
-from limae_jax.systems.base import ActorCarry, Auxiliary, AuxiliaryInputs, LearnerState, Params, Phase, System
+from limae_jax.systems.base import (
+    ActorCarry,
+    Auxiliary,
+    AuxiliaryInputs,
+    LearnerState,
+    Params,
+    Phase,
+    System,
+    TeamModel,
+)
 from limae_jax.systems.targets import TARGET_RULES
 from limae_jax.types import Counters, EnvSpec, Metrics, Rows, Timestep
 
@@ -27,6 +38,11 @@ from limae_jax.types import Counters, EnvSpec, Metrics, Rows, Timestep
 def td_optimiser(config: SystemConfig) -> optax.GradientTransformation:
     """Gradients clipped to a global norm, then Adam (Kingma & Ba 2015)."""
     return optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.adam(config.learning_rate))
+
+
+def mixer_or(default: str, config: SystemConfig) -> str | None:
+    """The mixer that the settings name, else `default`."""
+    return None if config.mixer == "none" else config.mixer or default
 
 
 class ValueBasedSpec(NamedTuple):
@@ -37,7 +53,9 @@ class ValueBasedSpec(NamedTuple):
         make_agent: (spec, config) -> agent network with the signature of `GruAgent`.
         auxiliaries: further losses.
         optimisers: label -> transformation; every label clips and steps on its own.
+        train_labels: labels that step in the last phase; None is all of them.
         target_rules: part of the parameters -> rule in `TARGET_RULES`; a part not named has no target copy.
+        team_model: gives the agents beliefs about their team.
         phases: (core, config) -> phases between warm-up and training; `core` lends them its functions.
     """
 
@@ -47,7 +65,9 @@ class ValueBasedSpec(NamedTuple):
     )
     auxiliaries: tuple[Auxiliary, ...] = ()
     optimisers: Mapping[str, Callable[[SystemConfig], optax.GradientTransformation]] = {"td": td_optimiser}
+    train_labels: tuple[str, ...] | None = None
     target_rules: Mapping[str, str] = {"agent": "hard", "mixer": "hard"}
+    team_model: TeamModel | None = None
     phases: Callable[[ValueBasedCore, TrainConfig], tuple[Phase, ...]] = lambda core, config: ()
 
 
@@ -60,52 +80,82 @@ class ValueBasedCore:
         # flax types `apply` as returning anything or a pair.
         self.agent: Any = spec.make_agent(env, config.system)
         self.mixer: Any = MIXERS[spec.mixer](config.system) if spec.mixer else None
-        labels = {"agent": "td", "mixer": "td", **{extra.name: extra.optimiser for extra in spec.auxiliaries}}
+        self.labels = {"agent": "td", "mixer": "td", **{extra.name: extra.optimiser for extra in spec.auxiliaries}}
         optimisers = {label: make(config.system) for label, make in spec.optimisers.items()}
-        self.optimiser = optax.multi_transform(optimisers, lambda params: {part: labels[part] for part in params})
+        self.optimiser = optax.multi_transform(optimisers, lambda params: {part: self.labels[part] for part in params})
 
     # Acting
 
     def initial_carry(self, num_rows: int) -> ActorCarry:
         agents = self.env.num_agents
         last_action = jnp.full((num_rows, agents), -1, jnp.int32)
-        return ActorCarry(self.agent.initial_carry(num_rows, agents), last_action)
+        model = self.spec.team_model
+        history = model.empty_history(num_rows) if model else None
+        return ActorCarry(self.agent.initial_carry(num_rows, agents), last_action, history)
 
     def act(self, params: Params, carry: ActorCarry, timestep: Timestep, epsilon, key: jax.Array):
         last_action = jnp.where(timestep.is_first[:, None], -1, carry.last_action)
         inputs = AgentInputs(timestep.obs[None], last_action[None], timestep.is_first[None])
+        inputs = inputs.replace(beliefs=self.infer(params, carry, inputs))
         hidden, q, _ = self.agent.apply(params["agent"], carry.hidden, inputs)
         action = epsilon_greedy(q[0], timestep.avail, epsilon, key)
-        return action, ActorCarry(hidden, action)
+        history = carry.history
+        if history is not None:
+            history = advance(history, timestep.obs, last_action, timestep.is_first)
+        return action, ActorCarry(hidden, action, history)
+
+    def infer(self, params: Params, carry: ActorCarry, inputs: AgentInputs) -> Beliefs | None:
+        """What the agents make of their team; None without a team model."""
+        model = self.spec.team_model
+        if model is None:
+            return None
+        return model.infer(params[model.part] if model.part else None, carry.history, inputs)
 
     # Learning
 
     def init(self, key: jax.Array) -> LearnerState:
         env = self.env
         agent_key, mixer_key, extra_key = jax.random.split(key, 3)
-        obs = jnp.zeros((1, 1, env.num_agents, env.obs_size))
-        inputs = AgentInputs(obs, jnp.zeros(obs.shape[:-1], jnp.int32), jnp.ones((1, 1), bool))
-        (_, q, features), agent = self.agent.init_with_output(agent_key, self.initial_carry(1).hidden, inputs)
-        params: Params = {"agent": agent}
-        if self.mixer:
-            context = {"actions": inputs.last_action, **features}
-            params["mixer"] = self.mixer.init(mixer_key, q[..., 0], jnp.zeros((1, 1, env.state_size)), context)
+        params: Params = {}
         for index, extra in enumerate(self.spec.auxiliaries):
             if extra.init_params:
                 params[extra.name] = extra.init_params(jax.random.fold_in(extra_key, index))
+        obs = jnp.zeros((1, 1, env.num_agents, env.obs_size))
+        inputs = AgentInputs(obs, jnp.zeros(obs.shape[:-1], jnp.int32), jnp.ones((1, 1), bool))
+        carry = self.initial_carry(1)
+        inputs = inputs.replace(beliefs=self.infer(params, carry, inputs))
+        (_, q, features), params["agent"] = self.agent.init_with_output(agent_key, carry.hidden, inputs)
+        if self.mixer:
+            context = {"actions": inputs.last_action, **features}
+            params["mixer"] = self.mixer.init(mixer_key, q[..., 0], jnp.zeros((1, 1, env.state_size)), context)
         targets = {part: params[part] for part in self.spec.target_rules if part in params}
         auxiliary = {extra.name: extra.init_state() for extra in self.spec.auxiliaries}
         return LearnerState(params, jax.tree.map(jnp.copy, targets), self.optimiser.init(params), auxiliary)
 
-    def unroll(self, params: Params, batch: Rows):
-        """Utilities [T, B, A, U] and features of a batch, from the state that each row starts with."""
+    def read(self, batch: Rows) -> tuple[ActorCarry, AgentInputs]:
+        """The carry that each row of a batch starts from, and what the agents read along it."""
         before = jnp.concatenate([batch.start.last_action[None], batch.action[:-1]])
         last_action = jnp.where(batch.is_first[..., None], -1, before)
-        hidden = batch.start.hidden
+        start = batch.start
         if not self.stores_carry:
-            hidden = jax.tree.map(jnp.zeros_like, hidden)
-        inputs = AgentInputs(batch.obs, last_action, batch.is_first)
-        _, q, features = self.agent.apply(params["agent"], hidden, inputs)
+            start = start.replace(
+                hidden=jax.tree.map(jnp.zeros_like, start.hidden), history=jax.tree.map(jnp.zeros_like, start.history)
+            )
+        return start, AgentInputs(batch.obs, last_action, batch.is_first)
+
+    def beliefs(
+        self, params: Params, targets: Params, start: ActorCarry, inputs: AgentInputs
+    ) -> tuple[Beliefs | None, Beliefs | None]:
+        """What the online and the target network believe; the same, unless the team model has a target copy."""
+        model = self.spec.team_model
+        online = self.infer(params if model and model.takes_td_gradient else jax.lax.stop_gradient(params), start, inputs)
+        if model and model.part in targets:
+            return online, self.infer(targets, start, inputs)
+        return online, jax.lax.stop_gradient(online)
+
+    def unroll(self, params: Params, start: ActorCarry, inputs: AgentInputs, beliefs: Beliefs | None = None):
+        """Utilities [T, B, A, U] and features of a batch, from the state that each row starts with."""
+        _, q, features = self.agent.apply(params["agent"], start.hidden, inputs.replace(beliefs=beliefs))
         return q, features
 
     def mix(self, params: Params, q: jax.Array, batch: Rows, actions: jax.Array, features) -> jax.Array:
@@ -114,12 +164,13 @@ class ValueBasedCore:
             return q
         return self.mixer.apply(params["mixer"], q, batch.state, {"actions": actions, **features})
 
-    def td_errors(self, params: Params, targets: Params, batch: Rows):
+    def td_errors(self, params: Params, targets: Params, batch: Rows, start: ActorCarry, inputs: AgentInputs):
         """TD(lambda) error ([T, B] or, without a mixer, [T, B, A]), where it counts, and its by-products."""
         config = self.config
-        q, features = self.unroll(params, batch)
+        beliefs, target_beliefs = self.beliefs(params, targets, start, inputs)
+        q, features = self.unroll(params, start, inputs, beliefs)
         online_q = jax.lax.stop_gradient(q)
-        target_q, target_features = self.unroll(targets, batch)
+        target_q, target_features = self.unroll(targets, start, inputs, target_beliefs)
         next_action = bootstrap_action(online_q, target_q, batch.avail, config.double_q)
         next_q = choose(target_q, next_action)
         value = jax.lax.stop_gradient(self.mix(targets, next_q, batch, next_action, target_features))
@@ -142,12 +193,13 @@ class ValueBasedCore:
 
     def loss(self, params: Params, state: LearnerState, batch: Rows, key: jax.Array):
         """TD loss plus the auxiliary losses; also the auxiliaries' next states and the metrics."""
-        error, filled, agent_errors, features, values = self.td_errors(params, state.target_params, batch)
+        start, read = self.read(batch)
+        error, filled, agent_errors, features, values = self.td_errors(params, state.target_params, batch, start, read)
         total = td_loss(error, filled)
         real = jnp.maximum(jnp.sum(filled), 1)
         metrics = {name: jnp.sum(jnp.where(filled, value, 0.0)) / real for name, value in values.items()}
         metrics |= {"td_loss": total, "td_error_abs": jnp.sum(jnp.where(filled, jnp.abs(error), 0.0)) / real}
-        inputs = AuxiliaryInputs(params, state.target_params, batch, features, error, agent_errors)
+        inputs = AuxiliaryInputs(params, state.target_params, batch, start, read, features, error, agent_errors)
         states = dict(state.auxiliary)
         for index, extra in enumerate(self.spec.auxiliaries):
             key_extra = jax.random.fold_in(key, index)
@@ -162,10 +214,20 @@ class ValueBasedCore:
         (loss, (auxiliary, metrics)), grads = jax.value_and_grad(self.loss, has_aux=True)(
             state.params, state, batch, key
         )
-        updates, opt_state = self.optimiser.update(grads, state.opt_state, state.params)
-        params = optax.apply_updates(state.params, updates)
+        params, opt_state = self.step(state, grads, self.spec.train_labels)
         metrics |= {"loss": loss, "grad_norm": optax.tree.norm(grads)}
         return LearnerState(params, state.target_params, opt_state, auxiliary), metrics
+
+    def step(self, state: LearnerState, grads: Params, labels: tuple[str, ...] | None = None) -> tuple[Params, Any]:
+        """Parameters and optimiser state after one step; labels that are not named stay exactly as they are."""
+        updates, opt_state = self.optimiser.update(grads, state.opt_state, state.params)
+        params = optax.apply_updates(state.params, updates)
+        if labels is None:
+            return params, opt_state
+        kept = {part: params[part] if self.labels[part] in labels else state.params[part] for part in params}
+        old: Any = state.opt_state
+        inner = {label: (opt_state if label in labels else old).inner_states[label] for label in old.inner_states}
+        return kept, opt_state._replace(inner_states=inner)
 
     def refresh_targets(self, state: LearnerState, before: Counters, after: Counters) -> LearnerState:
         targets = {
@@ -178,8 +240,8 @@ class ValueBasedCore:
 def build_value_based(spec: ValueBasedSpec, config: TrainConfig, env: EnvSpec) -> System:
     """Binds a specification to its settings and an environment's sizes."""
     core = ValueBasedCore(spec, config, env)
-    warmup = Phase("warmup", config.replay.min_rows * config.replay.row_length, False, None)
-    train = Phase("train", None, True, core.update)
+    warmup = Phase("warmup", config.replay.min_rows * config.replay.row_length, False)
+    train = Phase("train", None, True, core.update, config.system.updates_per_iteration)
     return System(
         core.init, core.initial_carry, core.act, core.refresh_targets, (warmup, *spec.phases(core, config), train)
     )

@@ -1,5 +1,9 @@
 """VDN: the value of the team is the sum of the utilities (Sunehag et al. 2018)."""
 
+from limae_jax.config import TrainConfig
 from limae_jax.systems.value_based import ValueBasedSpec
+from limae_jax.types import EnvSpec
 
-SPEC = ValueBasedSpec(mixer="vdn")
+
+def make_spec(config: TrainConfig, env: EnvSpec) -> ValueBasedSpec:
+    return ValueBasedSpec(mixer="vdn")

@@ -71,14 +71,15 @@ def _keep_if(holds: jax.Array, new: PyTree, old: PyTree) -> PyTree:
 
 def _learn(parts: Parts, phase: Phase, state: SeedState, clock: Clock) -> tuple[SeedState, Metrics]:
     """The gradient steps of one iteration. A step that is not finite changes nothing and marks the seed failed."""
-    updates, update = parts.config.system.updates_per_iteration, phase.update
+    updates, update = phase.updates_per_iteration, phase.update
     if update is None:
         return state, {}
+    replay_stream, update_stream = phase.streams
 
     def step(state: SeedState, index):
         count = clock.iteration * updates + index
-        batch = parts.replay.sample(state.replay, stream_key(state.seed, Stream.REPLAY, count))
-        key = stream_key(state.seed, Stream.UPDATE, count)
+        batch = parts.replay.sample(state.replay, stream_key(state.seed, replay_stream, count))
+        key = stream_key(state.seed, update_stream, count)
         learner, metrics = update(state.learner, batch, state.counters, key)
         is_finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["grad_norm"]) & ~state.is_failed
         counters = state.counters.replace(grad_steps=state.counters.grad_steps + is_finite)
@@ -94,7 +95,7 @@ def _learn(parts: Parts, phase: Phase, state: SeedState, clock: Clock) -> tuple[
         return state.replace(replay=()), metrics
 
     small, metrics = jax.lax.scan(body, small, jnp.arange(updates))
-    return small.replace(replay=replay), {name: value[-1] for name, value in metrics.items()}
+    return small.replace(replay=replay), {f"mean_{name}": jnp.mean(value) for name, value in metrics.items()}
 
 
 def run_iteration(parts: Parts, phase: Phase, state: SeedState, clock: Clock) -> tuple[SeedState, Metrics]:
@@ -126,10 +127,17 @@ def run_iteration(parts: Parts, phase: Phase, state: SeedState, clock: Clock) ->
     return state, metrics | learned
 
 
+def _over_iterations(name: str, values: jax.Array) -> jax.Array:
+    if name.startswith("train_"):
+        return jnp.sum(values)
+    return jnp.mean(values) if name.startswith("mean_") else values[-1]
+
+
 def make_chunk(parts: Parts, phase: Phase, iterations: int) -> Callable[[SeedState, Clock], tuple[SeedState, Metrics]]:
     """`iterations` iterations of one seed as one function; `sharding.over_seeds` makes it a program for many.
 
-    Its metrics are sums over the chunk where the name begins with `train_`, else the last iteration's value.
+    Its metrics are sums over the chunk where the name begins with `train_`, means where it begins with `mean_`, else
+    the last iteration's value.
     """
 
     def chunk(state: SeedState, clock: Clock) -> tuple[SeedState, Metrics]:
@@ -137,7 +145,6 @@ def make_chunk(parts: Parts, phase: Phase, iterations: int) -> Callable[[SeedSta
             return run_iteration(parts, phase, state, Clock(clock.iteration + index))
 
         state, metrics = jax.lax.scan(body, state, jnp.arange(iterations, dtype=jnp.int32))
-        summed = {name: jnp.sum(value) for name, value in metrics.items() if name.startswith("train_")}
-        return state, {name: value[-1] for name, value in metrics.items()} | summed
+        return state, {name: _over_iterations(name, value) for name, value in metrics.items()}
 
     return chunk

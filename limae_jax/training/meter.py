@@ -16,28 +16,35 @@ class Meter:
 
     def __init__(self, env_steps: np.ndarray, state: dict[str, Any] | None = None):
         """Starts at the seeds' env_steps [S], or where `state` stopped."""
-        state = state or {"first": np.asarray(env_steps).tolist(), "seconds": 0.0, "sums": {}}
+        state = state or {"first": np.asarray(env_steps).tolist(), "seconds": 0.0, "sums": {}, "chunks": 0}
         self._first = np.asarray(state["first"], np.int64)
         self._now = np.asarray(env_steps, np.int64)
         self._seconds = float(state["seconds"])
         self._sums = {name: np.asarray(values, np.float64) for name, values in state["sums"].items()}
+        self._chunks = int(state["chunks"])
         self.last: dict[str, np.ndarray] = {}
 
     @property
     def state(self) -> dict[str, Any]:
         """What JSON can hold and a new meter can go on from."""
         sums = {name: values.tolist() for name, values in self._sums.items()}
-        return {"first": self._first.tolist(), "seconds": self._seconds, "sums": sums}
+        return {"first": self._first.tolist(), "seconds": self._seconds, "sums": sums, "chunks": self._chunks}
 
     def add(self, metrics: dict[str, np.ndarray], env_steps: np.ndarray, seconds: float) -> None:
         """Adds a chunk: its metrics [S], the seeds' env_steps [S] after it, and how long it ran."""
         self._now = np.asarray(env_steps, np.int64)
         self._seconds += seconds
+        means = {name for name in metrics if name.startswith("mean_")}
+        if means != {name for name in self._sums if name.startswith("mean_")}:
+            # Another phase learns something else: its means are its own.
+            self._sums = {name: total for name, total in self._sums.items() if not name.startswith("mean_")}
+            self._chunks = 0
+        self._chunks += 1
         for name, value in metrics.items():
-            if name.startswith("train_"):
+            if name.startswith(("train_", "mean_")):
                 self._sums[name] = self._sums.get(name, 0.0) + np.asarray(value, np.float64)
-            else:
-                self.last[name] = value
+            if not name.startswith("train_"):
+                self.last[name.removeprefix("mean_")] = value
 
     @property
     def env_steps_per_s(self) -> float:
@@ -45,8 +52,10 @@ class Meter:
         return float((self._now - self._first).sum() / self._seconds) if self._seconds else 0.0
 
     def per_seed(self, index: int) -> dict[str, float | int | None]:
-        """One seed's metrics: the newest values, and the mean return of the episodes that training finished."""
+        """One seed's metrics: newest values, means over the gradient steps, and the mean return of finished episodes."""
         row: dict[str, float | int | None] = {name: float(values[index]) for name, values in self.last.items()}
+        means = {name.removeprefix("mean_"): total for name, total in self._sums.items() if name.startswith("mean_")}
+        row |= {name: float(total[index]) / self._chunks for name, total in means.items()}
         if "train_episodes" in self._sums:
             count = int(self._sums["train_episodes"][index])
             total = float(self._sums["train_return_sum"][index])

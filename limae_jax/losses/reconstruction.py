@@ -1,0 +1,24 @@
+"""The auto-encoder's loss. Pure functions that know no network."""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+
+
+def reconstruction_loss(predicted: jax.Array, target: jax.Array, is_counted: jax.Array) -> jax.Array:
+    """Mean squared error over what is counted, and over its features (LI-MA2E's L_MAE).
+
+        L = 1/|M| sum_{m in M} 1/F || target_m - predicted_m ||^2
+
+    Args:
+        predicted, target: [..., F].
+        is_counted: [...] bool, M: the present steps of hidden, living agents.
+
+    Returns:
+        []; 0, without gradient, if nothing is counted.
+    """
+    # Selected before the square: the gradient of what is not counted is 0, whatever its values.
+    error = jnp.where(is_counted[..., None], predicted - target, 0.0)
+    count = jnp.maximum(jnp.sum(is_counted) * target.shape[-1], 1)
+    return jnp.sum(jnp.square(error)) / count

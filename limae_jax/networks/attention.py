@@ -1,0 +1,78 @@
+"""What an agent draws from its beliefs about the team."""
+
+from __future__ import annotations
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+from flax import struct
+
+from limae_jax.networks.linear import product
+
+
+class Beliefs(struct.PyTreeNode):
+    """The windows of the team as each agent has them: its own as it was, its team-mates' as it makes them out.
+
+    Attributes:
+        own: [T, B, A, R F] the last R steps (observation, one-hot previous action) of each agent; absent steps are 0.
+        decoded: [T, B, A, A - 1, R D] the auto-encoder's output for each agent's team-mates; absent steps are 0. None:
+            the agents read their team-mates' true windows, which no decentralised agent can.
+        head: [D, F] turns `decoded` into observation and action.
+    """
+
+    own: jax.Array
+    decoded: jax.Array | None = None
+    head: jax.Array | None = None
+
+
+class TeamAttention(nn.Module):
+    """Attention of an agent's own window over the windows of the team, its own among them.
+
+        c_i = sum_j softmax_j((W_Q tau_i)(W_K tau_j)^T / sqrt(D)) W_V tau_j
+
+    A reconstruction is tau_j = z_j H with few features z_j and many in tau_j. It is never written out: scores are taken
+    against H W_K W_Q^T tau_i, and the weighted z are summed before they go through H W_V, which is the same thing.
+
+    Attributes:
+        width: D of queries, keys and values.
+    """
+
+    width: int
+
+    @nn.compact
+    def __call__(self, beliefs: Beliefs) -> tuple[jax.Array, jax.Array]:
+        """Returns the context [T, B, A, D], and the weights [T, B, A, A] with which agent i (first) reads agent j."""
+        own, num_agents = beliefs.own, beliefs.own.shape[-2]
+        shape = (own.shape[-1], self.width)
+        to_query, to_key, to_value = (
+            self.param(name, nn.initializers.lecun_normal(), shape) for name in ("query", "key", "value")
+        )
+        query = product(own, to_query) * self.width**-0.5
+        key, value = product(own, to_key), product(own, to_value)
+        if beliefs.decoded is None or beliefs.head is None:
+            weights = jax.nn.softmax(jnp.sum(query[..., :, None, :] * key[..., None, :, :], axis=-1))
+            return jnp.sum(weights[..., None] * value[..., None, :, :], axis=-2), weights
+
+        key_of_decoded, value_of_decoded = (_through_head(beliefs.head, kernel) for kernel in (to_key, to_value))
+        asked = product(query, key_of_decoded.T)
+        own_score = jnp.sum(query * key, axis=-1, keepdims=True)
+        scores = jnp.sum(asked[..., None, :] * beliefs.decoded, axis=-1)
+        weights = jax.nn.softmax(jnp.concatenate([own_score, scores], axis=-1))
+        pooled = jnp.sum(weights[..., 1:, None] * beliefs.decoded, axis=-2)
+        return weights[..., :1] * value + product(pooled, value_of_decoded), _in_agent_order(weights, num_agents)
+
+
+def _through_head(head: jax.Array, kernel: jax.Array) -> jax.Array:
+    """Kernel [R F, E] for observations and actions, as one [R D, E] for what the head makes them of."""
+    by_step = jnp.reshape(kernel, (-1, head.shape[1], kernel.shape[-1]))
+    return jnp.reshape(jnp.einsum("df,rfe->rde", head, by_step), (-1, kernel.shape[-1]))
+
+
+def _in_agent_order(own_first: jax.Array, num_agents: int) -> jax.Array:
+    """Weights [..., A, A] with each agent's own in front, its team-mates' after it, brought into the agents' order."""
+    own, others = own_first[..., :1], own_first[..., 1:]
+    nothing = jnp.zeros_like(own)
+    before = jnp.concatenate([others, nothing], axis=-1)
+    after = jnp.concatenate([nothing, others], axis=-1)
+    viewer, viewed = jnp.arange(num_agents)[:, None], jnp.arange(num_agents)
+    return jnp.where(viewed < viewer, before, jnp.where(viewed > viewer, after, own))

@@ -1,0 +1,144 @@
+"""How the masked auto-encoder learns: hide agents, reconstruct them; alone at first, then beside the TD loss."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import optax
+
+from limae_jax.config import TrainConfig
+from limae_jax.keys import Stream
+from limae_jax.losses.reconstruction import reconstruction_loss
+from limae_jax.losses.td import masked_mean
+from limae_jax.masking.base import MaskInputs
+from limae_jax.masking.names import load_rule
+from limae_jax.masking.random import bernoulli_mask
+from limae_jax.networks.agent import AgentInputs
+from limae_jax.networks.windows import empty_history, make_stretch, split_windows
+from limae_jax.systems.base import ActorCarry, Auxiliary, AuxiliaryInputs, LearnerState, Phase
+from limae_jax.systems.team_models import MAE, init_mae, make_mae
+from limae_jax.systems.value_based import ValueBasedCore
+from limae_jax.types import Counters, EnvSpec, Metrics, PyTree, Rows
+
+_EPSILON = 1e-9
+
+
+def mae_optimiser(config: TrainConfig) -> optax.GradientTransformation:
+    """Gradients clipped to a global norm of their own, then Adam (Kingma & Ba 2015)."""
+    return optax.chain(optax.clip_by_global_norm(config.mae.max_grad_norm), optax.adam(config.mae.learning_rate))
+
+
+def mae_loss(
+    mae: Any,
+    params: PyTree,
+    start: ActorCarry,
+    inputs: AgentInputs,
+    alive: jax.Array,
+    is_hidden: jax.Array,
+    key: jax.Array,
+) -> jax.Array:
+    """L_MAE over the windows of a batch, cut without overlap from a random slot on.
+
+    Args:
+        mae: the auto-encoder.
+        params: its parameters.
+        start, inputs: the carry that the rows start from, and what the agents read along them, [T, B, ...].
+        alive: [T, B, A] bool.
+        is_hidden: [T, B, A] bool; a window goes by its last slot.
+        key: consumed.
+    """
+    window, (num_slots, num_rows, num_agents, obs_size) = mae.window, inputs.obs.shape
+    history = start.history or empty_history(num_rows, num_agents, obs_size, window)
+    stretch = make_stretch(history, inputs.obs, inputs.last_action, inputs.is_first, mae.num_features - obs_size)
+    offset = jax.random.randint(key, (), 0, stretch.span.shape[0] % window + 1)
+    windows, last = split_windows(stretch, window, offset)
+    # The history is a step shorter than a window, so no window ends in it.
+    slots = last - (window - 1)
+    hidden = jnp.reshape(is_hidden[slots], (-1, num_agents))
+    decoded = mae.apply(params, windows, hidden)[0]
+    predicted = mae.apply(params, decoded, method="reconstruct")
+    target = jnp.moveaxis(windows.tokens[::-1][: mae.num_read], 0, 2)
+    is_present = windows.span[-1][:, None] >= jnp.arange(mae.num_read)
+    is_counted = (hidden & jnp.reshape(alive[slots], hidden.shape))[..., None] & is_present[:, None]
+    return reconstruction_loss(predicted, target, is_counted)
+
+
+def mae_auxiliary(config: TrainConfig, env: EnvSpec) -> Auxiliary:
+    """lambda L_MAE with the agents hidden that the rule chooses."""
+    mae = make_mae(config.mae, env)
+    rule = load_rule(str(config.masking.name)).make_rule(config.masking, env.num_agents, config.mae.window)
+
+    def loss(inputs: AuxiliaryInputs, state: PyTree, key: jax.Array) -> tuple[jax.Array, PyTree, Metrics]:
+        mask_key, window_key = jax.random.split(key)
+        batch = inputs.batch
+        is_counted = batch.filled[..., None] & batch.alive
+        chosen_by = MaskInputs(inputs.td_error_agent, is_counted, batch.obs, batch.is_first, batch.filled)
+        is_hidden, state, seen = rule.select(state, chosen_by, mask_key)
+        seen = seen | _per_agent(inputs.td_error_agent, is_counted, is_hidden)
+        seen |= attention_metrics(inputs.features, batch.filled)
+        if config.masking.name == "frozen":
+            return jnp.zeros(()), state, seen
+        error = mae_loss(mae, inputs.params[MAE], inputs.start, inputs.inputs, batch.alive, is_hidden, window_key)
+        return config.mae.loss_weight * error, state, seen | {"loss": error}
+
+    return Auxiliary(MAE, lambda key: init_mae(mae, key), rule.init, loss, MAE)
+
+
+def _per_agent(td_error_agent: jax.Array, is_counted: jax.Array, is_hidden: jax.Array) -> Metrics:
+    """delta and the share of time hidden, of each agent."""
+    count = jnp.maximum(jnp.sum(is_counted, axis=(0, 1)), 1)
+    delta = jnp.sum(jnp.where(is_counted, td_error_agent, 0.0), axis=(0, 1)) / count
+    hidden = jnp.mean(is_hidden, axis=(0, 1), dtype=jnp.float32)
+    each = range(td_error_agent.shape[-1])
+    return {f"td_error_{i}": delta[i] for i in each} | {f"hidden_{i}": hidden[i] for i in each}
+
+
+def attention_metrics(features, filled: jax.Array) -> Metrics:
+    """Entropy of the attention over the team in nats, and its weight on the agent's own window."""
+    if "attention" not in features:
+        return {}
+    weights = jax.lax.stop_gradient(features["attention"])
+    entropy = -jnp.sum(weights * jnp.log(weights + _EPSILON), axis=-1)
+    own = jnp.diagonal(weights, axis1=-2, axis2=-1)
+    real = jnp.broadcast_to(filled[..., None], own.shape)
+    return {"attention_entropy": masked_mean(entropy, real), "attention_own": masked_mean(own, real)}
+
+
+def attention_auxiliary() -> Auxiliary:
+    """No loss, only the attention's metrics."""
+
+    def loss(inputs: AuxiliaryInputs, state: PyTree, key: jax.Array) -> tuple[jax.Array, PyTree, Metrics]:
+        return jnp.zeros(()), state, attention_metrics(inputs.features, inputs.batch.filled)
+
+    return Auxiliary("team", None, tuple, loss)
+
+
+def pretraining(config: TrainConfig, core: ValueBasedCore) -> tuple[Phase, ...]:
+    """Phase 1: random legal play, Bernoulli masks, nothing but L_MAE."""
+    if not config.mae.pretrain_env_steps:
+        return ()
+    mae = make_mae(config.mae, core.env)
+
+    def update(
+        state: LearnerState, batch: Rows, counters: Counters, key: jax.Array
+    ) -> tuple[LearnerState, Metrics]:
+        mask_key, window_key = jax.random.split(key)
+        start, inputs = core.read(batch)
+        num_rows, num_agents = batch.alive.shape[1:]
+        hidden = bernoulli_mask(mask_key, (1, num_rows), num_agents, config.masking.probability)
+        is_hidden = jnp.broadcast_to(hidden, batch.alive.shape)
+
+        def loss(params: PyTree) -> jax.Array:
+            return mae_loss(mae, params, start, inputs, batch.alive, is_hidden, window_key)
+
+        error, grads = jax.value_and_grad(loss)(state.params[MAE])
+        everything = {part: jax.tree.map(jnp.zeros_like, params) for part, params in state.params.items()}
+        params, opt_state = core.step(state, everything | {MAE: grads}, (MAE,))
+        metrics = {"loss": error, "grad_norm": optax.tree.norm(grads), f"{MAE}/loss": error}
+        return state.replace(params=params, opt_state=opt_state), metrics
+
+    streams = (Stream.PRETRAIN_REPLAY, Stream.PRETRAIN_UPDATE)
+    count = config.mae.pretrain_updates_per_iteration
+    return (Phase("pretrain", config.mae.pretrain_env_steps, False, update, count, streams),)

@@ -1,0 +1,21 @@
+"""The oracle: MA2E's network over the team-mates' true windows. Not decentralised: it bounds what guessing can bring."""
+
+from limae_jax.config import TrainConfig
+from limae_jax.systems.base import Phase
+from limae_jax.systems.ma2e import context_agent
+from limae_jax.systems.masked_training import attention_auxiliary
+from limae_jax.systems.team_models import true_team_model
+from limae_jax.systems.value_based import ValueBasedSpec, mixer_or
+from limae_jax.types import EnvSpec
+
+
+def make_spec(config: TrainConfig, env: EnvSpec) -> ValueBasedSpec:
+    # As much random play before training as MA2E has, so that the budgets are equal.
+    steps = config.mae.pretrain_env_steps
+    return ValueBasedSpec(
+        mixer=mixer_or("qmix", config.system),
+        make_agent=context_agent(config),
+        auxiliaries=(attention_auxiliary(),),
+        team_model=true_team_model(config, env),
+        phases=lambda core, config: (Phase("pretrain", steps, False),) if steps else (),
+    )

@@ -1,0 +1,92 @@
+"""What agents believe about their team: reconstructions of the auto-encoder, or, for the oracle, the truth."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+
+from limae_jax.config import MaeConfig, TrainConfig
+from limae_jax.networks.agent import AgentInputs
+from limae_jax.networks.attention import Beliefs
+from limae_jax.networks.mae import MaskedAutoEncoder
+from limae_jax.networks.windows import History, Stretch, empty_history, make_stretch, unfold
+from limae_jax.systems.base import TeamModel
+from limae_jax.types import EnvSpec, PyTree
+
+MAE = "mae"
+
+
+def num_read(config: MaeConfig) -> int:
+    """R: how many of a window's last steps are reconstructed."""
+    return config.window if config.context == "window" else 1
+
+
+def make_mae(config: MaeConfig, env: EnvSpec) -> Any:
+    """The auto-encoder for an environment's sizes; flax types its `apply` too narrowly for mypy."""
+    return MaskedAutoEncoder(
+        num_agents=env.num_agents,
+        num_features=env.obs_size + env.num_actions,
+        window=config.window,
+        width=config.width,
+        num_heads=config.num_heads,
+        num_encoder_layers=config.encoder_layers,
+        num_decoder_layers=config.decoder_layers,
+        num_read=num_read(config),
+    )
+
+
+def init_mae(mae: Any, key: jax.Array) -> PyTree:
+    """Parameters of an auto-encoder."""
+    shape = (mae.window, 1, mae.num_agents, mae.num_features)
+    stretch = Stretch(jnp.zeros(shape), jnp.zeros(shape[:2], jnp.int32))
+    return mae.init(key, stretch, jnp.zeros((1, mae.num_agents), bool))
+
+
+def mae_team_model(config: TrainConfig, env: EnvSpec) -> TeamModel | None:
+    """Each agent reconstructs its team-mates from its own window; None if the context is off."""
+    if not config.has_context:
+        return None
+    mae = make_mae(config.mae, env)
+
+    def infer(params: PyTree, history: History, inputs: AgentInputs) -> Beliefs:
+        stretch = make_stretch(history, inputs.obs, inputs.last_action, inputs.is_first, env.num_actions)
+        decoded = mae.apply(params, stretch, method="infer")
+        present = _present_steps(stretch, mae.window, mae.num_read)
+        decoded = jnp.where(present[:, :, None, None, :, None], decoded, 0.0)
+        decoded = jnp.reshape(decoded, (*decoded.shape[:-2], -1))
+        return Beliefs(_last_steps(stretch, mae.window, mae.num_read), decoded, params["params"]["head"])
+
+    return TeamModel(MAE, _empty(config, env), infer, config.mae.td_gradient_to_mae)
+
+
+def true_team_model(config: TrainConfig, env: EnvSpec) -> TeamModel | None:
+    """Every agent knows its team-mates' windows. Not decentralised: a bound, not a system to deploy."""
+    if not config.has_context:
+        return None
+
+    def infer(params: PyTree, history: History, inputs: AgentInputs) -> Beliefs:
+        stretch = make_stretch(history, inputs.obs, inputs.last_action, inputs.is_first, env.num_actions)
+        return Beliefs(_last_steps(stretch, config.mae.window, num_read(config.mae)))
+
+    return TeamModel(None, _empty(config, env), infer)
+
+
+def _empty(config: TrainConfig, env: EnvSpec):
+    return partial(empty_history, num_agents=env.num_agents, obs_size=env.obs_size, window=config.mae.window)
+
+
+def _present_steps(stretch: Stretch, window: int, count: int) -> jax.Array:
+    """[T, B, R] bool, which of each window's last R steps are of the running episode; the newest first."""
+    return stretch.span[window - 1 :, :, None] >= jnp.arange(count)
+
+
+def _last_steps(stretch: Stretch, window: int, count: int) -> jax.Array:
+    """[T, B, A, R F] the last R steps of each window, the newest first; absent ones are 0."""
+    windows = unfold(stretch, window).tokens[::-1][:count]
+    num_rows, (num_agents, num_features) = stretch.span.shape[1], windows.shape[2:]
+    steps = jnp.reshape(jnp.moveaxis(windows, 0, 2), (-1, num_rows, num_agents, count, num_features))
+    present = _present_steps(stretch, window, count)
+    return jnp.reshape(jnp.where(present[:, :, None, :, None], steps, 0.0), (*steps.shape[:3], -1))

@@ -31,6 +31,8 @@ PRESETS = {
     " system.mixer_hypernet_dim=64 system.updates_per_iteration=1",
     # The settings that the results in the README were made with.
     "qmix": "system=qmix env.scenario=3s_vs_5z",
+    # The same work, and one step of the auto-encoder for each TD step on every row.
+    "li_ma2e": "system=li_ma2e env.scenario=3s_vs_5z mae.pretrain_env_steps=1000",
 }
 
 

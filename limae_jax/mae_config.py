@@ -1,4 +1,4 @@
-"""Settings of the masked auto-encoder and of the masking rules. `limae_jax.config` has them together with all others."""
+"""Settings of the masked auto-encoder and of the masking rules; `limae_jax.config` has them with all others."""
 
 from __future__ import annotations
 

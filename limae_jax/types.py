@@ -6,6 +6,7 @@ Learner arrays are time-major, [T, B, A, ...]. A boolean is named for what True 
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +29,9 @@ class EnvSpec:
         num_actions: U.
         episode_limit: most environment steps an episode can take.
         outcome_names: what `Environment.outcome` reports; "win" among them if episodes are won or not.
+        own_features: where an agent's observation has its own health and position.
+        team_view: obs [A, O] -> what each observation says of each team-mate's `own_features`, [A, A - 1, len], and
+            whether it says anything, [A, A - 1]; None where it cannot be told.
     """
 
     name: str
@@ -38,6 +42,8 @@ class EnvSpec:
     num_actions: int
     episode_limit: int
     outcome_names: tuple[str, ...] = ()
+    own_features: tuple[int, ...] = ()
+    team_view: Callable[[jax.Array], tuple[jax.Array, jax.Array]] | None = None
 
 
 class Timestep(struct.PyTreeNode):

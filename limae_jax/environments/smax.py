@@ -53,11 +53,15 @@ class Smax:
         self._battle = _build_battle(config)
         # The two-team game inside: with it, the observations of a step serve the allies and the enemies' next move.
         self._game = self._battle._env
+        sizes = smax_sizes(config)
         self.spec = EnvSpec(
             name=config.name,
             scenario=config.scenario,
             outcome_names=("win", "ally_deaths", "enemy_deaths"),
-            **smax_sizes(config)._asdict(),
+            own_features=tuple(range(sizes.obs_size - OWN_FEATURES, sizes.obs_size - OWN_FEATURES + 3)),
+            # A cone's entries do not say whom they show.
+            team_view=self._team_view if config.observation_type == "unit_list" else None,
+            **sizes._asdict(),
         )
 
     def reset(self, key: jax.Array) -> tuple[SmaxState, Timestep]:
@@ -110,6 +114,15 @@ class Smax:
     def _enemy_view(self, game: PyTree, obs: dict[str, jax.Array]) -> jax.Array:
         unit_lists = obs if self._enemies_see_as_allies else self._game.get_obs_unit_list(game)
         return _stack(unit_lists, self._battle.enemy_agents)
+
+    def _team_view(self, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Health and position of team-mates [A, A - 1, 3] as observations [A, O] show them; see `EnvSpec`."""
+        own = obs[:, -OWN_FEATURES:]
+        blocks = obs[:, :-OWN_FEATURES].reshape(len(obs), -1, UNIT_FEATURES)[:, : len(obs) - 1]
+        sight = own[:, 4:] @ self._game.unit_type_sight_ranges
+        size = jnp.array([self._game.map_width, self._game.map_height])
+        position = own[:, None, 1:3] + blocks[..., 1:3] * sight[:, None, None] / size
+        return jnp.concatenate([blocks[..., :1], position], axis=-1), blocks[..., 0] > 0
 
     def _scale_state(self, game: PyTree, world_state: jax.Array) -> jax.Array:
         """World state [12 N] with positions, cooldowns and type indices brought to [0, 1].

@@ -1,10 +1,10 @@
 """The masked auto-encoder over agents' trajectories (MA2E, Kang et al. 2025), with whole agents hidden.
 
-A token is one (agent, step): E = Linear([observation, one-hot previous action]) + code(agent), with a code for each step
-back in the attention. The encoder reads the visible agents' tokens only, and sums up each agent's window in the token of
-its last step. The decoder has a query for each (agent, step) that is read: the encoder's output for a visible agent, a
-learned [MASK] token for a hidden one, plus codes for agent and step; queries attend to each other and to what the encoder
-put out for the visible agents. A linear head without bias gives back the observation and the action.
+A token is one (agent, step): E = Linear([observation, one-hot previous action]) + code(agent), with a code for each
+step back in the attention. The encoder reads the visible agents' tokens only, and sums up each agent's window in the
+token of its last step. The decoder has a query for each (agent, step) that is read: the encoder's output for a visible
+agent, a learned [MASK] token for a hidden one, plus codes for agent and step; queries attend to each other and to what
+the encoder put out for the visible agents. A linear head without bias gives back the observation and the action.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class DecoderLayer(nn.Module):
         return self.feed_forward(x)
 
     def of_hidden(self, hidden: jax.Array, own: jax.Array, memory: jax.Array) -> jax.Array:
-        """The first layer where one agent is visible, for its A - 1 hidden team-mates: equal to `__call__`, but cheaper.
+        """The first layer where one agent is visible, for its A - 1 hidden team-mates: `__call__`, but cheaper.
 
         The hidden queries are the same in every slot, so that only the weight of the visible agent's key has to be
         computed there; and cross-attention to a single token is that token's value.
@@ -176,7 +176,7 @@ class MaskedAutoEncoder(nn.Module):
             stretch: [L - 1 + T, B, ...].
 
         Returns:
-            [T, B, A, A - 1, R, D], team-mates in the order of `other_agents`; equal to the general path's for each agent.
+            [T, B, A, A - 1, R, D], team-mates in the order of `other_agents`; for each agent equal to the general path.
         """
         memory = self.encode(stretch, None)
         if self.num_read == self.num_decoder_layers == 1:

@@ -1,8 +1,8 @@
 """Trajectory windows: the last L (observation, previous action) pairs of each agent, within the running episode.
 
-Overlapping windows share their steps, so they are not cut out one by one. A stretch of time is kept once, together with
-each slot's `span`: how many of the slots before it belong to the same episode. The window at a slot is then the slot and
-the min(span, L - 1) before it; whatever lies further back, or before the team's episode began, is absent.
+Overlapping windows share their steps, so they are not cut out one by one. A stretch of time is kept once, together
+with each slot's `span`: how many of the slots before it belong to the same episode. The window at a slot is then the
+slot and the min(span, L - 1) before it; whatever lies further back, or before the team's episode began, is absent.
 """
 
 from __future__ import annotations
@@ -99,7 +99,9 @@ def unfold(stretch: Stretch, window: int) -> Stretch:
     num_slots = stretch.span.shape[0] - window + 1
 
     def cut(x: jax.Array) -> jax.Array:
-        return jnp.reshape(jnp.stack([x[step : step + num_slots] for step in range(window)]), (window, -1, *x.shape[2:]))
+        return jnp.reshape(
+            jnp.stack([x[step : step + num_slots] for step in range(window)]), (window, -1, *x.shape[2:])
+        )
 
     return jax.tree.map(cut, stretch)
 

@@ -12,6 +12,7 @@ from limae_jax.keys import Stream
 from limae_jax.networks.agent import AgentInputs
 from limae_jax.networks.attention import Beliefs
 from limae_jax.networks.windows import History
+from limae_jax.systems.belief_quality import BeliefErrors
 from limae_jax.types import Counters, Metrics, PyTree, Rows, Timestep
 
 Params = dict[str, PyTree]
@@ -82,8 +83,10 @@ class System(NamedTuple):
         init: key -> LearnerState.
         initial_carry: number of rows B -> ActorCarry at an episode's start.
         act: (params, carry, timestep [B, ...], epsilon [], key) -> (action [B, A] int32, carry).
-        refresh_targets: (state, counters before, counters after an iteration) -> state with its target copies moved on.
+        refresh_targets: (state, counters before, counters after an iteration) -> state with its targets moved on.
         phases: in order; the last one has env_steps None.
+        belief_errors: (params, carry, timestep [B, ...], is_running [B], errors) -> errors; None if the agents
+            guess nothing; see `systems.belief_quality`.
     """
 
     init: Callable[[jax.Array], LearnerState]
@@ -91,6 +94,7 @@ class System(NamedTuple):
     act: Callable[[Params, ActorCarry, Timestep, jax.Array | float, jax.Array], tuple[jax.Array, ActorCarry]]
     refresh_targets: Callable[[LearnerState, Counters, Counters], LearnerState]
     phases: tuple[Phase, ...]
+    belief_errors: Callable[[Params, ActorCarry, Timestep, jax.Array, BeliefErrors], BeliefErrors] | None = None
 
 
 class AuxiliaryInputs(NamedTuple):

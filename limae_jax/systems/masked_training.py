@@ -49,7 +49,7 @@ def mae_loss(
         is_hidden: [T, B, A] bool; a window goes by its last slot.
         key: consumed.
     """
-    window, (num_slots, num_rows, num_agents, obs_size) = mae.window, inputs.obs.shape
+    window, (_, num_rows, num_agents, obs_size) = mae.window, inputs.obs.shape
     history = start.history or empty_history(num_rows, num_agents, obs_size, window)
     stretch = make_stretch(history, inputs.obs, inputs.last_action, inputs.is_first, mae.num_features - obs_size)
     offset = jax.random.randint(key, (), 0, stretch.span.shape[0] % window + 1)
@@ -121,9 +121,7 @@ def pretraining(config: TrainConfig, core: ValueBasedCore) -> tuple[Phase, ...]:
         return ()
     mae = make_mae(config.mae, core.env)
 
-    def update(
-        state: LearnerState, batch: Rows, counters: Counters, key: jax.Array
-    ) -> tuple[LearnerState, Metrics]:
+    def update(state: LearnerState, batch: Rows, counters: Counters, key: jax.Array) -> tuple[LearnerState, Metrics]:
         mask_key, window_key = jax.random.split(key)
         start, inputs = core.read(batch)
         num_rows, num_agents = batch.alive.shape[1:]

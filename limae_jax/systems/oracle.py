@@ -1,4 +1,4 @@
-"""The oracle: MA2E's network over the team-mates' true windows. Not decentralised: it bounds what guessing can bring."""
+"""The oracle: MA2E's network over the team-mates' true windows. Not decentralised: a bound on what guessing brings."""
 
 from limae_jax.config import TrainConfig
 from limae_jax.systems.base import Phase

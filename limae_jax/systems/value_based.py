@@ -31,6 +31,7 @@ from limae_jax.systems.base import (
     System,
     TeamModel,
 )
+from limae_jax.systems.belief_quality import BeliefErrors, Guess, add_step
 from limae_jax.systems.targets import TARGET_RULES
 from limae_jax.types import Counters, EnvSpec, Metrics, Rows, Timestep
 
@@ -109,7 +110,19 @@ class ValueBasedCore:
         model = self.spec.team_model
         if model is None:
             return None
+        if carry.history is None:
+            raise ValueError("a team model reads a history, and the carry has none")
         return model.infer(params[model.part] if model.part else None, carry.history, inputs)
+
+    def belief_errors(
+        self, params: Params, carry: ActorCarry, timestep: Timestep, is_running: jax.Array, errors: BeliefErrors
+    ) -> BeliefErrors:
+        """Adds how far off the agents' guesses are at one step; see `System`."""
+        last_action = jnp.where(timestep.is_first[:, None], -1, carry.last_action)
+        inputs = AgentInputs(timestep.obs[None], last_action[None], timestep.is_first[None])
+        beliefs: Any = self.infer(params, carry, inputs)
+        newest = beliefs.decoded[0, ..., : beliefs.head.shape[0]]
+        return add_step(errors, self.env, Guess(newest @ beliefs.head, last_action), timestep, is_running)
 
     # Learning
 
@@ -148,7 +161,9 @@ class ValueBasedCore:
     ) -> tuple[Beliefs | None, Beliefs | None]:
         """What the online and the target network believe; the same, unless the team model has a target copy."""
         model = self.spec.team_model
-        online = self.infer(params if model and model.takes_td_gradient else jax.lax.stop_gradient(params), start, inputs)
+        online = self.infer(
+            params if model and model.takes_td_gradient else jax.lax.stop_gradient(params), start, inputs
+        )
         if model and model.part in targets:
             return online, self.infer(targets, start, inputs)
         return online, jax.lax.stop_gradient(online)
@@ -242,6 +257,12 @@ def build_value_based(spec: ValueBasedSpec, config: TrainConfig, env: EnvSpec) -
     core = ValueBasedCore(spec, config, env)
     warmup = Phase("warmup", config.replay.min_rows * config.replay.row_length, False)
     train = Phase("train", None, True, core.update, config.system.updates_per_iteration)
+    guesses = spec.team_model is not None and spec.team_model.part is not None
     return System(
-        core.init, core.initial_carry, core.act, core.refresh_targets, (warmup, *spec.phases(core, config), train)
+        init=core.init,
+        initial_carry=core.initial_carry,
+        act=core.act,
+        refresh_targets=core.refresh_targets,
+        phases=(warmup, *spec.phases(core, config), train),
+        belief_errors=core.belief_errors if guesses else None,
     )

@@ -12,6 +12,7 @@ from flax import struct
 from limae_jax.environments.base import Environment
 from limae_jax.keys import Stream, stream_key
 from limae_jax.systems.base import ActorCarry, Params, System
+from limae_jax.systems.belief_quality import BeliefErrors, belief_metrics, no_errors
 from limae_jax.types import Metrics, PyTree, Timestep
 
 
@@ -25,10 +26,13 @@ class _Episodes(struct.PyTreeNode):
     finished: jax.Array
     returns: jax.Array
     lengths: jax.Array
+    belief_errors: BeliefErrors
 
 
-def play_episodes(env: Environment, system: System, params: Params, num_episodes: int, key: jax.Array) -> Metrics:
-    """Plays greedily.
+def play_episodes(
+    env: Environment, system: System, params: Params, num_episodes: int, key: jax.Array, epsilon: float = 0.0
+) -> tuple[Metrics, Metrics]:
+    """Plays.
 
     Args:
         env: the game.
@@ -36,9 +40,11 @@ def play_episodes(env: Environment, system: System, params: Params, num_episodes
         params: of one seed.
         num_episodes: N.
         key: consumed.
+        epsilon: share of random legal actions; 0 is greedy.
 
     Returns:
-        Per episode, [N]: "return" (unscaled), "length" in environment steps, and the environment's outcomes.
+        Per episode, [N]: "return" (unscaled), "length" in environment steps, and the environment's outcomes. And [] of
+        all episodes together: how well the agents guess their team-mates, see `systems.belief_quality`.
     """
     reset_key, step_key = jax.random.split(key)
     env_state, timestep = jax.vmap(env.reset)(jax.random.split(reset_key, num_episodes))
@@ -51,6 +57,7 @@ def play_episodes(env: Environment, system: System, params: Params, num_episodes
         finished=jnp.zeros(num_episodes, bool),
         returns=nothing,
         lengths=nothing,
+        belief_errors=no_errors(env.spec),
     )
 
     def is_running(now: _Episodes) -> jax.Array:
@@ -58,7 +65,10 @@ def play_episodes(env: Environment, system: System, params: Params, num_episodes
 
     def play(now: _Episodes) -> _Episodes:
         key = jax.random.fold_in(step_key, now.step)
-        action, carry = system.act(params, now.carry, now.timestep, 0.0, key)
+        action, carry = system.act(params, now.carry, now.timestep, epsilon, key)
+        errors = now.belief_errors
+        if system.belief_errors:
+            errors = system.belief_errors(params, now.carry, now.timestep, ~now.finished, errors)
         env_state, brought = jax.vmap(env.step)(now.env_state, action, jax.random.split(key, num_episodes))
 
         def keep_finished(old, new):
@@ -73,10 +83,12 @@ def play_episodes(env: Environment, system: System, params: Params, num_episodes
             finished=now.finished | brought.is_last,
             returns=now.returns + jnp.where(now.finished, 0.0, brought.reward),
             lengths=now.lengths + ~now.finished,
+            belief_errors=errors,
         )
 
     end = jax.lax.while_loop(is_running, play, start)
-    return {"return": end.returns, "length": end.lengths, **jax.vmap(env.outcome)(end.env_state)}
+    quality = belief_metrics(end.belief_errors, env.spec) if system.belief_errors else {}
+    return {"return": end.returns, "length": end.lengths, **jax.vmap(env.outcome)(end.env_state)}, quality
 
 
 def evaluate_seed(
@@ -91,11 +103,12 @@ def evaluate_seed(
         whom: the seed [], its parameters, and the clock's iteration [] at which it had them.
 
     Returns:
-        "test_return_mean", "test_length_mean" and test_<outcome>_mean, with the win rate as "test_win_rate".
+        "test_return_mean", "test_length_mean" and test_<outcome>_mean, with the win rate as "test_win_rate", and
+        test_r2... of a system whose agents guess.
     """
     seed, params, iteration = whom
-    episodes = play_episodes(env, system, params, num_episodes, stream_key(seed, Stream.EVAL, iteration))
+    episodes, quality = play_episodes(env, system, params, num_episodes, stream_key(seed, Stream.EVAL, iteration))
     means = {f"test_{name}_mean": jnp.mean(value) for name, value in episodes.items()}
     if "win" in episodes:
         means["test_win_rate"] = means.pop("test_win_mean")
-    return means
+    return means | {f"test_{name}": value for name, value in quality.items()}

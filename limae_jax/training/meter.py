@@ -52,7 +52,7 @@ class Meter:
         return float((self._now - self._first).sum() / self._seconds) if self._seconds else 0.0
 
     def per_seed(self, index: int) -> dict[str, float | int | None]:
-        """One seed's metrics: newest values, means over the gradient steps, and the mean return of finished episodes."""
+        """One seed's metrics: newest values, means over gradient steps, and the mean return of finished episodes."""
         row: dict[str, float | int | None] = {name: float(values[index]) for name, values in self.last.items()}
         means = {name.removeprefix("mean_"): total for name, total in self._sums.items() if name.startswith("mean_")}
         row |= {name: float(total[index]) / self._chunks for name, total in means.items()}

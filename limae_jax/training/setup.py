@@ -51,7 +51,7 @@ class Setup:
     evaluate: SeedProgram = field(init=False)
 
     def __post_init__(self):
-        # In turn: vmapped over three seeds or more, the QR behind orthogonal weights can hang XLA's CPU backend for good.
+        # In turn: vmapped over three seeds, the QR behind orthogonal weights can hang XLA's CPU backend for good.
         self.init = SeedProgram(partial(init_seed, self.parts), self.mesh, in_turn=True)
         self.chunks = {
             plan.phase.name: SeedProgram(

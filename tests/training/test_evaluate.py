@@ -57,7 +57,7 @@ def test_every_episode_is_counted_once_and_to_its_end():
     env = make_env(config.env)
     system = build_system(config, env.spec)
     params = system.init(jax.random.key(0)).params
-    episodes = jax.jit(lambda key: play_episodes(env, system, params, 16, key))(jax.random.key(1))
+    episodes, _ = jax.jit(lambda key: play_episodes(env, system, params, 16, key))(jax.random.key(1))
     lengths = np.asarray(episodes["length"])
     assert lengths.max() <= 9 and lengths.min() >= 1
     # Nobody wins with an untrained network this soon, so whoever lived was stopped by the limit.

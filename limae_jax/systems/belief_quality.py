@@ -1,0 +1,127 @@
+"""How well agents guess their team-mates while they act: R2 of the reconstructions, step by step along an evaluation.
+
+R2 is taken for each feature of the team-mates' observations and actions, and then averaged over the features that vary:
+
+    R2_f = 1 - sum (x_f - guess_f)^2 / sum (x_f - mean_f)^2
+
+over the living team-mates of living agents. mean_f is what knows nothing of this episode: the same team-mate's feature
+at the same step, averaged over the *other* episodes under way.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax import struct
+
+from limae_jax.networks.mae import other_agents
+from limae_jax.networks.windows import make_tokens
+from limae_jax.types import EnvSpec, Metrics, Timestep
+
+# Features that vary less than this, as variances, do not count: they are constants up to rounding.
+_MIN_VARIANCE = 1e-6
+
+
+class BeliefErrors(struct.PyTreeNode):
+    """Sums over all (agent, team-mate) pairs and steps so far.
+
+    Attributes:
+        guess, mean: [F] squared errors of the reconstruction, and of the mean over other episodes.
+        seen, seen_mean: [P] squared errors in the team-mate's own health and position of what the agent's observation
+            says of it (the mean where it is out of sight), and of the mean.
+        weight: [] pairs.
+    """
+
+    guess: jax.Array
+    mean: jax.Array
+    seen: jax.Array
+    seen_mean: jax.Array
+    weight: jax.Array
+
+
+class Guess(NamedTuple):
+    """What the agents guess at one step.
+
+    Attributes:
+        reconstruction: [B, A, A - 1, F] each agent's guess at its team-mates' last step.
+        last_action: [B, A] int32, -1 at an episode's start.
+    """
+
+    reconstruction: jax.Array
+    last_action: jax.Array
+
+
+def no_errors(env: EnvSpec) -> BeliefErrors:
+    """Before the first step."""
+    features, own = jnp.zeros(env.obs_size + env.num_actions), jnp.zeros(len(env.own_features))
+    return BeliefErrors(features, features, own, own, jnp.zeros(()))
+
+
+def add_step(
+    errors: BeliefErrors, env: EnvSpec, guess: Guess, timestep: Timestep, is_running: jax.Array
+) -> BeliefErrors:
+    """Adds one step of B episodes that began together.
+
+    Args:
+        errors: so far.
+        env: sizes, and where an observation has its agent's own health and position.
+        guess: of the agents.
+        timestep: [B, ...] what they saw.
+        is_running: [B] bool, episodes that are not over.
+    """
+    others = other_agents(env.num_agents)
+    truth = make_tokens(timestep.obs, guess.last_action, env.num_actions)
+    alive = (timestep.alive & is_running[:, None]).astype(truth.dtype)
+    count = jnp.sum(alive, axis=0)
+    # Its own episode is left out: the mean of few episodes would otherwise know the answer.
+    elsewhere = (jnp.sum(truth * alive[..., None], axis=0) - truth) / jnp.maximum(count - 1, 1)[:, None]
+    weight = alive[:, :, None] * (alive * (count > 1))[:, others]
+
+    def total(error: jax.Array) -> jax.Array:
+        return jnp.sum(jnp.where(weight[..., None] > 0, jnp.square(error), 0.0), axis=(0, 1, 2))
+
+    truth, elsewhere = truth[:, others], elsewhere[:, others]
+    own = np.asarray(env.own_features, np.int32)
+    seen, seen_mean = errors.seen, errors.seen_mean
+    if env.team_view is not None:
+        view, is_seen = jax.vmap(env.team_view)(timestep.obs)
+        view = jnp.where(is_seen[..., None], view, elsewhere[..., own])
+        seen, seen_mean = seen + total(truth[..., own] - view), seen_mean + total((truth - elsewhere)[..., own])
+    return BeliefErrors(
+        errors.guess + total(truth - guess.reconstruction),
+        errors.mean + total(truth - elsewhere),
+        seen,
+        seen_mean,
+        errors.weight + jnp.sum(weight),
+    )
+
+
+def belief_metrics(errors: BeliefErrors, env: EnvSpec) -> Metrics:
+    """R2 by kind of feature.
+
+    Returns:
+        "r2" of all, "r2_action", "r2_rest" and, where the environment tells which they are, "r2_health_position"; next
+        to it "r2_seen", of what the agents' observations say of their team-mates' health and position.
+    """
+    feature = np.arange(env.obs_size + env.num_actions)
+    is_own, is_action = np.isin(feature, env.own_features), feature >= env.obs_size
+
+    def of(chosen: np.ndarray) -> jax.Array:
+        return _mean_r2(errors.guess[chosen], errors.mean[chosen], errors.weight)
+
+    metrics = {"r2": of(feature >= 0), "r2_action": of(is_action), "r2_rest": of(~is_own & ~is_action)}
+    if env.own_features:
+        metrics["r2_health_position"] = of(is_own)
+    if env.team_view is not None:
+        metrics["r2_seen"] = _mean_r2(errors.seen, errors.seen_mean, errors.weight)
+    return metrics
+
+
+def _mean_r2(error: jax.Array, error_of_mean: jax.Array, weight: jax.Array) -> jax.Array:
+    """Mean over the features that vary; NaN if none does."""
+    varies = error_of_mean > _MIN_VARIANCE * weight
+    r2 = 1.0 - error / jnp.where(varies, error_of_mean, 1.0)
+    return jnp.sum(jnp.where(varies, r2, 0.0)) / jnp.sum(varies)

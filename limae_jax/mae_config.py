@@ -37,11 +37,11 @@ class MaeConfig(Section):
     num_heads: int = 4
     encoder_layers: int = 2
     decoder_layers: int = 1
-    learning_rate: float = 1e-3
+    learning_rate: float = 3e-3
     max_grad_norm: float = 1.0
     loss_weight: float = 1.0
     pretrain_env_steps: int = 20_000
-    pretrain_updates_per_iteration: int = 8
+    pretrain_updates_per_iteration: int = 32
     td_gradient_to_mae: bool = False
     target_copy: bool = False
     context: str = "last_step"
@@ -74,7 +74,7 @@ class MaskingConfig(Section):
 
     name: str | None = None
     granularity: str | None = None
-    probability: float = 0.5
+    probability: float = 0.75
     tolerance: float = 0.02
     top_k: int = 1
     alpha: float = 0.1

@@ -11,8 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from limae_jax.config import ReplayConfig, SmaxConfig, SystemConfig, TrainConfig
+from limae_jax.config import MaeConfig, MaskingConfig, ReplayConfig, SmaxConfig, SystemConfig, TrainConfig
+from limae_jax.networks.windows import History
 from limae_jax.systems.base import ActorCarry
+from limae_jax.systems.names import CONTEXT_SYSTEMS
 from limae_jax.types import Counters, EnvSpec, Rows, Timestep
 
 TINY_ENV = EnvSpec("made_up", "made_up", num_agents=2, obs_size=4, state_size=3, num_actions=3, episode_limit=10)
@@ -91,9 +93,16 @@ def random_marks(generator: np.random.Generator, num_slots: int) -> dict[str, np
 
 
 def made_up_rows(
-    seed: int, row_marks: Sequence[dict[str, np.ndarray]], hidden_size: int, env: EnvSpec = TINY_ENV
+    seed: int,
+    row_marks: Sequence[dict[str, np.ndarray]],
+    hidden_size: int,
+    env: EnvSpec = TINY_ENV,
+    window: int | None = None,
 ) -> Rows:
-    """Rows [T, B, ...] of noise around given boundaries; actions are legal, also where they do not count."""
+    """Rows [T, B, ...] of noise around given boundaries; actions are legal, also where they do not count.
+
+    With a window they start from a history, of 0, 1, ... present steps in turn.
+    """
     generator = np.random.default_rng(seed)
     flags = {name: jnp.asarray(np.stack([one[name] for one in row_marks], axis=1)) for name in row_marks[0]}
     num_slots, num_rows = flags["filled"].shape
@@ -104,6 +113,7 @@ def made_up_rows(
     start = ActorCarry(
         jnp.asarray(generator.normal(size=(*shape[1:], hidden_size)), jnp.float32) * 0.5,
         jnp.asarray(generator.integers(-1, env.num_actions, size=shape[1:]), jnp.int32),
+        made_up_history(seed, num_rows, env, window) if window else None,
     )
     return Rows(
         obs=jnp.asarray(generator.normal(size=(*shape, env.obs_size)), jnp.float32),
@@ -117,18 +127,36 @@ def made_up_rows(
     )
 
 
+def made_up_history(seed: int, num_rows: int, env: EnvSpec, window: int) -> History:
+    """Noise, also where it is absent."""
+    generator = np.random.default_rng((seed, window))
+    shape = (num_rows, window - 1, env.num_agents)
+    return History(
+        jnp.asarray(generator.normal(size=(*shape, env.obs_size)), jnp.float32),
+        jnp.asarray(generator.integers(env.num_actions, size=shape), jnp.int32),
+        jnp.arange(num_rows, dtype=jnp.int32) % window,
+    )
+
+
 def noise_like(tree, seed: int, scale: float = 1.0):
     """Normal noise in the shape of a tree of arrays or of `jax.eval_shape`'s result; biases are not 0 in it."""
     generator = np.random.default_rng(seed)
     return jax.tree.map(lambda x: jnp.asarray(scale * generator.normal(size=x.shape), x.dtype), tree)
 
 
-def tiny_config(name: str = "qmix", replay: dict | None = None, **system) -> TrainConfig:
+def tiny_config(
+    name: str = "qmix", replay: dict | None = None, mae: dict | None = None, masking: dict | None = None, **system
+) -> TrainConfig:
     """Settings of a learner small enough to compile at once."""
     sizes: dict[str, Any] = {"hidden_size": 8, "mixer_embed_dim": 4, "mixer_hypernet_dim": 5}
     rows: dict[str, Any] = {"row_length": 11, "capacity_rows": 8, "batch_rows": 3, "min_rows": 2} | (replay or {})
+    tokens: dict[str, Any] = {"window": 3, "width": 4, "num_heads": 2} if name in CONTEXT_SYSTEMS else {}
     return TrainConfig(
-        env=SmaxConfig(num_envs=2), system=SystemConfig(name=name, **(sizes | system)), replay=ReplayConfig(**rows)
+        env=SmaxConfig(num_envs=2),
+        system=SystemConfig(name=name, **(sizes | system)),
+        mae=MaeConfig(**(tokens | (mae or {}))),
+        masking=MaskingConfig(**(masking or {})),
+        replay=ReplayConfig(**rows),
     )
 
 

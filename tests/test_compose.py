@@ -78,7 +78,10 @@ def test_values_that_people_type():
         ("env.num_agents=3", "env.num_agents=3: no such setting here; only env=mpe has it"),
         ("sytem=vdn", "sytem=vdn: no such setting; did you mean system?"),
         ("hydra.run.dir=x", "hydra.run.dir=x: no such setting"),
-        ("system=qmxi", "system=qmxi: unknown; choose one of iql, qmix, vdn. Did you mean 'qmix'?"),
+        (
+            "system=qmxi",
+            "system=qmxi: unknown; choose one of iql, li_ma2e, ma2e, oracle, qmix, vdn. Did you mean 'qmix'?",
+        ),
         ("experiment=quickstrat", "experiment=quickstrat: unknown; choose one of"),
         ("env=smac2", "env=smac2: unknown; choose one of mpe, smax. Did you mean 'smax'?"),
         ("env=smax_schema", "env=smax_schema: unknown"),

@@ -7,19 +7,25 @@ import pytest
 from fakes import TINY_ENV, made_up_rows, marks
 
 from limae_jax.compose import override_config
-from limae_jax.config import ReplayConfig, RunConfig, SmaxConfig, SystemConfig, TrainConfig
+from limae_jax.config import MaeConfig, ReplayConfig, RunConfig, SmaxConfig, SystemConfig, TrainConfig
 from limae_jax.errors import InputError
 from limae_jax.replay.memory import GIB, check_memory, replay_bytes, row_bytes, working_bytes
 from limae_jax.replay.uniform import uniform_replay
+from limae_jax.systems.build import build_system
 from limae_jax.types import EnvSpec
 
 WIDE_ENV = EnvSpec("wide", "wide", num_agents=3, obs_size=75, state_size=72, num_actions=8, episode_limit=100)
 
 
-def _config(num_envs: int = 2, hidden_size: int = 8, **replay) -> TrainConfig:
+def _config(
+    num_envs: int = 2, hidden_size: int = 8, system: str = "qmix", mae: dict | None = None, **replay
+) -> TrainConfig:
     rows: dict[str, Any] = {"row_length": 6, "capacity_rows": 5, "batch_rows": 2, "min_rows": 2} | replay
     return TrainConfig(
-        env=SmaxConfig(num_envs=num_envs), system=SystemConfig(hidden_size=hidden_size), replay=ReplayConfig(**rows)
+        env=SmaxConfig(num_envs=num_envs),
+        system=SystemConfig(name=system, hidden_size=hidden_size),
+        mae=MaeConfig(**(mae or {})),
+        replay=ReplayConfig(**rows),
     )
 
 
@@ -28,6 +34,7 @@ def _allocated(config: TrainConfig, env: EnvSpec) -> tuple[int, int]:
     num_slots = config.replay.row_length + 1
     replay = uniform_replay(config.replay)
     rows = made_up_rows(0, [marks([(2, True)], num_slots)], config.system.hidden_size, env)
+    rows = rows.replace(start=build_system(config, env).initial_carry(1))
     ring, rest = jax.eval_shape(lambda: replay.split(replay.init(rows)))
 
     def num_bytes(tree):
@@ -44,6 +51,10 @@ def _allocated(config: TrainConfig, env: EnvSpec) -> tuple[int, int]:
         _config(observation_dtype="float16"),
         _config(hidden_size=64, row_length=1),
         _config(capacity_rows=13, observation_dtype="float16", row_length=9),
+        _config(system="li_ma2e"),
+        _config(system="ma2e", mae={"window": 3, "context": "window"}, observation_dtype="float16"),
+        _config(system="li_ma2e", mae={"context": "off"}),
+        _config(system="oracle", mae={"window": 7}, hidden_size=64),
     ],
 )
 def test_bytes_are_those_that_are_allocated(config, env):

@@ -12,6 +12,7 @@ from reference import td_errors
 
 from limae_jax.config import TrainConfig
 from limae_jax.systems.base import Auxiliary, LearnerState
+from limae_jax.systems.build import build_system
 from limae_jax.systems.names import load_system
 from limae_jax.systems.value_based import build_value_based, td_optimiser
 
@@ -52,7 +53,8 @@ class Learner(NamedTuple):
 @functools.cache
 def learner(name: str, initial_carry: str = "stored", **system) -> Learner:
     config = tiny_config(name, {"initial_carry": initial_carry}, reward_scale=2.0, gamma=0.9, **system)
-    spec = load_system(name).SPEC._replace(auxiliaries=(_spy(),), optimisers={"td": lambda config: optax.sgd(1.0)})
+    spec = load_system(name).make_spec(config, TINY_ENV)
+    spec = spec._replace(auxiliaries=(_spy(),), optimisers={"td": lambda config: optax.sgd(1.0)})
     built = build_value_based(spec, config, TINY_ENV)
     shapes = jax.eval_shape(built.init, KEY)
     state = shapes.replace(
@@ -200,9 +202,7 @@ def test_qmix_with_unit_weights_is_vdn():
 
 @functools.cache
 def _qmix_with_adam():
-    built = build_value_based(
-        load_system("qmix").SPEC, tiny_config("qmix", max_grad_norm=0.5, target_update_env_steps=100), TINY_ENV
-    )
+    built = build_system(tiny_config("qmix", max_grad_norm=0.5, target_update_env_steps=100), TINY_ENV)
     return built, jax.jit(built.phases[-1].update), jax.jit(built.init)(KEY)
 
 

@@ -14,7 +14,7 @@ from limae_jax.errors import InputError
 
 _OVERRIDES = """\
 overrides choose, or set one value each (later ones win):
-  experiment=quickstart  env=smax  system=vdn          choices, see `limae-jax list`
+  experiment=quickstart  system=li_ma2e  masking=ema   choices, see `limae-jax list`
   env.scenario=8m  run.num_seeds=3  system.gamma=0.95  settings, see `limae-jax config`
 """
 _EXAMPLES = """\
@@ -40,7 +40,7 @@ class _Parser(argparse.ArgumentParser):
 def _build_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="limae-jax",
-        description="Train IQL, VDN and QMIX on SMAX in JAX: one process, one compiled program, many seeds.",
+        description="Train QMIX, LI-MA2E and their relatives on SMAX in JAX: many seeds in one compiled program.",
         epilog=f"{_OVERRIDES}\n{_EXAMPLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,

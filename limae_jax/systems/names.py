@@ -19,6 +19,14 @@ SYSTEMS = {
 # Systems whose agents have a context -> the masking rule that each comes with; None has no auto-encoder.
 CONTEXT_SYSTEMS: dict[str, str | None] = {"ma2e": "random", "li_ma2e": "mean_td", "oracle": None}
 
+# Systems whose agents read at execution what a real agent could not know.
+NOT_DECENTRALISED = ("oracle",)
+
+
+def label(name: str) -> str:
+    """A system's name as it is shown: what is not decentralised is always said to be so."""
+    return f"{name} (not decentralised)" if name in NOT_DECENTRALISED else name
+
 
 def check_system(name: str) -> str:
     """Returns `name`, or raises InputError with the names there are."""

@@ -13,6 +13,7 @@ from limae_jax.config_file import check_evaluation, read_run
 from limae_jax.environments import make_env
 from limae_jax.errors import InputError
 from limae_jax.systems.build import build_system
+from limae_jax.systems.names import label
 from limae_jax.training.evaluator import evaluate_seed
 from limae_jax.training.policy import load_teams
 from limae_jax.training.setup import configure_jax
@@ -33,7 +34,7 @@ def evaluate_run(run_dir: Path, overrides: Sequence[str] = (), checkpoint: str =
         checkpoint: "latest" or "best".
 
     Returns:
-        A row for each seed: seed, scenario, checkpoint, iteration, test_* and test_episodes.
+        A row for each seed: seed, system, scenario, checkpoint, iteration, test_* and test_episodes.
 
     Raises:
         InputError: an override does not belong here, or the other scenario has other sizes.
@@ -56,6 +57,7 @@ def evaluate_run(run_dir: Path, overrides: Sequence[str] = (), checkpoint: str =
         rows.append(
             {
                 "seed": int(teams.seeds[index]),
+                "system": label(config.system.name),
                 "scenario": config.env.scenario,
                 "checkpoint": checkpoint,
                 "iteration": int(teams.iteration[index]),

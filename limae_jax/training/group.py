@@ -13,6 +13,7 @@ import numpy as np
 
 from limae_jax.errors import InputError
 from limae_jax.metrics.schema import Row, make_row
+from limae_jax.systems.names import label
 from limae_jax.training.checkpoint import CheckpointStore, has_params, load_params, save_params
 from limae_jax.training.loop import SeedState
 from limae_jax.training.meter import Meter
@@ -213,6 +214,7 @@ class GroupTrainer:
         counters = self.counters
         fields = {
             "seed": int(self.seeds[index]),
+            "system": label(self.setup.config.system.name),
             "phase": plan.phase.name,
             "iteration": self.progress.iteration,
             "env_steps": int(counters.env_steps[index]),

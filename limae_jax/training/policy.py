@@ -18,6 +18,7 @@ from limae_jax.errors import InputError
 from limae_jax.registry import check_name
 from limae_jax.systems.base import ActorCarry, Params, System
 from limae_jax.systems.build import build_system
+from limae_jax.systems.names import NOT_DECENTRALISED
 from limae_jax.training.checkpoint import has_params, load_params
 from limae_jax.training.run_directory import group_directory
 from limae_jax.types import EnvSpec, Timestep
@@ -32,11 +33,13 @@ class Policy(NamedTuple):
         act: (carry, obs [A, O], avail [A, U]) -> (action [A] int32, carry). Jitted.
         initial_carry: to start every episode with.
         spec: sizes of the environment that it was trained in.
+        is_decentralised: whether each agent acts on its own observations alone.
     """
 
     act: Callable[[ActorCarry, jax.Array, jax.Array], tuple[jax.Array, ActorCarry]]
     initial_carry: ActorCarry
     spec: EnvSpec
+    is_decentralised: bool
 
 
 class StoredTeams(NamedTuple):
@@ -114,7 +117,7 @@ def load_policy(run_dir: str | Path, seed: int | None = None, checkpoint: str = 
         action, carry = system.act(params, carry, timestep, 0.0, jax.random.key(0))
         return action[0], carry
 
-    return Policy(act, system.initial_carry(1), spec)
+    return Policy(act, system.initial_carry(1), spec, config.system.name not in NOT_DECENTRALISED)
 
 
 def _observed(spec: EnvSpec, obs: jax.Array, avail: jax.Array) -> Timestep:

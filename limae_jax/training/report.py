@@ -13,6 +13,7 @@ from limae_jax.metrics.console import ConsoleReport
 from limae_jax.metrics.jsonl import JsonlWriter, read_rows
 from limae_jax.metrics.schema import Row
 from limae_jax.metrics.writers import MetricsWriter, make_writers
+from limae_jax.systems.names import label
 
 
 class RunReport:
@@ -41,7 +42,7 @@ class RunReport:
         where = devices or jax.devices()[0].device_kind
         self._console.start(
             [
-                f"{config.system.name} on {config.env.scenario} ({config.env.name}), {seeds}{order}, on {where}",
+                f"{label(config.system.name)} on {config.env.scenario} ({config.env.name}), {seeds}{order}, on {where}",
                 memory,
                 f"run directory {config.run_dir}",
             ]

@@ -21,6 +21,9 @@ from limae_jax.systems.names import SYSTEMS
 # Of tables that go into a file or a pipe.
 _WIDTH = 120
 
+# Columns of an evaluation that fit beside each other.
+_SEEDS_ABREAST = 8
+
 
 def list_things(what: str) -> None:
     """Prints one of LISTINGS."""
@@ -28,17 +31,20 @@ def list_things(what: str) -> None:
 
 
 def print_evaluation(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Prints one line for each evaluated seed, and their medians."""
-    titles = {name: name.removeprefix("test_").replace("_", " ") for name in rows[0]}
-    text = [name for name, value in rows[0].items() if name == "seed" or isinstance(value, str)]
-    numbers = [name for name in titles if name not in text]
-    table = _table("Greedy evaluation", [titles[name] for name in text], [titles[name] for name in numbers])
-    for row in rows:
-        table.add_row(*(str(row[name]) for name in text), *(_number(row[name]) for name in numbers))
-    if len(rows) > 1:
-        medians = [_median([row[name] for row in rows]) for name in numbers]
-        table.add_row("median", *[""] * (len(text) - 1), *map(_number, medians))
-    _console().print(table)
+    """Prints a column for each evaluated seed, and their medians; some seeds at a time."""
+    shared = [name for name, value in rows[0].items() if name != "seed" and isinstance(value, str)]
+    about = ", ".join(f"{name} {rows[0][name]}" for name in shared)
+    names = [name for name in rows[0] if name != "seed" and name not in shared]
+    medians = {name: _median([row[name] for row in rows]) for name in names}
+    for first in range(0, len(rows), _SEEDS_ABREAST):
+        some = rows[first : first + _SEEDS_ABREAST]
+        with_medians = len(rows) > 1 and some[-1] is rows[-1]
+        titles = [f"seed {row['seed']}" for row in some] + ["median"] * with_medians
+        table = _table(f"Greedy evaluation: {about}", [""], titles)
+        for name in names:
+            values = [row[name] for row in some] + [medians[name]] * with_medians
+            table.add_row(name.removeprefix("test_").replace("_", " "), *map(_number, values))
+        _console().print(table)
 
 
 def _console() -> Console:

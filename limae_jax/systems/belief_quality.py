@@ -21,8 +21,9 @@ from limae_jax.networks.mae import other_agents
 from limae_jax.networks.windows import make_tokens
 from limae_jax.types import EnvSpec, Metrics, Timestep
 
-# Features that vary less than this, as variances, do not count: they are constants up to rounding.
-_MIN_VARIANCE = 1e-6
+# Features of a smaller variance do not count (they lie in [-1, 1]: a standard deviation of 0.01). What all but never
+# changes would otherwise decide the mean: its R2 is a large negative number at the least noise.
+_MIN_VARIANCE = 1e-4
 
 
 class BeliefErrors(struct.PyTreeNode):

@@ -40,11 +40,11 @@ class Meter:
             self._sums = {name: total for name, total in self._sums.items() if not name.startswith("mean_")}
             self._chunks = 0
         self._chunks += 1
+        # Nothing older stays: what only the phase before reported would be lost to a meter that goes on from a state.
+        self.last = {name.removeprefix("mean_"): x for name, x in metrics.items() if not name.startswith("train_")}
         for name, value in metrics.items():
             if name.startswith(("train_", "mean_")):
                 self._sums[name] = self._sums.get(name, 0.0) + np.asarray(value, np.float64)
-            if not name.startswith("train_"):
-                self.last[name.removeprefix("mean_")] = value
 
     @property
     def env_steps_per_s(self) -> float:

@@ -164,7 +164,7 @@ def _masks(sizes: Sizes) -> np.ndarray:
     return np.resize(list(itertools.product([False, True], repeat=sizes.num_agents)), (NUM_ROWS, sizes.num_agents))
 
 
-@pytest.mark.parametrize("sizes", [LAST_STEP, WHOLE_WINDOW, Sizes(1, 5, 3, 1, 5), Sizes(2, 1)])
+@pytest.mark.parametrize("sizes", [LAST_STEP, WHOLE_WINDOW, Sizes(2, 1, 1)])
 def test_the_general_path_equals_a_slow_computation_of_each_window(sizes):
     """Each present step ends up with its agent and at its place, whatever the window's length and whoever is hidden."""
     net, stretch, is_hidden = network(sizes), row_stretch(sizes), _masks(sizes)
@@ -186,13 +186,13 @@ def _present_reads(stretch: Stretch, sizes: Sizes) -> np.ndarray:
     return np.asarray(stretch.span)[sizes.window - 1 :, :, None] >= np.arange(sizes.num_read)
 
 
-# The short cut of acting at first: one decoder layer, last step.
+# At first those that take acting's short cut: one decoder layer, last step.
 EXECUTION = [
     LAST_STEP,
-    *(Sizes(num_agents, 3, 1, 1, 1) for num_agents in (1, 2, 4)),
-    Sizes(2, 3, 1, 2, 1),
-    Sizes(4, 3, 1, 1, 3),
-    Sizes(1, 3, 1, 1, 3),
+    *(Sizes(num_agents, 1, 1) for num_agents in (1, 2, 4)),
+    Sizes(2, 2, 1, 2, 1),
+    Sizes(4, 2, 1, 1, 2),
+    Sizes(1, 2, 1, 1, 2),
     WHOLE_WINDOW,
 ]
 
@@ -257,7 +257,7 @@ def test_execution_on_windows_cut_out_gives_what_it_gives_on_the_row(sizes):
     in_row = np.asarray(net.infer(net.params, stretch))
     cut = np.asarray(net.infer(net.params, jax.jit(unfold, static_argnums=1)(stretch, sizes.window)))
     assert cut.shape == (1, NUM_SLOTS * NUM_ROWS, *in_row.shape[2:])
-    np.testing.assert_allclose(cut.reshape(in_row.shape), in_row, rtol=0, atol=1e-5)
+    np.testing.assert_allclose(cut.reshape(in_row.shape), in_row, rtol=0, atol=1e-6)
 
 
 def test_training_on_windows_apart_gives_what_the_row_gives():
@@ -378,21 +378,25 @@ def test_positional_codes_differ_between_any_two_places(fresh):
             assert np.abs(one - other).max() > 1e-2, name
 
 
-@pytest.mark.parametrize("first, second", [((0, 0), (1, 0)), ((0, 2), (0, 1)), ((1, 2), (1, 0)), ((0, 1), (2, 2))])
-def test_it_matters_which_agent_saw_something_and_when(fresh, first, second):
-    """Two (agent, steps back) of a window swap what they hold, and what is decoded changes."""
-    sizes = WHOLE_WINDOW
-    stretch, swapped = row_stretch(sizes), row_stretch(sizes).tokens.copy()
-    end = sizes.window - 1 + int(np.argmax(stretch.span[sizes.window - 1 :, 0] == sizes.window - 1))
-    assert stretch.span[end, 0] == sizes.window - 1 and not np.any(MASKS[0])
-    one, other = ((end - back, 0, agent) for agent, back in (first, second))
-    swapped[one], swapped[other] = stretch.tokens[other], stretch.tokens[one]
-    decode = network(sizes).decode
-    before, after = (
-        np.asarray(decode({"params": fresh}, x, MASKS))[end - (sizes.window - 1), 0]
-        for x in (stretch, stretch.replace(tokens=swapped))
-    )
-    assert np.abs(before - after).max(axis=-1).min() > 1e-4
+def test_only_the_codes_tell_agents_and_steps_apart():
+    """What is made of a hidden agent changes if two visible agents, or two earlier steps, swap what they hold."""
+    sizes = Sizes(3, 4, 1)
+    net, stretch = network(sizes), row_stretch(sizes)
+    is_hidden = np.broadcast_to([False, False, True], (NUM_ROWS, 3))
+    # Row 0 begins with a full window, slots 0 to 3.
+    assert stretch.span[3, 0] == 3
+    swaps = {"agent_code": stretch.tokens[:, :, [1, 0, 2]], "step_code": stretch.tokens[[0, 2, 1, *range(3, 7)]]}
+    for code, tokens in swaps.items():
+        without = jax.tree.map(np.array, net.params)
+        part = without["params"] if code in without["params"] else without["params"]["encoder_0"]
+        part[code][:] = 0
+        changes = []
+        for params in (net.params, without):
+            before, after = (
+                net.decode(params, one, is_hidden)[0, 0, 2] for one in (stretch, stretch.replace(tokens=tokens))
+            )
+            changes.append(np.abs(before - after).max())
+        assert changes[0] > 1e-3 and changes[1] < 1e-5, (code, changes)
 
 
 @pytest.fixture(scope="module")
@@ -452,7 +456,7 @@ def test_who_sees_nobody_says_the_same_whatever_happened():
 
 
 def test_it_learns_32_stored_windows_by_heart():
-    """One or two agents of three hidden, windows of 1 to 3 present steps. Who knows but the mean is left with the variance."""
+    """Windows of 1 to 3 present steps; an auto-encoder that knows the mean only would be left with the variance."""
     num_windows = 32
     generator = np.random.default_rng(7)
     obs = generator.normal(size=(3, num_windows, 3, OBS))

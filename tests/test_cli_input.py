@@ -149,10 +149,9 @@ def test_work_gets_checked_input_and_its_exit_code_is_ours(capsys, calls, run_di
     assert evaluated == ("evaluate", run_dir, ["env.max_steps=50"], "best", {})
     cells = [line.split() for line in capsys.readouterr().out.splitlines() if "│" in line]
     assert [[cell for cell in row if cell != "│"] for row in cells] == [
-        ["0", "3m", "0.500", "1.250", "1,024"],
-        ["1", "3m", "0.750", "1.250", "1,024"],
-        ["2", "3m", "-", "1.250", "1,024"],
-        ["median", "0.625", "1.250", "1,024"],
+        ["win", "rate", "0.500", "0.750", "-", "0.625"],
+        ["return", "mean", "1.250", "1.250", "1.250", "1.250"],
+        ["episodes", "1,024", "1,024", "1,024", "1,024"],
     ]
 
 

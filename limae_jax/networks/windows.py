@@ -106,18 +106,27 @@ def unfold(stretch: Stretch, window: int) -> Stretch:
     return jax.tree.map(cut, stretch)
 
 
+def count_windows(num_slots: int, window: int) -> tuple[int, int]:
+    """How many windows `split_windows` makes of L - 1 + T slots, and its largest offset.
+
+    Few enough that, over all offsets, a window can end at each of the T slots.
+    """
+    count = max((num_slots - window + 1) // window, 1)
+    return count, num_slots - count * window
+
+
 def split_windows(stretch: Stretch, window: int, offset: jax.Array) -> tuple[Stretch, jax.Array]:
-    """Windows that do not overlap, each as a stretch of its own: [N, B, ...] slots to [L, (N // L) B, ...].
+    """Windows that do not overlap, each as a stretch of its own: [L - 1 + T, B, ...] to [L, W B, ...].
 
     Args:
-        stretch: of N >= L slots.
+        stretch: of T >= 1 slots after the history.
         window: L.
-        offset: [] int32 slots to leave out in front, at most N % L.
+        offset: [] int32 slots to leave out in front, see `count_windows`.
 
     Returns:
-        The windows, and the slot [N // L] of each one's last step, counted from the stretch's first slot.
+        The W windows, and the slot [W] of each one's last step, counted from the stretch's first slot.
     """
-    count = stretch.span.shape[0] // window
+    count, _ = count_windows(stretch.span.shape[0], window)
 
     def split(x: jax.Array) -> jax.Array:
         x = jax.lax.dynamic_slice_in_dim(x, offset, count * window)

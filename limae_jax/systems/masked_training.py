@@ -16,7 +16,7 @@ from limae_jax.masking.base import MaskInputs
 from limae_jax.masking.names import load_rule
 from limae_jax.masking.random import bernoulli_mask
 from limae_jax.networks.agent import AgentInputs
-from limae_jax.networks.windows import empty_history, make_stretch, split_windows
+from limae_jax.networks.windows import count_windows, empty_history, make_stretch, split_windows
 from limae_jax.systems.base import ActorCarry, Auxiliary, AuxiliaryInputs, LearnerState, Phase
 from limae_jax.systems.team_models import MAE, init_mae, make_mae
 from limae_jax.systems.value_based import ValueBasedCore
@@ -52,7 +52,8 @@ def mae_loss(
     window, (_, num_rows, num_agents, obs_size) = mae.window, inputs.obs.shape
     history = start.history or empty_history(num_rows, num_agents, obs_size, window)
     stretch = make_stretch(history, inputs.obs, inputs.last_action, inputs.is_first, mae.num_features - obs_size)
-    offset = jax.random.randint(key, (), 0, stretch.span.shape[0] % window + 1)
+    _, last_offset = count_windows(stretch.span.shape[0], window)
+    offset = jax.random.randint(key, (), 0, last_offset + 1)
     windows, last = split_windows(stretch, window, offset)
     # The history is a step shorter than a window, so no window ends in it.
     slots = last - (window - 1)

@@ -12,6 +12,7 @@ from limae_jax.networks.windows import (
     History,
     Stretch,
     advance,
+    count_windows,
     empty_history,
     make_stretch,
     make_tokens,
@@ -235,9 +236,11 @@ def test_what_lies_before_an_episode_is_in_none_of_its_windows(window):
 def test_windows_split_without_overlap_equal_the_reference(window):
     stretch, split = row_stretch(window), jax.jit(split_windows, static_argnums=1)
     num_slots, num_rows = stretch.span.shape
-    for offset in range(num_slots % window + 1):
+    count, last_offset = count_windows(num_slots, window)
+    ends = set()
+    for offset in range(last_offset + 1):
         windows, last = split(stretch, window, jnp.asarray(offset, jnp.int32))
-        count = num_slots // window
+        ends |= set(np.asarray(last).tolist())
         assert windows.span.shape == (window, count * num_rows)
         np.testing.assert_array_equal(last, [offset + (n + 1) * window - 1 for n in range(count)])
         for n in range(count):
@@ -250,3 +253,4 @@ def test_windows_split_without_overlap_equal_the_reference(window):
                 whole = slice(slot, slot + window)
                 np.testing.assert_array_equal(windows.tokens[:, index], stretch.tokens[whole, row])
                 np.testing.assert_array_equal(windows.span[:, index], stretch.span[whole, row])
+    assert ends == set(range(window - 1, num_slots))

@@ -3,6 +3,7 @@
 The game is a made-up one that compiles at once; everything else is what `limae-jax train` runs.
 """
 
+import functools
 from pathlib import Path
 from typing import Any
 
@@ -22,12 +23,13 @@ WITH_STATE = ("ema", "vds", "all_but_one")
 # The method as it is; the other rules do without what has nothing to do with them, so that they compile sooner.
 WHOLE = "mean_td"
 
+_make_setup = setup.make_setup
 _programs: dict[tuple[str, str], Any] = {}
 
 
 def _shared_setup(config):
     """`make_setup`, but what does not depend on the rule is compiled once for all runs here."""
-    made, rule = setup.make_setup(config), config.masking.name
+    made, rule = _make_setup(config), config.masking.name
     kind = rule if rule in (WHOLE, *WITH_STATE) else "any"
     made.init = _programs.setdefault((kind, "init"), made.init)
     made.evaluate = _programs.setdefault((kind, "evaluate"), made.evaluate)
@@ -42,7 +44,8 @@ def quick(monkeypatch):
     """Short chunks: two of pre-training, several of training."""
     monkeypatch.setattr(plan, "CHUNK_TIME_STEPS", 256)
     monkeypatch.setattr(setup, "make_env", lambda config: CountingEnv())
-    monkeypatch.setattr(runner, "make_setup", _shared_setup)
+    for module in (setup, runner):
+        monkeypatch.setattr(module, "make_setup", _shared_setup)
 
 
 # The fourth chunk is the first of training, and the first evaluation comes later; the second is half of pre-training.
@@ -58,8 +61,9 @@ def test_a_run_with_masks_goes_on_bit_exactly(name, chunks, tiny, final_arrays, 
         assert runner.train(stopped).exit_code == 130
     assert not read_rows(Path(stopped.run_dir) / "metrics.jsonl")
     assert runner.train(stopped).is_complete
-    assert_equal_runs(stopped.run_dir, whole.run_dir, final_arrays)
+    read = functools.cache(final_arrays)
+    assert_equal_runs(stopped.run_dir, whole.run_dir, read)
     rows = read_rows(Path(whole.run_dir) / "metrics.jsonl")
     hidden = sum(rows[-1][f"mae/hidden_{agent}"] for agent in (0, 1))
     assert hidden == 0 if name == "frozen" else hidden == pytest.approx(1)
-    assert (".auxiliary['mae']" in "".join(final_arrays(whole.run_dir))) == (name in WITH_STATE)
+    assert (".auxiliary['mae']" in "".join(read(whole.run_dir))) == (name in WITH_STATE)

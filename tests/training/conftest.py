@@ -1,5 +1,6 @@
 """Runs small enough to test with: two marines against two, tiny networks, a few thousand steps."""
 
+import dataclasses
 import os
 import subprocess
 import sys
@@ -7,6 +8,35 @@ from pathlib import Path
 
 import pytest
 from tests_tiny import TINY
+
+from limae_jax.config import CheckpointConfig, MetricsConfig, RunConfig
+from limae_jax.training import plan, runner, setup
+
+_make_setup = setup.make_setup
+_programs: dict = {}
+
+
+def _shared_setup(config):
+    """`make_setup`, but equal programs are compiled once for all runs of this process.
+
+    They depend neither on how long a run is, nor where it lives, nor when it is evaluated.
+    """
+    made = _make_setup(config)
+    evaluation = dataclasses.replace(config.evaluation, every_env_steps=1)
+    same = dataclasses.replace(
+        config, run=RunConfig(), checkpoint=CheckpointConfig(), metrics=MetricsConfig(), evaluation=evaluation
+    )
+    key = (repr(same), plan.CHUNK_TIME_STEPS, type(made.env))
+    made.init, made.evaluate, made.chunks = _programs.setdefault(key, (made.init, made.evaluate, made.chunks))
+    return made
+
+
+@pytest.fixture(autouse=True, scope="session")
+def compile_once():
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (setup, runner):
+            patch.setattr(module, "make_setup", _shared_setup)
+        yield
 
 
 @pytest.fixture

@@ -10,9 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from limae_jax.compose import load_config
 from limae_jax.metrics.jsonl import read_rows
+from limae_jax.training import runner
 from limae_jax.training.sharding import group_seeds
 
+# A game without units, which compiles in half the time.
+GAME = ["env=mpe", "env.scenario=simple_spread", "env.num_agents=2", "env.max_steps=12"]
 NOT_TIMES = ("seed", "iteration", "env_steps", "grad_steps", "episodes", "test_episodes")
 TWO_DEVICES = {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"}
 
@@ -37,9 +41,9 @@ def test_groups_are_equal_and_fill_the_devices(seeds, size, devices, expected):
 
 
 def test_seeds_over_two_devices_do_as_on_one(tiny, cli):
-    overrides = ["run.num_seeds=3", "run.seed_batching=vmapped", "run.total_env_steps=4000"]
+    overrides = [*GAME, "run.num_seeds=3", "run.seed_batching=vmapped", "run.total_env_steps=4000"]
     one, two = tiny(*overrides, name="one"), tiny(*overrides, name="two")
-    cli("train", *one)
+    runner.train(load_config(one))
     cli("train", *two, **TWO_DEVICES)
     directories = [
         Path(next(o for o in run if o.startswith("run.dir=")).removeprefix("run.dir=")) for run in (one, two)
@@ -53,15 +57,15 @@ def test_seeds_over_two_devices_do_as_on_one(tiny, cli):
 
 
 def test_a_run_begun_on_one_device_is_not_continued_on_two(tiny, cli):
-    overrides = tiny("run.num_seeds=3", "run.seed_batching=vmapped", "run.total_env_steps=4000")
-    cli("train", *overrides)
+    overrides = tiny(*GAME, "run.num_seeds=3", "run.seed_batching=vmapped", "run.total_env_steps=4000")
+    runner.train(load_config(overrides))
     completed = cli("train", *overrides[:-3], *overrides[-3:], "run.total_env_steps=9000", check=False, **TWO_DEVICES)
     assert completed.returncode == 2
     assert "as many devices" in completed.stderr.replace("\n", " ")
 
 
 def test_two_processes_train_one_run_together(tiny, cli):
-    overrides = ["run.num_seeds=2", "run.seed_batching=vmapped", "run.total_env_steps=6000"]
+    overrides = [*GAME, "run.num_seeds=2", "run.seed_batching=vmapped", "run.total_env_steps=6000"]
     together, alone = tiny(*overrides, name="together"), tiny(*overrides, name="alone")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -79,7 +83,7 @@ def test_two_processes_train_one_run_together(tiny, cli):
     ]
     outputs = [process.communicate(timeout=280)[0] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], outputs
-    cli("train", *alone)
+    runner.train(load_config(alone))
     directories = [
         next(o for o in run if o.startswith("run.dir=")).removeprefix("run.dir=") for run in (together, alone)
     ]

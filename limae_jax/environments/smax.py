@@ -37,7 +37,7 @@ class SmaxState(struct.PyTreeNode):
 class Smax:
     """SMAX for the allied team; see `base.Environment`.
 
-    It plays exactly jaxmarl's HeuristicEnemySMAX, step for step and bit for bit, with these differences:
+    It plays exactly jaxmarl's HeuristicEnemySMAX, step for step, with these differences:
     the time limit is `truncated`, exactly at `max_steps`, and a win or a loss is `terminal`;
     `state` is scaled to [-1, 1]; `sight_scale` narrows what the allies observe (not what they may shoot at).
     """

@@ -227,10 +227,10 @@ def test_overrides_on_a_stored_run():
 
 
 def test_differences_are_named_with_both_values():
-    old, new = TrainConfig(), TrainConfig(run=RunConfig(num_seeds=3, name="a"), replay=ReplayConfig(batch_rows=16))
+    old, new = TrainConfig(), TrainConfig(run=RunConfig(num_seeds=3, name="a"), replay=ReplayConfig(batch_rows=8))
     assert differences(old, old) == []
     assert differences(old, new) == [
-        "replay.batch_rows: 32 -> 16",
+        "replay.batch_rows: 16 -> 8",
         "run.name: null -> a",
         "run.num_seeds: 1 -> 3",
     ]

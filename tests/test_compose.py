@@ -3,7 +3,7 @@
 import hydra
 import pytest
 from hydra.core.global_hydra import GlobalHydra
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from limae_jax.checks import show
@@ -180,6 +180,7 @@ def test_an_application_of_hydra_around_us_is_left_alone(tmp_path, monkeypatch):
     project=st.text(max_size=20),
     health=st.none() | st.lists(st.floats(1e-3, 1e6), min_size=6, max_size=6),
 )
+@example(gamma=0.9, rate=0.1, steps=1, project="\x85", health=None)
 @settings(max_examples=50, deadline=None)
 def test_yaml_gives_back_what_was_written(gamma, rate, steps, project, health):
     config = TrainConfig(

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import NoReturn
 
 from limae_jax import __version__
-from limae_jax.errors import InputError
+from limae_jax.errors import GameError, InputError
 
 _OVERRIDES = """\
 overrides choose, or set one value each (later ones win):
@@ -210,6 +210,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except InputError as error:
         print(f"limae-jax: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
+    except GameError as error:
+        print(f"limae-jax: error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 1
     except KeyboardInterrupt:
         print("limae-jax: interrupted", file=sys.stderr)
         return 130

@@ -199,6 +199,14 @@ def _report(args: argparse.Namespace) -> int:
     return 0
 
 
+def _render(args: argparse.Namespace) -> int:
+    from limae_jax.analysis.render import render_run
+
+    gif, sheet = render_run(args.run_dir, args.out, args.seed, args.checkpoint, args.agent)
+    print(f"{gif}\n{sheet}")
+    return 0
+
+
 def _list(args: argparse.Namespace) -> int:
     from limae_jax.listing import LISTINGS, list_things
     from limae_jax.registry import check_name
@@ -220,6 +228,7 @@ _COMMANDS = {
     "resume": _resume,
     "evaluate": _evaluate,
     "report": _report,
+    "render": _render,
     "list": _list,
     "config": _config,
 }

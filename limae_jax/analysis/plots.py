@@ -49,6 +49,8 @@ class Picture:
         metadata = {"Date": None} if kind == "svg" else {}
         with rc_context(_STYLE):
             self.figure.savefig(path, format=kind, dpi=150, metadata=metadata)
+            # Laid out once; doing it again for the next kind would give the same.
+            self.figure.set_layout_engine("none")
 
 
 class _Look:

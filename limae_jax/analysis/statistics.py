@@ -10,7 +10,6 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
-from scipy import stats
 
 NUM_RESAMPLES = 2000
 _TAILS = (2.5, 97.5)
@@ -30,7 +29,9 @@ class Estimate(NamedTuple):
 
 def interquartile_mean(scores: np.ndarray, axis: int = 0) -> np.ndarray:
     """Mean without the lowest and the highest floor(n / 4) of n; the mean if n < 4."""
-    return stats.trim_mean(scores, 0.25, axis=axis)
+    count = scores.shape[axis]
+    kept = np.arange(count // 4, count - count // 4)
+    return np.mean(np.take(np.sort(scores, axis=axis), kept, axis=axis), axis=axis)
 
 
 def bootstrap(strata: Sequence[np.ndarray], statistic: Callable[[list[np.ndarray]], np.ndarray]) -> Estimate:

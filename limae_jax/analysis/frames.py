@@ -92,7 +92,9 @@ def _draw_field(axis: Axes, battle: Battle, step: int, agent: int) -> None:
         axis.add_patch(circle)
         _draw_beliefs(axis, battle, step)
     low, high = view(battle)
-    axis.set(xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal", xlabel="x", ylabel="y")
+    axis.set(
+        xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal", xlabel="x (map units)", ylabel="y (map units)"
+    )
     axis.tick_params(labelsize=7)
     _explain(axis, battle, agent)
 

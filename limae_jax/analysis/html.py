@@ -8,6 +8,8 @@ from html import escape
 
 from limae_jax.analysis.tables import NOT_REACHED, Table
 
+# No browser will ask another machine for anything, whatever is on the page.
+_POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _CSS = """
 :root { color-scheme: light; }
 body { font: 15px/1.5 system-ui, sans-serif; color: #1a1a1a; background: #fff; margin: 2rem auto; max-width: 72rem;
@@ -53,6 +55,7 @@ def page(
     body = "\n".join(part for part in parts if part)
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
         f'<meta name="viewport" content="width=device-width, initial-scale=1">\n<title>{escape(title)}</title>\n'
         # Browsers ask for an icon unless the page has one.
         f'<link rel="icon" href="data:,">\n<style>{_CSS}</style>\n</head>\n<body>\n{body}\n</body>\n</html>\n'

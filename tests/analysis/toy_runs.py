@@ -4,8 +4,9 @@ import json
 from collections.abc import Sequence
 from pathlib import Path
 
-from limae_jax.compose import load_config
-from limae_jax.config_file import to_yaml
+import yaml
+
+from limae_jax.config_file import from_dict, to_yaml
 from limae_jax.metrics.jsonl import JsonlWriter
 from limae_jax.metrics.schema import make_row
 
@@ -15,20 +16,20 @@ VERSIONS = {"jaxmarl": "0.2.0", "jax": "0.10.2", "limae-jax": "0.1.0", "git_comm
 def write_run(
     folder: Path,
     wins: Sequence[Sequence[float | None]],
-    *overrides: str,
+    *settings: str,
     every: int = 100,
     versions: dict | None = None,
     **more: Sequence[Sequence[float]],
 ) -> Path:
     """A finished run: seed s has win rate `wins[s][e]` at env step (e + 1) * every; `more` are further metrics."""
-    settings = [
-        f"run.num_seeds={len(wins)}",
-        f"run.total_env_steps={len(wins[0]) * every}",
-        f"evaluation.every_env_steps={every}",
-        f"run.dir={folder}",
-    ]
+    run = {"num_seeds": len(wins), "total_env_steps": len(wins[0]) * every, "dir": str(folder)}
+    sections: dict = {"run": run, "evaluation": {"every_env_steps": every}}
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        section, _, field = name.partition(".")
+        sections.setdefault(section, {})[field] = yaml.safe_load(value)
     folder.mkdir(parents=True)
-    config = load_config([*settings, *overrides])
+    config = from_dict(sections)
     (folder / "config.yaml").write_text(to_yaml(config))
     (folder / "versions.json").write_text(json.dumps(VERSIONS | (versions or {})))
     rows = []

@@ -87,7 +87,7 @@ def play_stored(config: TrainConfig, run_dir: Path, seed: int, checkpoint: str, 
         raise InputError(f"--seed={seed}: has no parameters yet; train it with limae-jax resume {run_dir}")
     params = jax.tree.map(lambda x: x[index[0]], teams.params)
     key = stream_key(jnp.int32(seed), Stream.EVAL, jnp.int32(teams.iteration[index[0]]))
-    games, guesses, outcome = _play(env, system, make_guesses(config, env.spec), params, key)
+    games, guesses, outcome = play(env, system, make_guesses(config, env.spec), params, key)
     beliefs = None
     if guesses:
         mates, of_agent = other_agents(env.spec.num_agents)[agent], np.stack(guesses)[:, agent]
@@ -95,7 +95,7 @@ def play_stored(config: TrainConfig, run_dir: Path, seed: int, checkpoint: str, 
     return _battle(config.env, env, games, outcome, beliefs)
 
 
-def _play(
+def play(
     env: Smax, system: System, guess: Guesses | None, params: Params, key: jax.Array
 ) -> tuple[list[Any], list[np.ndarray], str]:
     """The game's states, the agents' guesses at each of them (if they guess), and the outcome."""

@@ -38,8 +38,8 @@ def draw_battle(battle: Battle, agent: int, title: str) -> list[Image.Image]:
 
 def save_animation(frames: Sequence[Image.Image], path: Path) -> None:
     """Writes a GIF that plays again and again, four steps a second."""
-    # One palette for all, so that colours do not flicker.
-    palette = frames[len(frames) // 2].quantize(128)
+    # One palette for all, so that colours do not flicker; of pictures from begin to end, so that none is missing.
+    palette = _sheet(frames).quantize(128)
     small = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
     durations = [_FRAME_MS] * (len(frames) - 1) + [_LAST_FRAME_MS]
     small[0].save(path, format="GIF", save_all=True, append_images=small[1:], duration=durations, loop=0)
@@ -47,13 +47,17 @@ def save_animation(frames: Sequence[Image.Image], path: Path) -> None:
 
 def save_sheet(frames: Sequence[Image.Image], path: Path) -> None:
     """Writes some of the pictures, evenly spread and with the first and the last, on one PNG."""
+    _sheet(frames).save(path, format="PNG")
+
+
+def _sheet(frames: Sequence[Image.Image]) -> Image.Image:
     chosen = sheet_steps(len(frames))
     width, height = frames[0].size
     rows = math.ceil(len(chosen) / _SHEET_COLUMNS)
     sheet = Image.new("RGB", (width * min(len(chosen), _SHEET_COLUMNS), height * rows), "white")
     for place, step in enumerate(chosen):
         sheet.paste(frames[step], (place % _SHEET_COLUMNS * width, place // _SHEET_COLUMNS * height))
-    sheet.save(path, format="PNG")
+    return sheet
 
 
 def sheet_steps(num_frames: int) -> list[int]:

@@ -125,7 +125,8 @@ def test_each_picture_is_there_twice_and_on_the_page(report):
     assert names == {path.stem for path in report.glob("*.svg")} == maps | {"masking_rules", "hidden_3m", "win_rates"}
     for name in names:
         # More than one colour.
-        assert len(Image.open(report / f"{name}.png").convert("RGB").getcolors(1 << 24)) > 10
+        with Image.open(report / f"{name}.png") as picture:
+            assert len(picture.convert("RGB").getcolors(1 << 24)) > 10
         ET.parse(report / f"{name}.svg")
     page = (report / PAGE).read_text(encoding="utf-8")
     assert page.count("<img ") == len(names) == page.count("data:image/svg+xml;base64,")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -113,7 +114,7 @@ def _draw_unit(axis: Axes, battle: Battle, step: int, unit: int, is_chosen: bool
         return
     edge = {"edgecolor": "black", "linewidth": 2.2} if is_chosen else {"edgecolor": "white", "linewidth": 0.8}
     # The chosen one lies on top where units overlap.
-    order = {"zorder": 4 if is_chosen else 3}
+    order: dict[str, Any] = {"zorder": 4 if is_chosen else 3}
     axis.add_patch(Circle((x, y), _RADIUS, facecolor=colour, **edge, **order))
     axis.text(x, y, name, color="white", ha="center", va="center_baseline", fontsize=8, clip_on=True, **order)
     left, top = x - _RADIUS, y + 1.35 * _RADIUS
@@ -129,7 +130,16 @@ def _draw_beliefs(axis: Axes, battle: Battle, step: int) -> None:
         if battle.health[step, mate] > 0:
             axis.plot(*np.stack([battle.position[step, mate], believed]).T, ":", color=_BELIEF, linewidth=1.2, zorder=5)
             axis.add_patch(Circle(believed, _RADIUS, fill=False, edgecolor=_BELIEF, linewidth=2, zorder=5))
-            axis.text(*believed, str(mate), color=_BELIEF, ha="center", va="center_baseline", fontsize=8, zorder=6)
+            axis.text(
+                believed[0],
+                believed[1],
+                str(mate),
+                color=_BELIEF,
+                ha="center",
+                va="center_baseline",
+                fontsize=8,
+                zorder=6,
+            )
 
 
 def _draw_health(axis: Axes, battle: Battle, step: int, agent: int) -> None:
@@ -152,7 +162,7 @@ def _draw_health(axis: Axes, battle: Battle, step: int, agent: int) -> None:
 
 
 def _explain(axis: Axes, battle: Battle, agent: int) -> None:
-    dot = {"marker": "o", "linestyle": "none", "markersize": 8}
+    dot: dict[str, Any] = {"marker": "o", "linestyle": "none", "markersize": 8}
     kinds = {team: sorted({UNIT_TYPES[kind] for kind in types}) for team, types in _teams(battle).items()}
     handles = [
         Line2D([], [], color=_ALLY, label=f"allies ({', '.join(kinds['allies'])})", **dot),
@@ -164,7 +174,7 @@ def _explain(axis: Axes, battle: Battle, agent: int) -> None:
     if battle.beliefs is not None and battle.beliefs.position is not None:
         label = f"where agent {agent} believes an ally to be"
         handles.append(Line2D([], [], color=_BELIEF, markerfacecolor="none", label=label, **dot))
-    place = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.12), "ncols": 2}
+    place: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.12), "ncols": 2}
     axis.legend(handles=handles, fontsize=7, frameon=False, **place)
 
 

@@ -17,7 +17,7 @@ from limae_jax.analysis.summary import CURVES, GOALS, WIN, Outcomes, TableRow
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 _LINES = ("-", "--", ":")
 _MARKERS = "osD^vPX*<>"
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.size": 9,
     "axes.titlesize": 10,
     "axes.spines.top": False,
@@ -256,7 +256,7 @@ def _hidden(outcomes: Outcomes, map_name: str) -> Iterator[Picture]:
             own = [row for row in rows if row["agent"] == agent]
             # Many lines in a row of colours need no more names than its ends.
             name = f"agent {agent}" if agents <= 10 or agent in (0, agents - 1) else None
-            marker = {"marker": _MARKERS[agent % 10], "markersize": 4, "markevery": 0.15}
+            marker: dict[str, Any] = {"marker": _MARKERS[agent % 10], "markersize": 4, "markevery": 0.15}
             steps, shares = [row["env_steps"] / 1000 for row in own], [row["iqm"] for row in own]
             axis.plot(steps, shares, label=name, color=colours[agent], **marker)
         axis.set(xlabel="env steps (thousands)", ylabel="share of time hidden", xlim=(0, None), ylim=(-0.02, 1.02))

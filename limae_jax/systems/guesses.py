@@ -35,6 +35,8 @@ def make_guesses(config: TrainConfig, env: EnvSpec) -> Guesses | None:
         return None
 
     def guess(params: Params, carry: ActorCarry, timestep: Timestep) -> jax.Array:
+        if carry.history is None:
+            raise ValueError("guesses are made from a history, and the carry has none")
         last_action = jnp.where(timestep.is_first[:, None], -1, carry.last_action)
         inputs = AgentInputs(timestep.obs[None], last_action[None], timestep.is_first[None])
         beliefs: Any = model.infer(params[MAE], carry.history, inputs)

@@ -93,9 +93,29 @@ def _panels(count: int, columns: int, size: tuple[float, float] = _PANEL) -> tup
     return figure, axes
 
 
-def _wrapped(text: str, seeds: int | None = None) -> str:
-    # The count is not torn apart.
-    return textwrap.fill(text + (f" (n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{seeds})" if seeds else ""), _NAME_WIDTH)
+def _wrapped(text: str, width: int = _NAME_WIDTH) -> str:
+    return textwrap.fill(text, width)
+
+
+def _counted(method: str, seeds: int) -> str:
+    # The count is not torn apart where the line is broken.
+    return f"{method} (n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{seeds})"
+
+
+def _legend_below(figure: Figure, axes: Sequence[Axes]) -> None:
+    """One legend for all panels, in room of its own."""
+    lines = {text: line for axis in axes for line, text in zip(*axis.get_legend_handles_labels(), strict=True)}
+    width, height = figure.get_size_inches()
+    columns = max(1, int(width // 3.4))
+    names = [_wrapped(name, 44) for name in lines]
+    tall = max(name.count("\n") + 1 for name in names)
+    figure.set_size_inches(width, height + 0.2 + 0.17 * tall * math.ceil(len(names) / columns))
+    figure.legend(list(lines.values()), names, loc="outside lower center", ncols=columns, fontsize="small")
+
+
+def _row_height(names: Sequence[str]) -> float:
+    """Inches that a row needs for the longest of the methods' names."""
+    return 0.28 + 0.15 * max(_wrapped(_counted(name, 10)).count("\n") + 1 for name in names)
 
 
 def _draw(axis: Axes, x: Sequence[float], rows: Sequence[TableRow], name: str, line: dict[str, Any], title: str):
@@ -109,18 +129,16 @@ def _draw(axis: Axes, x: Sequence[float], rows: Sequence[TableRow], name: str, l
 def _curves(outcomes: Outcomes, map_name: str, look: _Look) -> Picture:
     cells = outcomes.study.on(map_name)
     shown = [metric for metric in CURVES if any(cell.has(metric) for cell in cells)]
-    figure, axes = _panels(len(shown) + 1, 3)
+    figure, axes = _panels(len(shown), 3)
     for axis, metric in zip(axes, shown, strict=False):
         for cell in (cell for cell in cells if cell.has(metric)):
             rows = outcomes.curve(cell, metric)
             steps = [row["env_steps"] / 1000 for row in rows]
-            _draw(axis, steps, rows, "iqm", look.line(cell.method), _wrapped(cell.method, len(cell.seeds)))
+            _draw(axis, steps, rows, "iqm", look.line(cell.method), _counted(cell.method, len(cell.seeds)))
         axis.set(xlabel="env steps (thousands)", ylabel=CURVES[metric], xlim=(0, None))
         if metric == WIN:
             axis.set_ylim(-0.02, 1.02)
-    # The last panel is the legend's.
-    axes[len(shown)].set_axis_off()
-    axes[len(shown)].legend(*axes[0].get_legend_handles_labels(), loc="center left")
+    _legend_below(figure, axes[:1])
     figure.suptitle(_wrapped(map_name))
     episodes = cells[0].num_episodes
     caption = f"{map_name}: greedy evaluation over {episodes} episodes a seed; interquartile mean over the seeds, band"
@@ -139,9 +157,7 @@ def _overview(outcomes: Outcomes, look: _Look) -> Iterator[Picture]:
             _draw(axis, [row["env_steps"] / 1000 for row in rows], rows, "iqm", look.line(cell.method), cell.method)
         axis.set(xlabel="env steps (thousands)", ylabel="win rate", xlim=(0, None), ylim=(-0.02, 1.02))
         axis.set_title(_wrapped(map_name))
-    lines = {text: line for axis in axes for line, text in zip(*axis.get_legend_handles_labels(), strict=True)}
-    names = [name for name in outcomes.study.methods if name in lines]
-    figure.legend([lines[name] for name in names], names, loc="outside lower center", ncols=3)
+    _legend_below(figure, axes[: len(maps)])
     caption = "Win rate of greedy evaluations on each map; interquartile mean over the seeds, band 95 % bootstrap."
     yield Picture("win_rates", caption, figure)
 
@@ -156,7 +172,7 @@ def _forest(axis: Axes, rows: Sequence[TableRow], name: str, look: _Look, offset
 
 
 def _name_rows(axis: Axes, rows: Sequence[TableRow]) -> None:
-    axis.set_yticks(range(len(rows)), [_wrapped(row["method"], row["seeds"]) for row in rows])
+    axis.set_yticks(range(len(rows)), [_wrapped(_counted(row["method"], row["seeds"])) for row in rows])
     axis.set_ylim(len(rows) - 0.5, -0.5)
 
 
@@ -164,10 +180,12 @@ def _aggregate(outcomes: Outcomes, look: _Look) -> Iterator[Picture]:
     finals = outcomes.aggregate
     if not finals:
         return
-    figure, (curve, final, profile) = _panels(3, 3, (4.2, 3.4 + 0.12 * len(finals)))
+    figure, (curve, final, profile) = _panels(
+        3, 3, (4.2, max(3.2, 1 + len(finals) * _row_height(outcomes.study.methods)))
+    )
     for method in outcomes.study.methods:
         rows = [row for row in outcomes.aggregate_curves if row["method"] == method]
-        _draw(curve, [100 * row["share"] for row in rows], rows, "iqm", look.line(method), _wrapped(method))
+        _draw(curve, [100 * row["share"] for row in rows], rows, "iqm", look.line(method), method)
         rows = [row for row in outcomes.profiles if row["method"] == method]
         _draw(
             profile,
@@ -179,7 +197,7 @@ def _aggregate(outcomes: Outcomes, look: _Look) -> Iterator[Picture]:
         )
     curve.set(xlabel="env steps (% of the map's budget)", ylabel="win rate", ylim=(-0.02, 1.02))
     profile.set(xlabel="final win rate τ", ylabel="share of seeds above τ", ylim=(-0.02, 1.02))
-    profile.legend(loc="lower left", fontsize="small")
+    _legend_below(figure, [curve])
     _forest(final, finals, "final_win_rate", look)
     _name_rows(final, finals)
     final.set_xlabel("final win rate")
@@ -194,7 +212,9 @@ def _steps(outcomes: Outcomes, map_name: str, look: _Look) -> Iterator[Picture]:
     if not cells:
         return
     budget = cells[0].budget_env_steps / 1000
-    figure, axes = _panels(len(GOALS), len(GOALS), (3.6, 1.1 + 0.42 * len(cells)))
+    figure, axes = _panels(
+        len(GOALS), len(GOALS), (3.6, 1.1 + len(cells) * _row_height([cell.method for cell in cells]))
+    )
     for axis, goal in zip(axes, GOALS, strict=True):
         for place, cell in enumerate(cells):
             steps = outcomes.of(cell, f"steps_to_{goal:.0%}") / 1000
@@ -225,7 +245,7 @@ def _rules(outcomes: Outcomes, look: _Look) -> Iterator[Picture]:
     if len(rules) < 2 or not maps:
         return
     baseline = outcomes.study.methods[0]
-    figure, axes = _panels(len(maps), 3, (4.4, 1.4 + 0.42 * len(rules)))
+    figure, axes = _panels(len(maps), 3, (4.4, 1.2 + len(rules) * _row_height(list(rules))))
     for axis, map_name in zip(axes, maps, strict=False):
         here = [row for row in rows if row["map"] == map_name and row["method"] in rules]
         here.sort(key=lambda row: outcomes.study.methods.index(row["method"]))
@@ -260,7 +280,7 @@ def _hidden(outcomes: Outcomes, map_name: str) -> Iterator[Picture]:
             steps, shares = [row["env_steps"] / 1000 for row in own], [row["iqm"] for row in own]
             axis.plot(steps, shares, label=name, color=colours[agent], **marker)
         axis.set(xlabel="env steps (thousands)", ylabel="share of time hidden", xlim=(0, None), ylim=(-0.02, 1.02))
-        axis.set_title(_wrapped(cell.method, len(cell.seeds)))
+        axis.set_title(_wrapped(_counted(cell.method, len(cell.seeds))))
     axes[0].legend(fontsize="x-small", ncols=2)
     figure.suptitle(_wrapped(map_name))
     caption = f"{map_name}: how often each agent was hidden from the auto-encoder, interquartile mean over the seeds."

@@ -46,17 +46,15 @@ def write_report(run_dirs: Sequence[Path], out: Path) -> Study:
             picture.save(out / f"{picture.name}.png", "png")
             pictures.append((picture, svg.getvalue()))
         shown = [(picture.caption, svg) for picture, svg in pictures]
-        title = f"{', '.join(study.methods)} on {', '.join(study.maps)}"
+        title = f"{_listed(study.methods, 'methods')} on {_listed(study.maps, 'maps')}"
         (out / PAGE).write_text(page(title, facts, study.notes, tables, shown), encoding="utf-8")
         names = [(picture.name, picture.caption) for picture, _ in pictures]
-        (out / "report.md").write_text(_markdown(title, facts, study.notes, names) + "\n" + _all(tables))
+        (out / "report.md").write_text(
+            _markdown(title, facts, study.notes, names) + "\n" + "\n".join(map(markdown, tables))
+        )
     except OSError as error:
         raise InputError(f"--out={out}: cannot write there ({error.strerror}); choose another folder") from None
     return study
-
-
-def _all(tables) -> str:
-    return "\n".join(map(markdown, tables))
 
 
 def _markdown(title: str, facts: Sequence[str], notes: Sequence[str], pictures: Sequence[tuple[str, str]]) -> str:
@@ -73,25 +71,19 @@ def _facts(outcomes: Outcomes) -> list[str]:
         " With fewer than four seeds the interquartile mean is the mean, and intervals are too narrow to be trusted.",
     ]
     for map_name in study.maps:
-        cells = study.on(map_name)
-        seeds = ", ".join(f"{cell.method}: seeds {_ranges([seed.seed for seed in cell.seeds])}" for cell in cells)
-        budget, episodes = cells[0].budget_env_steps, cells[0].num_episodes
-        facts.append(f"{map_name}, {budget:,} env steps, evaluations over {episodes} episodes: {seeds}.")
+        cell = study.on(map_name)[0]
+        every = f"an evaluation every {cell.every_env_steps:,} over {cell.num_episodes} episodes"
+        facts.append(f"{map_name}: {cell.budget_env_steps:,} env steps, {every}.")
     if any(method.partition(" (")[0] in NOT_DECENTRALISED for method in study.methods):
         facts.append("Not decentralised: agents read what no agent could know; a bound, not a method to deploy.")
     shared = outcomes.shared_maps
-    if len(study.maps) > 1 and len(shared) < len(study.maps):
-        left_out = ", ".join(name for name in study.maps if name not in shared)
-        facts.append(f"Not every method was run on {left_out}: what is over all maps leaves these out.")
+    if len(study.maps) > 1 and len(outcomes.shared_maps) < len(study.maps):
+        shared = ", ".join(outcomes.shared_maps) or "no map"
+        facts.append(f"All methods were run on {shared}; only there is anything averaged over maps.")
     return facts
 
 
-def _ranges(numbers: Sequence[int]) -> str:
-    """`0-4, 7` for sorted numbers."""
-    runs: list[list[int]] = []
-    for number in numbers:
-        if runs and number == runs[-1][-1] + 1:
-            runs[-1].append(number)
-        else:
-            runs.append([number])
-    return ", ".join(str(run[0]) if len(run) == 1 else f"{run[0]}-{run[-1]}" for run in runs)
+def _listed(names: Sequence[str], what: str) -> str:
+    """All names, or how many there are if that would be long."""
+    text = ", ".join(names)
+    return text if len(text) <= 60 else f"{len(names)} {what}"

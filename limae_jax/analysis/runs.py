@@ -1,8 +1,8 @@
 """Reads run directories and sorts their seeds into cells: one method on one map.
 
 A method is a system, its masking rule, and the settings in which runs of the same system and rule differ. A map is a
-scenario and the settings of the game in which runs of the same scenario differ. So only seeds of equal settings are
-ever pooled; what cannot be told apart by a name and must not be pooled or compared is refused.
+scenario and the settings of the game in which runs of the same scenario differ. A name has those of these settings that
+are not the default. So only seeds of equal settings are ever pooled; what must not be compared is refused.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from limae_jax.checks import one_line
-from limae_jax.config import TrainConfig
+from limae_jax.config import ENV_CONFIGS, TrainConfig
 from limae_jax.config_file import read_run, to_dict
 from limae_jax.errors import InputError
 from limae_jax.metrics.jsonl import read_rows
@@ -116,9 +116,9 @@ class Study:
 
     @property
     def methods(self) -> list[str]:
-        """In order; the first one is what the others are compared with: QMIX if there is one."""
+        """In order; the first one is what the others are compared with: QMIX, as usual, if there is one."""
         names = list(dict.fromkeys(cell.method for cell in self.cells))
-        return sorted(names, key=lambda name: name.partition(",")[0] != "qmix")
+        return sorted(names, key=lambda name: (name != "qmix", name.partition(",")[0] != "qmix"))
 
     def on(self, map_name: str) -> list[Cell]:
         """The cells of a map, in the order of the methods."""
@@ -199,12 +199,14 @@ def _names(
     is_told: Callable[[str], bool],
     name: Callable[[TrainConfig], str],
 ) -> list[str]:
-    """A name for each run: that of its kind, and the settings in which runs of the kind differ."""
+    """A name for each run: that of its kind, and its settings that others of the kind do not share."""
     names = []
     for run in runs:
         alike = [_flat(other.config) for other in runs if kind(other.config) == kind(run.config)]
         told = {key: value for key, value in _flat(run.config).items() if is_told(key)}
-        differing = [key for key, value in told.items() if any(other.get(key, value) != value for other in alike)]
+        default = _flat(TrainConfig(env=ENV_CONFIGS[run.config.env.name]()))
+        unusual = [key for key, value in told.items() if value != default[key]]
+        differing = [key for key in unusual if any(other.get(key, told[key]) != told[key] for other in alike)]
         settings = [f"{key.partition('.')[2]}={one_line(told[key])}" for key in differing]
         names.append(", ".join([name(run.config), *settings]))
     return names

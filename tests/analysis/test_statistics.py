@@ -93,9 +93,9 @@ def test_mean_until_the_budget():
 
 
 def test_windows_and_late_drops():
-    scores = np.array([0.9, 0.0, 0.0, 0.3, 0.6, 0.9, 0.6, 0.3, 0.6])
-    assert st.window_means(scores) == pytest.approx([0.3, 0.1, 0.3, 0.6, 0.7, 0.6, 0.5])
-    # In the second half, from 0.7 down to 0.5; what was before does not count.
+    scores = np.array([0.9, 0.9, 0.0, 0.0, 0.6, 0.9, 0.6, 0.3, 0.6])
+    assert st.window_means(scores) == pytest.approx([0.6, 0.3, 0.2, 0.5, 0.7, 0.6, 0.5])
+    # In the second half, from 0.7 down to 0.5; the larger fall before, from 0.6 to 0.2, does not count.
     assert st.late_drop(scores) == pytest.approx(0.2)
     assert st.late_drop(np.linspace(0, 1, 9)) == 0
     assert st.window_means(np.array([0.2, 0.4])) == pytest.approx([0.3])

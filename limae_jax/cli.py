@@ -195,7 +195,7 @@ def _report(args: argparse.Namespace) -> int:
     study = write_report(args.run_dirs, args.out)
     for note in study.notes:
         print(f"note: {note}")
-    print(f"{len(study.methods)} methods, {len(study.maps)} maps: open {args.out / PAGE}")
+    print(f"{len(study.methods)} method(s) on {len(study.maps)} map(s): open {args.out / PAGE}")
     return 0
 
 

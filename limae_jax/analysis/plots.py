@@ -268,7 +268,7 @@ def _hidden(outcomes: Outcomes, map_name: str) -> Iterator[Picture]:
     cells = [(cell, rows) for cell in outcomes.study.on(map_name) if (rows := outcomes.hidden(cell))]
     if not cells:
         return
-    figure, axes = _panels(len(cells), 3)
+    figure, axes = _panels(len(cells), 3, (_PANEL[0], _PANEL[1] + _row_height([cell.method for cell, _ in cells])))
     for axis, (cell, rows) in zip(axes, cells, strict=False):
         agents = rows[-1]["agent"] + 1
         colours = _COLOURS if agents <= len(_COLOURS) else colormaps["viridis"](np.linspace(0, 0.95, agents))

@@ -76,10 +76,10 @@ def _facts(outcomes: Outcomes) -> list[str]:
         facts.append(f"{map_name}: {cell.budget_env_steps:,} env steps, {every}.")
     if any(method.partition(" (")[0] in NOT_DECENTRALISED for method in study.methods):
         facts.append("Not decentralised: agents read what no agent could know; a bound, not a method to deploy.")
-    shared = outcomes.shared_maps
     if len(study.maps) > 1 and len(outcomes.shared_maps) < len(study.maps):
-        shared = ", ".join(outcomes.shared_maps) or "no map"
-        facts.append(f"All methods were run on {shared}; only there is anything averaged over maps.")
+        shared = ", ".join(outcomes.shared_maps)
+        averaged = f"only {shared} had all methods, and only that is averaged" if shared else "no map had all methods"
+        facts.append(f"Over maps: {averaged}.")
     return facts
 
 

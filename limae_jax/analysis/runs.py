@@ -102,7 +102,7 @@ class Study:
     """All cells, and what the reader has to know about them.
 
     Attributes:
-        cells: in the order in which the runs were named.
+        cells: map by map, the methods in their order.
         notes: one sentence each.
     """
 
@@ -117,7 +117,7 @@ class Study:
     @property
     def methods(self) -> list[str]:
         """In order; the first one is what the others are compared with: QMIX, as usual, if there is one."""
-        names = list(dict.fromkeys(cell.method for cell in self.cells))
+        names = dict.fromkeys(cell.method for cell in self.cells)
         return sorted(names, key=lambda name: (name != "qmix", name.partition(",")[0] != "qmix"))
 
     def on(self, map_name: str) -> list[Cell]:
@@ -151,6 +151,8 @@ def read_study(run_dirs: Sequence[Path]) -> Study:
         raise InputError(
             f"RUN_DIR={run_dirs[0]}: no seed has finished; continue it with limae-jax resume {run_dirs[0]}"
         )
+    order = Study(tuple(cells), ())
+    cells = [cell for map_name in order.maps for cell in order.on(map_name)]
     return Study(tuple(cells), (*notes, *_other_versions(runs)))
 
 

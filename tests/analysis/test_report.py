@@ -89,7 +89,7 @@ def test_only_shared_maps_are_averaged(report):
     # No map was played by all four methods.
     assert not (report / "aggregate.csv").exists()
     page = (report / PAGE).read_text(encoding="utf-8")
-    assert "All methods were run on no map" in page
+    assert "Over maps: no map had all methods." in page
     assert "oracle (not decentralised)" in page and "Not decentralised: agents read" in page
 
 

@@ -25,15 +25,20 @@ def step_of(slot: int) -> Timestep:
 @pytest.mark.parametrize("context", ["last_step", "window"])
 def test_guesses_are_those_whose_errors_are_measured(context):
     one = learner("li_ma2e", mae_context=context)
-    guess = jax.jit(make_guesses(one.config, TRIO))
-    params, carry, timestep = one.state.params, BATCH.start, step_of(0)
-    guesses = guess(params, carry, timestep)
+    guess = make_guesses(one.config, TRIO)
+    carry, timestep = BATCH.start, step_of(0)
+    is_running = jnp.ones(timestep.is_first.shape, bool)
+
+    @jax.jit
+    def both(params):
+        guesses = guess(params, carry, timestep)
+        last_action = jnp.where(timestep.is_first[:, None], -1, carry.last_action)
+        ours = add_step(no_errors(TRIO), TRIO, Guess(guesses, last_action), timestep, is_running)
+        return guesses, ours, one.core.belief_errors(params, carry, timestep, is_running, no_errors(TRIO))
+
+    guesses, ours, theirs = both(one.state.params)
     pairs = (TRIO.num_agents, TRIO.num_agents - 1, TRIO.obs_size + TRIO.num_actions)
-    assert guesses.shape == (BATCH.is_first.shape[1], *pairs)
-    last_action = jnp.where(timestep.is_first[:, None], -1, carry.last_action)
-    is_running = jnp.ones(len(guesses), bool)
-    ours = add_step(no_errors(TRIO), TRIO, Guess(guesses, last_action), timestep, is_running)
-    theirs = one.core.belief_errors(params, carry, timestep, is_running, no_errors(TRIO))
+    assert guesses.shape == (len(is_running), *pairs)
     for mine, other in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
         np.testing.assert_allclose(mine, other, rtol=1e-5)
 

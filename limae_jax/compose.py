@@ -6,6 +6,7 @@ so that each mistake is known by name and answered in one line.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -20,7 +21,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from limae_jax.checks import one_line, show
-from limae_jax.config import ENV_CONFIGS, TrainConfig
+from limae_jax.config import ENV_CONFIGS, EnvConfig, TrainConfig
 from limae_jax.config_file import (
     check_continuation,
     differences,
@@ -147,10 +148,10 @@ def _compose(choices: Iterable[Override]) -> dict[str, Any]:
 
 def _store_defaults() -> None:
     """Names the dataclasses' defaults for the YAML files: `limae_jax_schema`, and `<family>_schema` in group env."""
-    store, defaults = ConfigStore.instance(), to_dict(TrainConfig())
-    store.store(
-        name="limae_jax_schema", node={section: fields for section, fields in defaults.items() if section != "env"}
-    )
+    store = ConfigStore.instance()
+    # Each section's own defaults: what `TrainConfig` settles for one environment need not hold for another.
+    sections = {section: dataclasses.asdict(make()) for section, make in section_classes(EnvConfig.name).items()}
+    store.store(name="limae_jax_schema", node={name: node for name, node in sections.items() if name != "env"})
     for family, make in ENV_CONFIGS.items():
         node = to_dict(TrainConfig(env=make()))["env"]
         store.store(group="env", name=f"{family}_schema", node=node)

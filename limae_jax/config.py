@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import ClassVar
 
 from limae_jax.checks import MAX_INT, Section, check, check_types
-from limae_jax.env_config import ENV_CONFIGS, EnvConfig, MpeConfig, SmaxConfig
+from limae_jax.env_config import ENV_CONFIGS, EnvConfig, MpeConfig, SmacConfig, SmaxConfig
 from limae_jax.mae_config import MaeConfig, MaskingConfig
 from limae_jax.registry import check_name
 from limae_jax.systems.names import CONTEXT_SYSTEMS, check_system
@@ -28,6 +28,7 @@ __all__ = [
     "MpeConfig",
     "ReplayConfig",
     "RunConfig",
+    "SmacConfig",
     "SmaxConfig",
     "SystemConfig",
     "TrainConfig",
@@ -49,7 +50,7 @@ class SystemConfig(Section):
         double_q: whether the online network picks the action that the target network values.
         learning_rate: Adam's step size.
         max_grad_norm: gradients are scaled down to this global norm.
-        reward_scale: factor on the reward before it enters a target.
+        reward_scale: factor on the reward before it enters a target; null is the environment's, 10 for SMAX, 1 for SMAC.
         target_update_env_steps: the target network is copied whenever this many environment steps have passed.
         updates_per_iteration: gradient steps after each collected block of `env.num_envs` rows.
         epsilon_start, epsilon_end, epsilon_decay_env_steps: linear exploration schedule of the training phase.
@@ -67,7 +68,7 @@ class SystemConfig(Section):
     double_q: bool = True
     learning_rate: float = 1e-3
     max_grad_norm: float = 10.0
-    reward_scale: float = 10.0
+    reward_scale: float | None = None
     target_update_env_steps: int = 5000
     updates_per_iteration: int = 4
     epsilon_start: float = 1.0
@@ -238,6 +239,8 @@ class TrainConfig:
         check(type(self.env) is fitting, "env.name", self.env.name, f"needs the settings of {fitting.__name__}")
         rows, envs = self.replay.capacity_rows, self.env.num_envs
         check(rows >= envs, "replay.capacity_rows", rows, f"must be at least env.num_envs={envs}")
+        if self.system.reward_scale is None:
+            object.__setattr__(self, "system", replace(self.system, reward_scale=self.env.reward_scale))
         self._settle_masking()
 
     def _settle_masking(self) -> None:
@@ -257,6 +260,12 @@ class TrainConfig:
     def run_dir(self) -> str:
         """Where the run lives: `run.dir`, else `runs/<run.name>`, else `runs/<system>_<scenario>`."""
         return self.run.dir or f"runs/{self.run.name or f'{self.system.name}_{self.env.scenario}'}"
+
+    @property
+    def reward_scale(self) -> float:
+        """Factor on the reward before it enters a target."""
+        scale = self.system.reward_scale
+        return self.env.reward_scale if scale is None else scale
 
     @property
     def has_context(self) -> bool:

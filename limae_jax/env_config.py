@@ -8,6 +8,7 @@ from typing import ClassVar
 
 from limae_jax.checks import Section
 from limae_jax.environments.scenarios import UNIT_TYPES, check_mpe_scenario, parse_scenario
+from limae_jax.environments.smac.maps import check_map
 
 
 @dataclass(frozen=True)
@@ -17,13 +18,34 @@ class EnvConfig(Section):
     Attributes:
         name: environment family, see `limae-jax list scenarios`.
         scenario: map or task within the family.
-        num_envs: copies that one seed plays at the same time.
+        reward_scale: what `system.reward_scale` is unless it is set: it brings the best return to about 20.
     """
 
     section: ClassVar[str] = "env"
+    reward_scale: ClassVar[float] = 10.0
 
     name: str = "smax"
     scenario: str = "3m"
+
+    @property
+    def num_envs(self) -> int:
+        """Copies that one seed plays at the same time."""
+        raise NotImplementedError
+
+    @property
+    def is_played_by_host(self) -> bool:
+        """Whether the game runs in processes of its own, and not inside the compiled program."""
+        return False
+
+
+@dataclass(frozen=True)
+class CompiledConfig(EnvConfig):
+    """What environments written in JAX share.
+
+    Attributes:
+        num_envs: copies that one seed plays at the same time.
+    """
+
     num_envs: int = 8
 
     def __post_init__(self):
@@ -32,7 +54,7 @@ class EnvConfig(Section):
 
 
 @dataclass(frozen=True)
-class SmaxConfig(EnvConfig):
+class SmaxConfig(CompiledConfig):
     """SMAX against its scripted enemy. The `unit_type_*` lists give one number for each of marine, marauder,
     stalker, zealot, zergling, hydralisk; null keeps jaxmarl's.
 
@@ -42,6 +64,9 @@ class SmaxConfig(EnvConfig):
         attack_mode: how the enemy picks a target, `closest` or `random`.
         walls_cause_death: whether touching the map's edge kills.
         see_enemy_actions: whether observations show the enemies' last moves and targets.
+        observes_enemy_cooldowns: whether the allies' observations show how soon an enemy can shoot again.
+        observes_positions_and_cooldowns: whether an ally's observation shows its own place on the map, and how soon it
+            and its team-mates can shoot again; where others are relative to it is always shown.
         max_steps: time limit in environment steps; an episode that reaches it is truncated, not lost.
         won_battle_bonus: reward for killing the last enemy; damage brings 1 in all.
         use_self_play_reward: damage brings nothing, and losing costs `won_battle_bonus`.
@@ -56,6 +81,8 @@ class SmaxConfig(EnvConfig):
     attack_mode: str = "closest"
     walls_cause_death: bool = True
     see_enemy_actions: bool = True
+    observes_enemy_cooldowns: bool = True
+    observes_positions_and_cooldowns: bool = True
     max_steps: int = 100
     won_battle_bonus: float = 1.0
     use_self_play_reward: bool = False
@@ -78,6 +105,10 @@ class SmaxConfig(EnvConfig):
         self._check(0 < self.sight_scale <= 1, "sight_scale", "must be in (0, 1]; 1 changes nothing")
         self._one_of("attack_mode", "closest", "random")
         self._one_of("observation_type", "unit_list", "conic")
+        for name in ("observes_enemy_cooldowns", "observes_positions_and_cooldowns"):
+            # Whom an entry of a cone shows, and so whether it may be hidden, is not known.
+            can_hide = getattr(self, name) or self.observation_type == "unit_list"
+            self._check(can_hide, name, "needs env.observation_type=unit_list")
         parse_scenario(self.scenario)
         for name in (item.name for item in dataclasses.fields(self) if item.name.startswith("unit_type_")):
             values = getattr(self, name)
@@ -87,7 +118,7 @@ class SmaxConfig(EnvConfig):
 
 
 @dataclass(frozen=True)
-class MpeConfig(EnvConfig):
+class MpeConfig(CompiledConfig):
     """Cooperative multi-agent particle environments of jaxmarl.
 
     Attributes:
@@ -107,5 +138,57 @@ class MpeConfig(EnvConfig):
         check_mpe_scenario(self.scenario, self.num_agents)
 
 
+@dataclass(frozen=True)
+class SmacConfig(EnvConfig):
+    """Real StarCraft II through oxwhirl/smac, one game in each of several worker processes.
+
+    The fields from `sight` on are for teams trained on SMAX, which play translated observations and actions.
+
+    Attributes:
+        scenario: SMAC map, see `limae-jax list scenarios`.
+        workers: games at the same time.
+        difficulty: of the built-in enemy, 1 to 9 and A; 7 ("very hard") is the published protocol's.
+        step_mul: game loops for each action, of which the game makes 22.4 a second.
+        timeout_s: seconds without an answer after which a game counts as hung.
+        max_crashes: crashes of one game in a row after which the run gives up.
+        replays: whether an evaluation saves a StarCraft II replay of each worker's games in RUN_DIR/replays.
+        sight: `smac` shows SMAX's units only within SMAC's range of 9, `smax` as far as SMAX would.
+        attack_mask: `smac` allows an attack where the game does (within 6), `weapon` within SMAX's weapon range.
+        is_strict: hide positions and cooldowns, which SMAC's own observations do not have.
+    """
+
+    reward_scale: ClassVar[float] = 1.0
+
+    name: str = "smac"
+    scenario: str = "3m"
+    workers: int = 8
+    difficulty: str = "7"
+    step_mul: int = 8
+    timeout_s: float = 60.0
+    max_crashes: int = 5
+    replays: bool = False
+    sight: str = "smac"
+    attack_mask: str = "smac"
+    is_strict: bool = False
+
+    def __post_init__(self):
+        super().__post_init__()
+        self._positive("workers", "step_mul", "timeout_s", "max_crashes")
+        self._one_of("difficulty", *"123456789A")
+        self._one_of("sight", "smac", "smax")
+        self._one_of("attack_mask", "smac", "weapon")
+        check_map(self.scenario)
+
+    @property
+    def num_envs(self) -> int:
+        """Copies that one seed plays at the same time."""
+        return self.workers
+
+    @property
+    def is_played_by_host(self) -> bool:
+        """Whether the game runs in processes of its own, and not inside the compiled program."""
+        return True
+
+
 # Which settings an environment family has, by `env.name`.
-ENV_CONFIGS: dict[str, type[EnvConfig]] = {"smax": SmaxConfig, "mpe": MpeConfig}
+ENV_CONFIGS: dict[str, type[EnvConfig]] = {"smax": SmaxConfig, "mpe": MpeConfig, "smac": SmacConfig}

@@ -10,10 +10,15 @@ from limae_jax.registry import check_name
 if TYPE_CHECKING:
     from limae_jax.config import EnvConfig
     from limae_jax.environments.base import Environment
+    from limae_jax.environments.smac.pool import WorkerPool
+
+# Games of one seed have seeds of their own, this far from the next seed's.
+MAX_WORKERS = 1000
 
 ENVIRONMENTS = {
     "smax": "StarCraft-like battles against a scripted enemy (SMAX of jaxmarl)",
     "mpe": "cooperative particle worlds (MPE of jaxmarl)",
+    "smac": "real StarCraft II (SMAC of oxwhirl), which has to be installed",
 }
 
 
@@ -24,7 +29,7 @@ def make_env(config: EnvConfig) -> Environment:
         InputError: there is no environment of that name, or the settings are those of another.
     """
     # The settings are checked against the scenarios in this package, so they are imported late here.
-    from limae_jax.config import MpeConfig, SmaxConfig
+    from limae_jax.config import MpeConfig, SmacConfig, SmaxConfig
 
     check_name("env", config.name, ENVIRONMENTS)
     if config.name == "smax" and isinstance(config, SmaxConfig):
@@ -35,4 +40,37 @@ def make_env(config: EnvConfig) -> Environment:
         from limae_jax.environments.mpe import Mpe
 
         return Mpe(config)
+    if config.name == "smac" and isinstance(config, SmacConfig):
+        from limae_jax.environments.smac.env import PlayedElsewhere, smac_spec
+
+        return PlayedElsewhere(smac_spec(config.scenario))
     raise InputError(f"env.name={config.name}: the other settings are not its own; choose it with env={config.name}")
+
+
+def open_games(config: EnvConfig, seed: int = 0) -> WorkerPool:
+    """Starts the worker processes of an environment that the host plays.
+
+    Args:
+        config: of the environment.
+        seed: whose games; each seed has other ones.
+
+    Raises:
+        InputError: StarCraft II or a package is missing, or something else than SMAC is asked for.
+    """
+    from limae_jax.config import SmacConfig
+
+    if not isinstance(config, SmacConfig):
+        raise InputError(f"env.name={config.name}: is not played by the host; choose env=smac")
+    from limae_jax.environments.smac.installation import check_installation
+    from limae_jax.environments.smac.pool import WorkerPool
+    from limae_jax.environments.smac.settings import GameSettings
+
+    check_installation(config.scenario)
+    settings = GameSettings(
+        map_name=config.scenario,
+        difficulty=config.difficulty,
+        step_mul=config.step_mul,
+        seed=seed * MAX_WORKERS,
+        timeout_s=config.timeout_s,
+    )
+    return WorkerPool(settings, config.workers, config.max_crashes)

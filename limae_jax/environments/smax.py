@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
+import numpy as np
 from flax import struct
 
 from limae_jax.config import SmaxConfig
@@ -18,6 +19,7 @@ _PASSED_ON = (
     "enemy_shoots attack_mode walls_cause_death see_enemy_actions won_battle_bonus use_self_play_reward map_width "
     "map_height world_steps_per_env_step time_per_step observation_type"
 ).split()
+_COOLDOWN = 6  # among the features of another unit
 
 
 class SmaxState(struct.PyTreeNode):
@@ -34,12 +36,31 @@ class SmaxState(struct.PyTreeNode):
     enemy_obs: jax.Array
 
 
+class Units(NamedTuple):
+    """Units on the map, N = allies then enemies, each as an observation can show it.
+
+    Attributes:
+        unit_type: [N] int32, index into UNIT_TYPES.
+        position: [N, 2] in SMAX's units of length.
+        health: [N] share that is left, 0 for the dead.
+        cooldown: [N] share of its weapon's cooldown that is left.
+        last_action: [N] int32 in SMAX's numbering; stop for the first observation.
+    """
+
+    unit_type: jax.Array
+    position: jax.Array
+    health: jax.Array
+    cooldown: jax.Array
+    last_action: jax.Array
+
+
 class Smax:
     """SMAX for the allied team; see `base.Environment`.
 
     It plays exactly jaxmarl's HeuristicEnemySMAX, step for step, with these differences:
     the time limit is `truncated`, exactly at `max_steps`, and a win or a loss is `terminal`;
-    `state` is scaled to [-1, 1]; `sight_scale` narrows what the allies observe (not what they may shoot at).
+    `state` is scaled to [-1, 1]; `sight_scale` narrows what the allies observe (not what they may shoot at), and
+    `observes_enemy_cooldowns` and `observes_positions_and_cooldowns` can hide features from them.
     """
 
     def __init__(self, config: SmaxConfig):
@@ -53,12 +74,17 @@ class Smax:
         self._battle = _build_battle(config)
         # The two-team game inside: with it, the observations of a step serve the allies and the enemies' next move.
         self._game = self._battle._env
+        self._is_shown = _shown_features(config) if config.observation_type == "unit_list" else None
+        own_shown = 3 if config.observes_positions_and_cooldowns else 1
+        # By unit type, in SMAX's units of length.
+        self.sight_ranges: jax.Array = self._game.unit_type_sight_ranges
+        self.attack_ranges: jax.Array = self._game.unit_type_attack_ranges
         sizes = smax_sizes(config)
         self.spec = EnvSpec(
             name=config.name,
             scenario=config.scenario,
             outcome_names=("win", "ally_deaths", "enemy_deaths"),
-            own_features=tuple(range(sizes.obs_size - OWN_FEATURES, sizes.obs_size - OWN_FEATURES + 3)),
+            own_features=tuple(range(sizes.obs_size - OWN_FEATURES, sizes.obs_size - OWN_FEATURES + own_shown)),
             # A cone's entries do not say whom they show.
             team_view=self._team_view if config.observation_type == "unit_list" else None,
             **sizes._asdict(),
@@ -92,12 +118,29 @@ class Smax:
             "enemy_deaths": jnp.sum(~enemies, dtype=jnp.float32),
         }
 
+    def observe_units(self, units: Units) -> jax.Array:
+        """What the allies see, [A, O], of units that need not be of a battle of this environment's."""
+        moves, attacks = self._game._decode_discrete_actions(units.last_action)
+        game = import_jaxmarl("jaxmarl.environments.smax.smax_env").State(
+            unit_positions=units.position,
+            unit_alive=units.health > 0,
+            unit_teams=self._game.teams,
+            unit_health=units.health * self._game.unit_type_health[units.unit_type],
+            unit_types=units.unit_type,
+            unit_weapon_cooldowns=units.cooldown * self._game.unit_type_weapon_cooldowns[units.unit_type],
+            prev_movement_actions=moves,
+            prev_attack_actions=attacks,
+            step=jnp.zeros((), jnp.int32),
+            done=jnp.zeros((), bool),
+        )
+        return self._ally_view(self._game.get_obs(game))
+
     def _timestep(self, game: PyTree, obs: dict[str, jax.Array], reward: jax.Array, is_first: bool) -> Timestep:
         allies, enemies = self._alive(game)
         avail = self._game.get_avail_actions(game)
         terminal = ~(allies.any() & enemies.any())
         return Timestep(
-            obs=_narrow_sight(_stack(obs, self._battle.agents), self._sight_scale),
+            obs=self._ally_view(obs),
             state=self._scale_state(game, obs["world_state"]),
             avail=_stack(avail, self._battle.agents).astype(bool),
             alive=allies,
@@ -111,18 +154,24 @@ class Smax:
         num_allies = self._battle.num_allies
         return game.unit_alive[:num_allies], game.unit_alive[num_allies:]
 
+    def _ally_view(self, obs: dict[str, jax.Array]) -> jax.Array:
+        view = narrow_sight(_stack(obs, self._battle.agents), self._sight_scale)
+        is_complete = self._is_shown is None or self._is_shown.all()
+        return view if is_complete else jnp.where(self._is_shown, view, 0.0)
+
     def _enemy_view(self, game: PyTree, obs: dict[str, jax.Array]) -> jax.Array:
         unit_lists = obs if self._enemies_see_as_allies else self._game.get_obs_unit_list(game)
         return _stack(unit_lists, self._battle.enemy_agents)
 
     def _team_view(self, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """Health and position of team-mates [A, A - 1, 3] as observations [A, O] show them; see `EnvSpec`."""
+        """What observations [A, O] show of team-mates' `own_features`, [A, A - 1, 3 or 1]; see `EnvSpec`."""
         own = obs[:, -OWN_FEATURES:]
         blocks = obs[:, :-OWN_FEATURES].reshape(len(obs), -1, UNIT_FEATURES)[:, : len(obs) - 1]
         sight = own[:, 4:] @ self._game.unit_type_sight_ranges
         size = jnp.array([self._game.map_width, self._game.map_height])
         position = own[:, None, 1:3] + blocks[..., 1:3] * sight[:, None, None] / size
-        return jnp.concatenate([blocks[..., :1], position], axis=-1), blocks[..., 0] > 0
+        view = jnp.concatenate([blocks[..., :1], position], axis=-1)
+        return view[..., : len(self.spec.own_features)], blocks[..., 0] > 0
 
     def _scale_state(self, game: PyTree, world_state: jax.Array) -> jax.Array:
         """World state [12 N] with positions, cooldowns and type indices brought to [0, 1].
@@ -157,17 +206,28 @@ def _build_battle(config: SmaxConfig) -> Any:
     return smax.HeuristicEnemySMAX(scenario=battle_scenario, max_steps=NO_LIMIT, **options)
 
 
-def _narrow_sight(obs: jax.Array, sight_scale: float) -> jax.Array:
-    """Blanks the units beyond `sight_scale` of an agent's sight range in observations [A, O].
+def _shown_features(config: SmaxConfig) -> np.ndarray:
+    """[O] bool, which features of an ally's observation, a list of units, are not hidden."""
+    scenario = parse_scenario(config.scenario)
+    mates, enemies = np.ones((2, UNIT_FEATURES), bool)
+    own = np.ones(OWN_FEATURES, bool)
+    enemies[_COOLDOWN] = config.observes_enemy_cooldowns
+    mates[_COOLDOWN] = own[1:4] = config.observes_positions_and_cooldowns
+    return np.concatenate([np.tile(mates, scenario.num_allies - 1), np.tile(enemies, scenario.num_enemies), own])
+
+
+def narrow_sight(obs: jax.Array, sight_scale: float | jax.Array) -> jax.Array:
+    """Blanks the units beyond `sight_scale`, [] or [A], of an agent's sight range in observations [A, O].
 
     Both layouts are blocks of other units, then the agent's own features; a block's entries 1 and 2 are the relative
     position in units of the sight range.
     """
-    if sight_scale == 1:
+    if isinstance(sight_scale, float) and sight_scale == 1:
         return obs
     others, own = obs[:, :-OWN_FEATURES], obs[:, -OWN_FEATURES:]
     blocks = others.reshape(len(obs), -1, UNIT_FEATURES)
-    is_near = jnp.linalg.norm(blocks[..., 1:3], axis=-1, keepdims=True) < sight_scale
+    scale = jnp.broadcast_to(sight_scale, len(obs))[:, None, None]
+    is_near = jnp.linalg.norm(blocks[..., 1:3], axis=-1, keepdims=True) < scale
     return jnp.concatenate([jnp.where(is_near, blocks, 0.0).reshape(others.shape), own], axis=1)
 
 

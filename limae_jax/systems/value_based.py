@@ -77,6 +77,7 @@ class ValueBasedCore:
 
     def __init__(self, spec: ValueBasedSpec, config: TrainConfig, env: EnvSpec):
         self.spec, self.config, self.env = spec, config.system, env
+        self.reward_scale = config.reward_scale
         self.stores_carry = config.replay.initial_carry == "stored"
         # flax types `apply` as returning anything or a pair.
         self.agent: Any = spec.make_agent(env, config.system)
@@ -189,7 +190,7 @@ class ValueBasedCore:
         next_action = bootstrap_action(online_q, target_q, batch.avail, config.double_q)
         next_q = choose(target_q, next_action)
         value = jax.lax.stop_gradient(self.mix(targets, next_q, batch, next_action, target_features))
-        reward = batch.reward * config.reward_scale
+        reward = batch.reward * self.reward_scale
         terminal, filled = batch.terminal, batch.filled
         if not self.mixer:
             reward, terminal, filled = (jnp.broadcast_to(x[..., None], value.shape) for x in (reward, terminal, filled))
@@ -200,7 +201,7 @@ class ValueBasedCore:
             target_q,
             batch.action,
             batch.avail,
-            batch.reward * config.reward_scale,
+            batch.reward * self.reward_scale,
             batch.terminal,
             config.gamma,
         )

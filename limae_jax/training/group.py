@@ -11,7 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from limae_jax.errors import InputError
+from limae_jax.errors import GameError, InputError
 from limae_jax.metrics.schema import Row, make_row
 from limae_jax.systems.names import label
 from limae_jax.training.checkpoint import CheckpointStore, has_params, load_params, save_params
@@ -169,7 +169,11 @@ class GroupTrainer:
             if save_due:
                 self.save()
             began, compile_s = time.monotonic(), self.setup.compile_s
-            self._take_turn()
+            try:
+                self._take_turn()
+            except GameError:
+                self.save()
+                raise
             longest_turn = max(longest_turn, time.monotonic() - began - (self.setup.compile_s - compile_s))
         self.save()
         return self.is_complete

@@ -21,7 +21,7 @@ from limae_jax.replay.base import Replay
 from limae_jax.systems.base import LearnerState, Phase, System
 from limae_jax.training.rollout import RolloutState, collect_rows, init_rollout
 from limae_jax.training.schedules import epsilon_at
-from limae_jax.types import Clock, Counters, Metrics, PyTree
+from limae_jax.types import Clock, Counters, Metrics, PyTree, Rows
 
 
 class SeedState(struct.PyTreeNode):
@@ -98,29 +98,43 @@ def _learn(parts: Parts, phase: Phase, state: SeedState, clock: Clock) -> tuple[
     return small.replace(replay=replay), {f"mean_{name}": jnp.mean(value) for name, value in metrics.items()}
 
 
+def epsilon_of(parts: Parts, phase: Phase, counters: Counters) -> jax.Array:
+    """Exploration rate of a phase: by the schedule, or 1."""
+    return epsilon_at(parts.config.system, counters.explore_env_steps) if phase.explores_by_schedule else jnp.ones(())
+
+
 def run_iteration(parts: Parts, phase: Phase, state: SeedState, clock: Clock) -> tuple[SeedState, Metrics]:
     """Collects rows, stores them and learns from stored ones."""
-    config, before = parts.config, state.counters
-    is_alive = ~state.is_failed
-    epsilon = epsilon_at(config.system, before.explore_env_steps) if phase.explores_by_schedule else jnp.ones(())
-    rollout, rows, sums = collect_rows(
+    collected = collect_rows(
         parts.env,
         parts.system,
         state.learner.params,
         state.rollout,
-        epsilon,
-        config.replay.row_length,
+        epsilon_of(parts, phase, state.counters),
+        parts.config.replay.row_length,
         stream_key(state.seed, Stream.ENV, clock.iteration),
         stream_key(state.seed, Stream.EXPLORE, clock.iteration),
     )
+    return take_in(parts, phase, state, clock, *collected)
+
+
+def take_in(
+    parts: Parts, phase: Phase, state: SeedState, clock: Clock, rollout: RolloutState, rows: Rows, sums: Metrics
+) -> tuple[SeedState, Metrics]:
+    """The rest of an iteration: counts and stores what `collect_rows` collected, and learns."""
+    before, is_alive = state.counters, ~state.is_failed
     env_steps = sums["env_steps"] * is_alive
     counters = before.replace(
         env_steps=before.env_steps + env_steps,
         explore_env_steps=before.explore_env_steps + env_steps * phase.explores_by_schedule,
         episodes=before.episodes + sums["episodes"] * is_alive,
     )
+    metrics = {
+        "epsilon": epsilon_of(parts, phase, before),
+        "train_episodes": sums["episodes"],
+        "train_return_sum": sums["episode_return"],
+    }
     state = state.replace(rollout=rollout, replay=parts.replay.add(state.replay, rows), counters=counters)
-    metrics = {"epsilon": epsilon, "train_episodes": sums["episodes"], "train_return_sum": sums["episode_return"]}
     state, learned = _learn(parts, phase, state, clock)
     refreshed = parts.system.refresh_targets(state.learner, before, counters)
     state = state.replace(learner=_keep_if(~state.is_failed, refreshed, state.learner))

@@ -33,10 +33,18 @@ def time_steps_per_iteration(config: TrainConfig) -> int:
     return config.env.num_envs * config.replay.row_length
 
 
-def plan_phases(config: TrainConfig, phases: Sequence[Phase]) -> list[PhasePlan]:
-    """Lays the phases on the clock. Nothing depends on the run's total length, so a run can be extended."""
+def plan_phases(
+    config: TrainConfig, phases: Sequence[Phase], chunk_time_steps: int | None = None
+) -> list[PhasePlan]:
+    """Lays the phases on the clock. Nothing depends on the run's total length, so a run can be extended.
+
+    Args:
+        config: of the run.
+        phases: of its system.
+        chunk_time_steps: about how many time steps of a seed a chunk has; None is CHUNK_TIME_STEPS.
+    """
     per_iteration = time_steps_per_iteration(config)
-    usual = max(1, CHUNK_TIME_STEPS // per_iteration)
+    usual = max(1, (chunk_time_steps or CHUNK_TIME_STEPS) // per_iteration)
     plans, begin = [], 0
     for phase in phases:
         if phase.env_steps is None:
@@ -63,7 +71,7 @@ def is_evaluation_due(config: TrainConfig, before: int, after: int) -> bool:
 
 def group_size(config: TrainConfig, backend: str) -> int:
     """Seeds that one device trains at once: on a CPU core one, on an accelerator all."""
-    choice = config.run.seed_batching
+    choice = "sequential" if config.env.is_played_by_host else config.run.seed_batching
     if choice == "auto":
         choice = "sequential" if backend == "cpu" else "vmapped"
     if choice == "vmapped":

@@ -33,7 +33,7 @@ def init_rollout(env: VectorEnv, system: System, key: jax.Array) -> RolloutState
     return RolloutState(env_state, timestep, system.initial_carry(env.num_envs), jnp.zeros(env.num_envs))
 
 
-def _slot(seen: Timestep, action: jax.Array, brought: Timestep, filled: jax.Array) -> Rows:
+def make_slot(seen: Timestep, action: jax.Array, brought: Timestep, filled: jax.Array) -> Rows:
     """One slot [B, ...]: what was seen and done, and what came of it (nothing, where the episode was over)."""
     return Rows(
         obs=seen.obs,
@@ -76,7 +76,7 @@ def collect_rows(
         seen = state.timestep
         action, carry = system.act(params, state.carry, seen, epsilon, explore_key)
         env_state, brought = env.step(state.env_state, seen, action, env_key)
-        slot = _slot(seen, action, brought, ~seen.is_last)
+        slot = make_slot(seen, action, brought, ~seen.is_last)
         episode_return = jnp.where(brought.is_first, 0.0, state.episode_return + brought.reward)
         state = RolloutState(env_state, brought, carry, episode_return)
         return state, (slot, brought.is_last, jnp.where(brought.is_last, episode_return, 0.0))
@@ -84,7 +84,7 @@ def collect_rows(
     keys = (jax.random.split(env_key, row_length), jax.random.split(explore_key, row_length))
     state, (slots, ended, returns) = jax.lax.scan(play, state, keys)
     nothing = jnp.zeros_like(slots.filled[0])
-    last = _slot(state.timestep, jnp.zeros_like(slots.action[0]), state.timestep, nothing)
+    last = make_slot(state.timestep, jnp.zeros_like(slots.action[0]), state.timestep, nothing)
     rows = jax.tree.map(lambda many, one: jnp.concatenate([many, one[None]]), slots, last)
     sums = {
         "env_steps": jnp.sum(rows.filled, dtype=jnp.int32),

@@ -89,10 +89,10 @@ def resume(run_dir: Path, overrides: Sequence[str] = (), console: bool = False) 
 def _run(config: TrainConfig, console: bool, stop: StopRequest) -> TrainResult:
     began, run_dir = time.monotonic(), Path(config.run_dir)
     setup = make_setup(config)
-    groups = group_seeds(config.seeds, group_size(config, jax.default_backend()), jax.device_count())
+    groups = group_seeds(config.seeds, group_size(config, jax.default_backend()), setup.mesh.size)
     if (run_dir / "groups.json").exists():
         groups = settle_groups(run_dir, groups)
-    seeds_per_device = len(groups[0]) // jax.device_count()
+    seeds_per_device = len(groups[0]) // setup.mesh.size
     memory = check_memory(config, setup.env.spec, seeds_per_device, *available_memory(config))
     wait_for_hosts("run files")
     warnings = write_run_files(config)
@@ -106,6 +106,7 @@ def _run(config: TrainConfig, console: bool, stop: StopRequest) -> TrainResult:
         failed = _train_groups(setup, groups, report, stop)
         return _finish(config, report, stop, failed, setup, time.monotonic() - began)
     finally:
+        setup.close()
         report.close()
 
 

@@ -5,25 +5,38 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from typing import Any, Protocol
 
 import jax
 import numpy as np
 from jax.sharding import Mesh
 
 from limae_jax.config import TrainConfig
-from limae_jax.environments import make_env
+from limae_jax.environments import make_env, open_games
 from limae_jax.environments.base import Environment
 from limae_jax.environments.vector import VectorEnv
 from limae_jax.replay.uniform import uniform_replay
 from limae_jax.systems.build import build_system
 from limae_jax.training.evaluator import evaluate_seed
+from limae_jax.training.host_player import HostPlayer
+from limae_jax.training.host_programs import HostChunk, HostEvaluation
 from limae_jax.training.loop import Parts, init_seed, make_chunk
 from limae_jax.training.plan import PhasePlan, plan_phases
 from limae_jax.training.sharding import SeedProgram, seed_mesh
-from limae_jax.types import Clock
+from limae_jax.types import Clock, PyTree
+
+
+class Program(Protocol):
+    """What a run calls: (per seed with a leading [S], *shared) -> per seed."""
+
+    @property
+    def compile_s(self) -> float: ...
+
+    def __call__(self, per_seed: PyTree, *shared: PyTree) -> Any: ...
 
 
 @dataclass
@@ -39,6 +52,7 @@ class Setup:
         init: program (seeds [S]) -> SeedState.
         chunks: program of each phase, (SeedState, Clock) -> (SeedState, metrics); donates its state.
         evaluate: program ((seeds [S], params, iteration [S])) -> metrics.
+        player: of games that the host plays; None if the game is part of the programs.
     """
 
     config: TrainConfig
@@ -46,35 +60,52 @@ class Setup:
     parts: Parts
     plans: list[PhasePlan]
     mesh: Mesh
-    init: SeedProgram = field(init=False)
-    chunks: dict[str, SeedProgram] = field(init=False)
-    evaluate: SeedProgram = field(init=False)
-
-    def __post_init__(self):
-        # In turn: vmapped over three seeds, the QR behind orthogonal weights can hang XLA's CPU backend for good.
-        self.init = SeedProgram(partial(init_seed, self.parts), self.mesh, in_turn=True)
-        self.chunks = {
-            plan.phase.name: SeedProgram(
-                make_chunk(self.parts, plan.phase, plan.iterations_per_chunk), self.mesh, donate=True
-            )
-            for plan in self.plans
-        }
-
-        episodes = self.config.evaluation.num_episodes
-        self.evaluate = SeedProgram(partial(evaluate_seed, self.env, self.parts.system, episodes), self.mesh)
+    init: Program
+    chunks: Mapping[str, Program]
+    evaluate: Program
+    player: HostPlayer | None = None
 
     @property
     def compile_s(self) -> float:
         """Seconds spent on compiling so far."""
         return sum(program.compile_s for program in (self.init, self.evaluate, *self.chunks.values()))
 
+    def close(self) -> None:
+        """Ends games that the host plays."""
+        if self.player is not None:
+            self.player.close()
+
 
 def make_setup(config: TrainConfig) -> Setup:
-    """Builds the pieces that the configuration names, over all devices there are."""
+    """Builds the pieces that the configuration names, over all devices there are; one, for games that the host plays."""
     env = make_env(config.env)
     system = build_system(config, env.spec)
     parts = Parts(config, VectorEnv(env, config.env.num_envs), system, uniform_replay(config.replay))
-    return Setup(config, env, parts, plan_phases(config, system.phases), seed_mesh())
+    is_host_played = config.env.is_played_by_host
+    mesh = seed_mesh(1 if is_host_played else None)
+    # In turn: vmapped over three seeds, the QR behind orthogonal weights can hang XLA's CPU backend for good.
+    init = SeedProgram(partial(init_seed, parts), mesh, in_turn=True)
+    make_programs = _host_programs if is_host_played else _compiled_programs
+    return make_programs(config, env, parts, mesh, init)
+
+
+def _compiled_programs(config: TrainConfig, env: Environment, parts: Parts, mesh: Mesh, init: Program) -> Setup:
+    plans = plan_phases(config, parts.system.phases)
+    chunks = {
+        plan.phase.name: SeedProgram(make_chunk(parts, plan.phase, plan.iterations_per_chunk), mesh, donate=True)
+        for plan in plans
+    }
+    evaluate = SeedProgram(partial(evaluate_seed, env, parts.system, config.evaluation.num_episodes), mesh)
+    return Setup(config, env, parts, plans, mesh, init, chunks, evaluate)
+
+
+def _host_programs(config: TrainConfig, env: Environment, parts: Parts, mesh: Mesh, init: Program) -> Setup:
+    # One iteration at a time: a game's step takes long enough to hide the host.
+    plans = plan_phases(config, parts.system.phases, chunk_time_steps=1)
+    player = HostPlayer(parts.system, config.env.num_envs, partial(open_games, config.env))
+    chunks = {plan.phase.name: HostChunk(parts, plan.phase, player, mesh) for plan in plans}
+    evaluate = HostEvaluation(player, config.evaluation.num_episodes)
+    return Setup(config, env, parts, plans, mesh, init, chunks, evaluate, player)
 
 
 def configure_jax(config: TrainConfig) -> None:
@@ -94,6 +125,8 @@ def configure_jax(config: TrainConfig) -> None:
 
 def _seeds_side_by_side(config: TrainConfig) -> int:
     """How many seeds to train at the same time on the cores of a CPU, in as few rounds as there can be."""
+    if config.env.is_played_by_host:
+        return 1
     groups = Path(config.run_dir) / "groups.json"
     if groups.exists():
         return len(json.loads(groups.read_text())[0])

@@ -18,9 +18,9 @@ BY_SEED = PartitionSpec(SEED_AXIS)
 SHARED = PartitionSpec()
 
 
-def seed_mesh() -> Mesh:
-    """All devices of all hosts along one axis."""
-    return Mesh(np.asarray(jax.devices()), (SEED_AXIS,))
+def seed_mesh(num_devices: int | None = None) -> Mesh:
+    """The first devices of all hosts along one axis; None takes all."""
+    return Mesh(np.asarray(jax.devices()[:num_devices]), (SEED_AXIS,))
 
 
 class SeedProgram:

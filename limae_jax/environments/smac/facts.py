@@ -1,0 +1,76 @@
+"""Reading the units of a game, in the worker."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from limae_jax.environments.scenarios import UNIT_TYPES
+from limae_jax.environments.smac.maps import check_map
+from limae_jax.environments.smac.records import FACT_COLUMNS
+
+# StarCraft II's own numbers of unit types, which the enemies have. The allies' are made up for each map.
+_ENEMY_TYPES = {
+    4: "colossus",
+    9: "baneling",
+    48: "marine",
+    51: "marauder",
+    54: "medivac",
+    73: "zealot",
+    74: "stalker",
+    98: "spine_crawler",
+    105: "zergling",
+    107: "hydralisk",
+}
+
+
+class UnitReader:
+    """Reads the units of one map's episodes into the rows of `records.Facts`."""
+
+    def __init__(self, map_name: str):
+        self._enemy_order = list(dict.fromkeys(check_map(map_name).enemies))
+        self._ally_types: dict[int, int] = {}
+        self._enemy_slots: list[int] = []
+
+    def start(self, env: Any) -> None:
+        """Matches the enemies with rows, for the whole episode that has just been started.
+
+        Args:
+            env: with the interface of `StarCraft2Env`.
+        """
+        own = {getattr(env, f"{name}_id", 0): index for index, name in enumerate(UNIT_TYPES)}
+        # 0 is a type that the map does not have.
+        self._ally_types = {number: index for number, index in own.items() if number}
+        self._enemy_slots = sorted(env.enemies, key=lambda slot: self._rank(env.enemies[slot]))
+
+    def _rank(self, unit: Any) -> tuple[int, int]:
+        name = _ENEMY_TYPES.get(unit.unit_type, "")
+        order = self._enemy_order
+        return (order.index(name) if name in order else len(order), unit.tag)
+
+    def read(self, env: Any) -> dict[str, np.ndarray]:
+        """`allies`, `enemies`, `enemy_slots` and `alive` as they are now, of one worker."""
+        allies = [env.agents[agent] for agent in range(len(env.agents))]
+        enemies = [env.enemies[slot] for slot in self._enemy_slots]
+        enemy_types = [_smax_type(_ENEMY_TYPES.get(unit.unit_type, "")) for unit in enemies]
+        return {
+            "allies": _rows(allies, [self._ally_types.get(unit.unit_type, -1) for unit in allies]),
+            "enemies": _rows(enemies, enemy_types),
+            "enemy_slots": np.asarray(self._enemy_slots, np.int32),
+            "alive": np.asarray([unit.health > 0 for unit in allies], bool),
+        }
+
+
+def _smax_type(name: str) -> int:
+    return UNIT_TYPES.index(name) if name in UNIT_TYPES else -1
+
+
+def _rows(units: list[Any], unit_types: list[int]) -> np.ndarray:
+    """[N, 8] float32, columns FACT_COLUMNS. What the game shows of the dead is out of date, except where they fell."""
+    rows = np.zeros((len(units), len(FACT_COLUMNS)), np.float32)
+    for row, unit, unit_type in zip(rows, units, unit_types, strict=True):
+        is_alive = unit.health > 0
+        health, shield, cooldown = (unit.health, unit.shield, unit.weapon_cooldown) if is_alive else (0.0, 0.0, 0.0)
+        row[:] = (unit_type, health, unit.health_max, shield, unit.shield_max, unit.pos.x, unit.pos.y, cooldown)
+    return rows

@@ -1,0 +1,272 @@
+"""Many games side by side, each in a process of its own, behind one `step`."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import shutil
+import tempfile
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from limae_jax.environments.smac.messages import Act, Command, Done, Failed, Refused, Reset, SaveReplay, Task
+from limae_jax.environments.smac.process import WorkerProcess, ready, stop
+from limae_jax.environments.smac.records import EpisodeRecord, GameInfo, Steps
+from limae_jax.environments.smac.settings import GameSettings
+from limae_jax.environments.smac.shared_arrays import SharedArrays, create_memory
+from limae_jax.errors import GameError, InputError
+
+# Factor on `GameSettings.timeout_s`: the worker's own timeout comes first, and says more about what is wrong.
+_PATIENCE = 1.5
+# Allowances on top, in seconds: for an interpreter and its imports, for launching a game, for each worker's turn to.
+_START_S = 120.0
+_LAUNCH_S = 60.0
+_TURN_S = 2.0
+# Before a game is launched again, for each time that it has failed in a row, but the first.
+_PAUSE_S = 0.5
+
+
+class WorkerPool:
+    """W games of StarCraft II. Use it as a context manager, or `close` it; it closes itself when Python exits.
+
+    A worker whose episode has ended is reset by the next `step`, as in `environments.vector.VectorEnv`. A game that
+    fails - it crashes, hangs, ends, or starts an episode wrongly - is replaced, and the worker goes on with the first
+    timestep of a new episode, `is_discarded`.
+
+    Attributes:
+        info: sizes of the game; its version only once a game has run.
+        num_workers: W.
+        crashes: failures of games so far.
+        discarded: episodes that ended so.
+    """
+
+    info: GameInfo
+
+    def __init__(self, settings: GameSettings, num_workers: int, max_crashes: int = 5):
+        """Starts the processes, and launches no game yet.
+
+        Args:
+            settings: of the games; worker w's seed is `settings.seed` + w.
+            num_workers: W.
+            max_crashes: failures of one worker in a row, without a finished episode between, to give up after.
+
+        Raises:
+            InputError: a worker finds that something is not installed.
+            GameError: the processes kept failing.
+        """
+        if num_workers < 1 or max_crashes < 1:
+            raise ValueError(f"num_workers={num_workers}, max_crashes={max_crashes}: must be at least 1")
+        self.num_workers = num_workers
+        self.crashes = self.discarded = 0
+        self._settings, self._max_crashes = settings, max_crashes
+        self._crashes_of, self._in_a_row = [0] * num_workers, [0] * num_workers
+        self._records: list[EpisodeRecord] = []
+        self._steps: Steps | None = None
+        self._arrays: SharedArrays | None = None
+        self._is_closed = False
+        self._folder = Path(tempfile.mkdtemp(prefix="limae_jax_smac_"))
+        self._memory = create_memory()
+        self._workers = [WorkerProcess(self._task(worker)) for worker in range(num_workers)]
+        atexit.register(self.close)
+        try:
+            for worker in self._workers:
+                worker.start(_START_S)
+            self.info = self._meet()
+            self._arrays = SharedArrays(self._memory, self.info, num_workers)
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> WorkerPool:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def reset(self) -> Steps:
+        """Starts an episode in every worker; those under way are abandoned, and leave no record."""
+        self._carry_out({worker: self._reset_of(worker) for worker in range(self.num_workers)})
+        everyone, nobody = np.ones(self.num_workers, bool), np.zeros(self.num_workers, bool)
+        return self._see(everyone, nobody, {})
+
+    def step(self, action: np.ndarray) -> Steps:
+        """Plays one joint action in every worker, or starts its next episode if the last one ended.
+
+        Args:
+            action: [W, A] whole numbers in SMAC's numbering; not used where the episode has ended.
+
+        Raises:
+            ValueError: an action is not available.
+            GameError: a game kept failing. The pool is closed then.
+        """
+        if self._steps is None:
+            raise RuntimeError("reset the pool before its first step")
+        action = np.asarray(action)
+        is_over = self._steps.terminal | self._steps.truncated
+        _check_actions(action, self._steps.avail, is_over)
+        commands: dict[int, Command] = {
+            worker: self._reset_of(worker) if is_over[worker] else Act(tuple(int(one) for one in action[worker]))
+            for worker in range(self.num_workers)
+        }
+        replies, failed = self._carry_out(commands)
+        is_discarded = np.zeros(self.num_workers, bool)
+        is_discarded[list(failed)] = True
+        self.discarded += len(failed)
+        return self._see(is_over | is_discarded, is_discarded, replies)
+
+    def take_records(self) -> list[EpisodeRecord]:
+        """The episodes that finished since this was last called, in the order in which they ended."""
+        records, self._records = self._records, []
+        return records
+
+    def save_replays(self, folder: Path | str) -> None:
+        """Saves a replay of each worker's game since it was launched.
+
+        Args:
+            folder: for the files, named by map, worker and time; made if need be.
+
+        Raises:
+            GameError: a game could not save its replay. The others have; the pool plays on after a `reset`.
+        """
+        folder = Path(folder).resolve()
+        folder.mkdir(parents=True, exist_ok=True)
+        if self._steps is None:
+            raise RuntimeError("there is nothing to save before the first reset")
+        _, failed = self._carry_out({worker: SaveReplay(folder) for worker in range(self.num_workers)})
+        if failed:
+            # The failed games have been replaced, so the episodes under way are others.
+            self._steps = None
+            raise GameError(f"no replay was saved of worker {', '.join(map(str, sorted(failed)))} in {folder}")
+
+    def close(self) -> None:
+        """Ends all games and processes, by force if need be, and frees what they shared. Closing twice is fine."""
+        if self._is_closed:
+            return
+        self._is_closed = True
+        atexit.unregister(self.close)
+        stop(self._workers)
+        self._arrays = self._steps = None
+        os.close(self._memory)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def _task(self, worker: int) -> Task:
+        settings = replace(self._settings, seed=self._settings.seed + worker)
+        return Task(settings, worker, self.num_workers, self._memory, self._folder, os.getpid())
+
+    def _meet(self) -> GameInfo:
+        waiting, infos = dict(enumerate(self._workers)), []
+        while waiting:
+            for number in ready(waiting):
+                message = self._hear(number)
+                if isinstance(message, Failed):
+                    self._workers[number].kill()
+                    self._workers[number].start(_START_S)
+                else:
+                    infos.append(message)
+                    del waiting[number]
+        return infos[0]
+
+    def _reset_of(self, worker: int) -> Reset:
+        return Reset(_PAUSE_S * max(0, self._in_a_row[worker] - 1), self._crashes_of[worker])
+
+    def _carry_out(self, commands: dict[int, Command]) -> tuple[dict[int, Done], set[int]]:
+        """Has the workers carry out one command each; where one fails, a new episode of a new game is started.
+
+        Returns:
+            What each worker answered last, and the numbers of those that failed.
+        """
+        if self._is_closed:
+            raise RuntimeError("the pool is closed")
+        for number, command in commands.items():
+            self._tell(number, command)
+        waiting, failed = {number: self._workers[number] for number in commands}, set()
+        replies: dict[int, Done] = {}
+        while waiting:
+            for number in ready(waiting):
+                message = self._hear(number)
+                if isinstance(message, Failed):
+                    failed.add(number)
+                    self._replace(number, message)
+                elif isinstance(message, Done):
+                    del waiting[number]
+                    replies[number] = message
+                    self._note(number, message)
+                # Else the worker is a new one and says its sizes, which are known.
+        return replies, failed
+
+    def _tell(self, number: int, command: Command) -> None:
+        patience_s = _PATIENCE * self._settings.timeout_s
+        if isinstance(command, Reset):
+            # It may have to launch a game, after a pause, and wait for its turn to; seldom, so this is not told apart.
+            patience_s += _LAUNCH_S + command.pause_s + self.num_workers * _TURN_S
+        self._workers[number].tell(command, patience_s)
+
+    def _replace(self, number: int, failure: Failed) -> None:
+        if failure.is_gone:
+            self._workers[number].kill()
+            self._workers[number].start(_START_S)
+        self._tell(number, self._reset_of(number))
+
+    def _note(self, number: int, message: Done) -> None:
+        if message.record is not None:
+            self._records.append(message.record)
+            self._in_a_row[number] = 0
+        if message.game_version is not None:
+            self.info = replace(self.info, game_version=message.game_version)
+
+    def _hear(self, number: int) -> Any:
+        """A worker's message; failures are counted.
+
+        Raises:
+            InputError: the user has something to mend.
+            GameError: the worker has failed too often in a row.
+        """
+        message = self._workers[number].hear()
+        if isinstance(message, Refused):
+            self.close()
+            raise InputError(message.error)
+        if isinstance(message, Failed):
+            self.crashes += 1
+            self._crashes_of[number] += 1
+            self._in_a_row[number] += 1
+            if self._in_a_row[number] >= self._max_crashes:
+                lines = self._workers[number].last_lines()
+                self.close()
+                raise GameError(
+                    f"{self._settings.map_name}: the game of worker {number} failed {self._in_a_row[number]} times in "
+                    f"a row without finishing an episode; last error: {message.error}; last lines: {lines or 'none'}"
+                )
+        return message
+
+    def _see(self, is_first: np.ndarray, is_discarded: np.ndarray, replies: dict[int, Done]) -> Steps:
+        if self._arrays is None:
+            raise RuntimeError("the pool is closed")
+        reward = np.zeros(self.num_workers, np.float32)
+        terminal, truncated = np.zeros(self.num_workers, bool), np.zeros(self.num_workers, bool)
+        for number, reply in replies.items():
+            reward[number], terminal[number], truncated[number] = reply.reward, reply.terminal, reply.truncated
+        arrays, facts = self._arrays.copies(), self._arrays.facts()
+        steps = Steps(
+            **arrays,
+            reward=reward,
+            is_first=is_first.copy(),
+            terminal=terminal,
+            truncated=truncated,
+            is_discarded=is_discarded,
+            facts=facts,
+        )
+        # A copy of what the next step relies on: the caller may write into its own.
+        self._steps = replace(steps, avail=steps.avail.copy(), terminal=terminal.copy(), truncated=truncated.copy())
+        return steps
+
+
+def _check_actions(action: np.ndarray, avail: np.ndarray, is_over: np.ndarray) -> None:
+    if action.shape != avail.shape[:2] or not np.issubdtype(action.dtype, np.integer):
+        raise ValueError(f"actions must be whole numbers {avail.shape[:2]}, not {action.dtype} {action.shape}")
+    for worker in np.flatnonzero(~is_over):
+        for agent, chosen in enumerate(action[worker]):
+            if not 0 <= chosen < avail.shape[2] or not avail[worker, agent, chosen]:
+                raise ValueError(f"worker {worker}: agent {agent} cannot perform action {chosen}")

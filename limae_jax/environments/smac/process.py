@@ -1,0 +1,158 @@
+"""A worker process as its pool sees it: started, spoken to, watched, and ended together with its game."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable
+from multiprocessing import Pipe
+from multiprocessing.connection import Connection, wait
+from typing import Any
+
+from limae_jax.environments.smac.messages import Command, Failed, Task
+
+# How long a process group may take to end before it is killed.
+GRACE_S = 3.0
+_LAST_LINES = 5
+_LONGEST_LINE = 200
+
+# A fresh interpreter, not a fork, for jax has threads; and not multiprocessing's spawn, which would import the main
+# script again, and jax with it.
+_PROGRAM = "import sys; sys.path[:] = {path!r}; from limae_jax.environments.smac.worker import main; main({descriptor})"
+
+
+class WorkerProcess:
+    """A worker. After `start` and whenever it has answered, it waits for a command."""
+
+    def __init__(self, task: Task):
+        """Starts nothing yet."""
+        self._task = task
+        self._log = task.folder / f"worker_{task.worker}.log"
+        self._process: subprocess.Popen | None = None
+        self._connection: Connection | None = None
+        self._patience_s = self._deadline = 0.0
+
+    def start(self, patience_s: float) -> None:
+        """Starts the process; its first message are the sizes of its game.
+
+        Args:
+            patience_s: how long that may take.
+        """
+        temporary = self._task.folder / f"worker_{self._task.worker}"
+        temporary.mkdir(exist_ok=True)
+        self._connection, theirs = Pipe()
+        program = _PROGRAM.format(path=sys.path, descriptor=theirs.fileno())
+        with theirs, open(self._log, "wb") as log:
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", program],
+                stdin=subprocess.DEVNULL,
+                stdout=log,
+                stderr=log,
+                pass_fds=(theirs.fileno(), self._task.memory),
+                # Its own process group, which its game will belong to.
+                start_new_session=True,
+                env={**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(temporary)},
+            )
+        self._wait_at_most(patience_s)
+        self._send(self._task)
+
+    def tell(self, command: Command, patience_s: float) -> None:
+        """Sends a command.
+
+        Args:
+            command: what to do.
+            patience_s: how long that may take.
+        """
+        self._wait_at_most(patience_s)
+        self._send(command)
+
+    def _send(self, message: Any) -> None:
+        # A worker that is gone is noticed by `hear`.
+        with contextlib.suppress(OSError):
+            self.connection.send(message)
+
+    def _wait_at_most(self, patience_s: float) -> None:
+        self._patience_s, self._deadline = patience_s, time.monotonic() + patience_s
+
+    @property
+    def connection(self) -> Connection:
+        """To the process."""
+        if self._connection is None:
+            raise RuntimeError("the worker process has not been started")
+        return self._connection
+
+    @property
+    def seconds_left(self) -> float:
+        """Until patience ends; not below 0."""
+        return max(0.0, self._deadline - time.monotonic())
+
+    def hear(self) -> Any:
+        """What the worker said; `Failed` if it is gone, or has been silent for too long."""
+        try:
+            if self.connection.poll():
+                return self.connection.recv()
+        except (EOFError, OSError):
+            code = self._process.wait() if self._process else None
+            return Failed(f"the worker process ended ({_ending(code)})", is_gone=True)
+        return Failed(f"no answer for {self._patience_s:.3g} s", is_gone=True)
+
+    def last_lines(self) -> str:
+        """The last lines that the worker or its game wrote, as one."""
+        with contextlib.suppress(OSError):
+            lines = [line.strip() for line in self._log.read_text("utf-8", "replace").splitlines()]
+            return " | ".join(line[:_LONGEST_LINE] for line in [line for line in lines if line][-_LAST_LINES:])
+        return ""
+
+    def signal(self, number: int) -> None:
+        """Sends a signal to the worker and its game."""
+        # Nothing to do if the group is empty. The worker itself has not been waited for by then, unless it ended
+        # by itself, so its number cannot have become somebody else's while it has a game.
+        if self._process is not None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, number)
+
+    def wait(self, timeout_s: float) -> None:
+        """Gives the process time to end."""
+        if self._process is not None:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                self._process.wait(timeout_s)
+
+    def kill(self) -> None:
+        """Ends the worker and its game at once."""
+        self.signal(signal.SIGKILL)
+        if self._process is not None:
+            self._process.wait()
+            self._process = None
+        if self._connection is not None:
+            self._connection.close()
+
+
+def _ending(code: int | None) -> str:
+    if code is not None and code < 0:
+        return f"killed by {signal.Signals(-code).name}"
+    return f"exit code {code}"
+
+
+def stop(workers: Iterable[WorkerProcess]) -> None:
+    """Ends all processes and their games: in order within GRACE_S, else by force."""
+    workers = list(workers)
+    for worker in workers:
+        worker.signal(signal.SIGTERM)
+    deadline = time.monotonic() + GRACE_S
+    for worker in workers:
+        worker.wait(max(0.0, deadline - time.monotonic()))
+    for worker in workers:
+        worker.kill()
+
+
+def ready(workers: dict[int, WorkerProcess]) -> list[int]:
+    """Waits until a worker has said something, or is gone, or has run out of time; the numbers of those that have."""
+    left = min(worker.seconds_left for worker in workers.values())
+    wait([worker.connection for worker in workers.values()], left)
+    return [
+        number for number, worker in workers.items() if worker.seconds_left == 0 or worker.connection.poll()
+    ]

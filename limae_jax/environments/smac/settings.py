@@ -1,0 +1,32 @@
+"""What a worker process is told about the game it plays. Plain data, for it crosses to another process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True)
+class GameSettings:
+    """One worker's game.
+
+    Attributes:
+        map_name: one of `maps.SMAC_MAPS`.
+        difficulty: of the built-in enemy, "1" to "9" and "A"; "7" ("very hard") is the published protocol's.
+        step_mul: game loops for each action, of which the game makes 22.4 a second.
+        seed: of the game. A worker of a pool adds its number to it.
+        timeout_s: seconds without an answer after which the game counts as hung. The pool waits a little longer
+            before it gives the worker up.
+        options: further arguments of SMAC's constructor, such as `obs_last_action`.
+        env_factory: "module:function", called in the worker with these settings; it gives an object with the
+            interface of `StarCraft2Env`.
+    """
+
+    map_name: str
+    difficulty: str = "7"
+    step_mul: int = 8
+    seed: int = 0
+    timeout_s: float = 60.0
+    options: Mapping[str, Any] = field(default_factory=dict)
+    env_factory: str = "limae_jax.environments.smac.game:make_game"

@@ -1,0 +1,219 @@
+"""A worker: one process with one game. It is started by `process.WorkerProcess` and imports neither jax nor the pool.
+
+It leads a process group of its own, to which its game belongs too, so that both can be ended together. When its parent
+is gone it ends by itself.
+"""
+
+from __future__ import annotations
+
+import atexit
+import contextlib
+import fcntl
+import importlib
+import os
+import shutil
+import signal
+import sys
+import threading
+import time
+import traceback
+from collections.abc import Iterator
+from dataclasses import replace
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from limae_jax.environments.smac.facts import UnitReader
+from limae_jax.environments.smac.messages import Act, Command, Done, Failed, Refused, Reset, SaveReplay, Task
+from limae_jax.environments.smac.records import LOOPS_PER_SECOND, EpisodeRecord, GameInfo
+from limae_jax.environments.smac.settings import GameSettings
+from limae_jax.environments.smac.shared_arrays import SharedArrays
+from limae_jax.errors import InputError
+
+# How long a worker keeps its turn to launch, at most: a game has taken its port by then, or nearly always.
+LAUNCH_TURN_S = 2.0
+# How long an orphan may take to end its game in order.
+_ORPHAN_GRACE_S = 4.0
+# Between the seed of a game and that of its replacement; far from the seeds of other workers.
+_SEED_STRIDE = 100_003
+
+
+class GameFailure(Exception):
+    """The game failed in a way that a new game may not."""
+
+
+class Player:
+    """Plays one game, watches it, and replaces it when it has failed."""
+
+    def __init__(self, task: Task):
+        """Builds the environment, and launches nothing yet.
+
+        Raises:
+            InputError: something is not installed.
+        """
+        self._task, self._settings = task, task.settings
+        module, _, function = task.settings.env_factory.partition(":")
+        self._make_env = getattr(importlib.import_module(module), function)
+        self._env: Any = self._make_env(self._settings)
+        self.info = _info(self._env, self._settings)
+        self._units = UnitReader(task.settings.map_name)
+        self._arrays: SharedArrays | None = None
+        self._crashes = self._finished = self._length = 0
+        self._return = 0.0
+        self._is_broken = self._is_playing = False
+
+    def carry_out(self, command: Command) -> Done | Failed | Refused:
+        """Does what the pool asks for. A failure leaves the game to be replaced by the next `Reset`."""
+        try:
+            if isinstance(command, Reset):
+                return self._reset(command)
+            return self._step(command) if isinstance(command, Act) else self._save_replay(command)
+        except InputError as error:
+            return Refused(str(error))
+        except Exception as error:
+            traceback.print_exc()
+            self._is_broken = True
+            return Failed(str(error) if isinstance(error, GameFailure) else f"{type(error).__name__}: {error}")
+
+    def _reset(self, command: Reset) -> Done:
+        time.sleep(command.pause_s)
+        # An environment in its first episode must not be reset: it would launch a second game, and count the enemies'
+        # health twice in the reward's scale. A failed one has done so or is out of step with its game.
+        if self._is_broken or command.crashes != self._crashes or (self._is_playing and self._finished == 0):
+            self._replace(command.crashes)
+        restarts = self._env.force_restarts
+        with _launch_turn(self._task.folder) if self._finished == 0 else contextlib.nullcontext():
+            self._env.reset()
+        if self._env.force_restarts != restarts:
+            raise GameFailure("the game failed while an episode was started")
+        self._is_playing, self._length, self._return = True, 0, 0.0
+        self._units.start(self._env)
+        self._publish()
+        return Done(game_version=getattr(self._env, "reported_version", None))
+
+    def _replace(self, crashes: int) -> None:
+        self._is_broken = True
+        with contextlib.suppress(Exception):
+            self._env.close()
+        stride = _SEED_STRIDE * crashes
+        self._env = self._make_env(replace(self._settings, seed=(self._settings.seed + stride) % 2**31))
+        self._crashes, self._finished, self._is_broken, self._is_playing = crashes, 0, False, False
+
+    def _step(self, command: Act) -> Done:
+        timeouts, restarts = self._env.timeouts, self._env.force_restarts
+        reward, is_over, info = self._env.step(list(command.action))
+        if "battle_won" not in info or self._env.force_restarts != restarts:
+            raise GameFailure("the game failed during a step")
+        self._length, self._return = self._length + 1, self._return + float(reward)
+        self._publish()
+        if not is_over:
+            return Done(reward=float(reward))
+        self._finished, self._is_playing = self._finished + 1, False
+        # Not from the units: SMAC also ends a battle in which only medivacs are left.
+        is_truncated = self._env.timeouts != timeouts
+        return Done(float(reward), not is_truncated, is_truncated, self._record(info, is_truncated))
+
+    def _record(self, info: dict[str, Any], is_truncated: bool) -> EpisodeRecord:
+        return EpisodeRecord(
+            worker=self._task.worker,
+            won=bool(info["battle_won"]),
+            length=self._length,
+            seconds=self._length * self._settings.step_mul / LOOPS_PER_SECOND,
+            episode_return=self._return,
+            dead_allies=int(info["dead_allies"]),
+            dead_enemies=int(info["dead_enemies"]),
+            truncated=is_truncated,
+        )
+
+    def _publish(self) -> None:
+        if self._arrays is None:
+            self._arrays = SharedArrays(self._task.memory, self.info, self._task.num_workers)
+        self._arrays.write(
+            self._task.worker,
+            obs=np.asarray(self._env.get_obs(), np.float32),
+            state=np.asarray(self._env.get_state(), np.float32),
+            avail=np.asarray(self._env.get_avail_actions(), bool),
+            **self._units.read(self._env),
+        )
+
+    def _save_replay(self, command: SaveReplay) -> Done:
+        self._env.replay_dir = str(command.folder)
+        self._env.replay_prefix = f"{self._settings.map_name}_{self._task.worker}"
+        self._env.save_replay()
+        return Done()
+
+
+def _info(env: Any, settings: GameSettings) -> GameInfo:
+    sizes = env.get_env_info()
+    return GameInfo(
+        map_name=settings.map_name,
+        num_agents=sizes["n_agents"],
+        num_enemies=env.n_enemies,
+        obs_size=sizes["obs_shape"],
+        state_size=sizes["state_shape"],
+        num_actions=sizes["n_actions"],
+        episode_limit=sizes["episode_limit"],
+        difficulty=settings.difficulty,
+        step_mul=settings.step_mul,
+    )
+
+
+@contextlib.contextmanager
+def _launch_turn(folder: Path) -> Iterator[None]:
+    """One worker of a pool after the other: games that start at the same moment may choose the same port."""
+    with open(folder / "launch.lock", "w", encoding="utf-8") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        timer = threading.Timer(LAUNCH_TURN_S, fcntl.flock, (lock, fcntl.LOCK_UN))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
+
+
+def _end_with_parent(parent: int) -> None:
+    """Ends this process group soon after the parent. Not left to PR_SET_PDEATHSIG, which follows a mere thread."""
+    while os.getppid() == parent:
+        time.sleep(0.2)
+    os.kill(os.getpid(), signal.SIGTERM)
+    time.sleep(_ORPHAN_GRACE_S)
+    os.killpg(os.getpgid(0), signal.SIGKILL)
+
+
+def _on_terminate(*_: Any) -> None:
+    # Once: a second signal must not cut off the game's orderly end.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    sys.exit(128 + signal.SIGTERM)
+
+
+def _tidy_up(task: Task) -> None:
+    is_orphan = os.getppid() != task.parent
+    shutil.rmtree(task.folder if is_orphan else os.environ["TMPDIR"], ignore_errors=True)
+
+
+def main(descriptor: int) -> None:
+    """Serves the pool at the other end of a connection until it is told to end by a signal, or left alone.
+
+    Args:
+        descriptor: file descriptor of the connection.
+    """
+    signal.signal(signal.SIGTERM, _on_terminate)
+    connection = Connection(descriptor)
+    task: Task = connection.recv()
+    threading.Thread(target=_end_with_parent, args=(task.parent,), daemon=True).start()
+    # Registered first, so run last: after smac has closed its game.
+    atexit.register(_tidy_up, task)
+    try:
+        player = Player(task)
+    except InputError as error:
+        connection.send(Refused(str(error)))
+        return
+    connection.send(player.info)
+    # The parent's end breaks off when it ends.
+    with contextlib.suppress(EOFError, ConnectionError):
+        while True:
+            connection.send(player.carry_out(connection.recv()))

@@ -1,0 +1,60 @@
+"""The programs of a run whose games are played by the host: as those of `setup`, but collecting is not compiled."""
+
+from __future__ import annotations
+
+from functools import partial
+
+import jax
+import numpy as np
+from jax.sharding import Mesh
+
+from limae_jax.keys import Stream, stream_key
+from limae_jax.systems.base import Params, Phase
+from limae_jax.training.host_player import HostPlayer, means_of
+from limae_jax.training.loop import Parts, SeedState, epsilon_of, take_in
+from limae_jax.training.sharding import SeedProgram
+from limae_jax.types import Clock, PyTree
+
+
+class HostChunk:
+    """One iteration of one seed, (SeedState, Clock) -> (SeedState, metrics); leaves have a leading [1].
+
+    The state is given up only after the rows have been collected: games that fail for good cost an iteration.
+    """
+
+    def __init__(self, parts: Parts, phase: Phase, player: HostPlayer, mesh: Mesh):
+        self._parts, self._phase, self._player = parts, phase, player
+        self._epsilon = jax.jit(partial(epsilon_of, parts, phase))
+        self._take_in = SeedProgram(self._learn, mesh, donate=True)
+
+    def _learn(self, state_and_collected: tuple[SeedState, PyTree], clock: Clock):
+        state, collected = state_and_collected
+        return take_in(self._parts, self._phase, state, clock, *collected)
+
+    @property
+    def compile_s(self) -> float:
+        """Seconds spent on compiling so far."""
+        return self._take_in.compile_s
+
+    def __call__(self, state: SeedState, clock: Clock):
+        seed = int(state.seed[0])
+        epsilon = self._epsilon(jax.tree.map(lambda x: x[0], state.counters))
+        key = stream_key(np.int32(seed), Stream.EXPLORE, clock.iteration)
+        length = self._parts.config.replay.row_length
+        collected = self._player.collect(seed, state.learner.params, epsilon, length, key)
+        return self._take_in((state, jax.tree.map(lambda x: np.asarray(x)[None], collected)), clock)
+
+
+class HostEvaluation:
+    """Greedy episodes of one seed, ((seeds [1], params, iteration [1]),) -> metrics [1]."""
+
+    compile_s = 0.0
+
+    def __init__(self, player: HostPlayer, num_episodes: int):
+        self._player, self._num_episodes = player, num_episodes
+
+    def __call__(self, whom: tuple[jax.Array, Params, jax.Array]) -> dict[str, np.ndarray]:
+        seed, params, iteration = int(whom[0][0]), whom[1], np.asarray(whom[2])[0]
+        key = stream_key(np.int32(seed), Stream.EVAL, iteration)
+        records = self._player.evaluate(seed, params, self._num_episodes, key)
+        return {name: np.asarray([value]) for name, value in means_of(records).items()}

@@ -40,7 +40,7 @@ class WorkerPool:
         info: sizes of the game; its version only once a game has run.
         num_workers: W.
         crashes: failures of games so far.
-        discarded: episodes that ended so.
+        discarded: episodes that were under way when that happened.
     """
 
     info: GameInfo
@@ -114,7 +114,7 @@ class WorkerPool:
         replies, failed = self._carry_out(commands)
         is_discarded = np.zeros(self.num_workers, bool)
         is_discarded[list(failed)] = True
-        self.discarded += len(failed)
+        self.discarded += int(np.sum(is_discarded & ~is_over))
         return self._see(is_over | is_discarded, is_discarded, replies)
 
     def take_records(self) -> list[EpisodeRecord]:

@@ -26,7 +26,17 @@ from typing import Any
 import numpy as np
 
 from limae_jax.environments.smac.facts import UnitReader
-from limae_jax.environments.smac.messages import Act, Command, Done, Failed, Refused, Reset, SaveReplay, Task
+from limae_jax.environments.smac.messages import (
+    Act,
+    Command,
+    Done,
+    Failed,
+    GameFailure,
+    Refused,
+    Reset,
+    SaveReplay,
+    Task,
+)
 from limae_jax.environments.smac.records import LOOPS_PER_SECOND, EpisodeRecord, GameInfo
 from limae_jax.environments.smac.settings import GameSettings
 from limae_jax.environments.smac.shared_arrays import SharedArrays
@@ -38,10 +48,6 @@ LAUNCH_TURN_S = 2.0
 _ORPHAN_GRACE_S = 4.0
 # Between the seed of a game and that of its replacement; far from the seeds of other workers.
 _SEED_STRIDE = 100_003
-
-
-class GameFailure(Exception):
-    """The game failed in a way that a new game may not."""
 
 
 class Player:

@@ -228,8 +228,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments without the program's name; None takes the process's.
 
     Returns:
-        Exit code: 0 fine, 1 a seed or a game failed or the output was cut off, 2 a mistake in the input, 128 + n stopped by
-        signal n.
+        Exit code: 0 fine, 1 a seed or a game failed, or the output was cut off, 2 a mistake in the input, 128 + n
+        stopped by signal n.
     """
     try:
         args = _parse(argv)

@@ -12,7 +12,8 @@ from pathlib import Path
 from limae_jax.environments.smac.maps import SMAC_MAPS, check_map
 from limae_jax.errors import InputError
 
-# Without what they ask for: pysc2 wants enum34, which can break Python, and smac an old protobuf. The extra has the rest.
+# Without what they ask for: pysc2 wants enum34, which can break Python, and smac an old protobuf. The extra has the
+# rest.
 INSTALL_SMAC = "pip install --no-deps pysc2==4.0.0 git+https://github.com/oxwhirl/smac.git"
 INSTALL_EXTRA = "pip install -e '.[smac]'"
 

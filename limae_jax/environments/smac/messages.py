@@ -9,7 +9,7 @@ from limae_jax.environments.smac.records import EpisodeRecord
 from limae_jax.environments.smac.settings import GameSettings
 
 
-class GameFailure(Exception):
+class GameFailureError(Exception):
     """The game failed in a way that a new game may not. A worker answers with `Failed`."""
 
 

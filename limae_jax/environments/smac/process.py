@@ -96,8 +96,8 @@ class WorkerProcess:
             if self.connection.poll():
                 return self.connection.recv()
         except (EOFError, OSError):
-            code = self._process.wait() if self._process else None
-            return Failed(f"the worker process ended ({_ending(code)})", is_gone=True)
+            self.wait(GRACE_S)
+            return Failed(f"the worker process ended ({_ending(self._process)})", is_gone=True)
         return Failed(f"no answer for {self._patience_s:.3g} s", is_gone=True)
 
     def last_lines(self) -> str:
@@ -131,7 +131,8 @@ class WorkerProcess:
             self._connection.close()
 
 
-def _ending(code: int | None) -> str:
+def _ending(process: subprocess.Popen | None) -> str:
+    code = None if process is None else process.returncode
     if code is not None and code < 0:
         return f"killed by {signal.Signals(-code).name}"
     return f"exit code {code}"
@@ -153,6 +154,4 @@ def ready(workers: dict[int, WorkerProcess]) -> list[int]:
     """Waits until a worker has said something, or is gone, or has run out of time; the numbers of those that have."""
     left = min(worker.seconds_left for worker in workers.values())
     wait([worker.connection for worker in workers.values()], left)
-    return [
-        number for number, worker in workers.items() if worker.seconds_left == 0 or worker.connection.poll()
-    ]
+    return [number for number, worker in workers.items() if worker.seconds_left == 0 or worker.connection.poll()]

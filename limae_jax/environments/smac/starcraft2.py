@@ -1,4 +1,4 @@
-"""StarCraft II through oxwhirl/smac, failing where that would go on. `game.make_game` prepares what this file imports."""
+"""StarCraft II through oxwhirl/smac, failing where that would go on. What this imports `game.make_game` prepares."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pysc2.lib.remote_controller import RequestError
 from smac.env import StarCraft2Env
 
 from limae_jax.environments.smac.installation import map_file
-from limae_jax.environments.smac.messages import GameFailure
+from limae_jax.environments.smac.messages import GameFailureError
 from limae_jax.errors import InputError
 
 
@@ -37,7 +37,7 @@ class Game(StarCraft2Env):
         self.reported_version = controller.ping().game_version
 
     def full_restart(self) -> NoReturn:
-        """Raises GameFailure, where SMAC would launch another game."""
+        """Raises GameFailureError, where SMAC would launch another game."""
         # SMAC calls this while it handles what went wrong.
         reason = sys.exception()
-        raise GameFailure(f"{type(reason).__name__}: {reason}" if reason else "the game has to be restarted")
+        raise GameFailureError(f"{type(reason).__name__}: {reason}" if reason else "the game has to be restarted")

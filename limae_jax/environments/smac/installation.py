@@ -54,7 +54,7 @@ def check_smac() -> str:
     PyPI has another package of this name, a hyper-parameter optimiser. Importing either is slow, and may fail.
     """
     spec = importlib.util.find_spec("smac")
-    if spec is None:
+    if spec is None or spec.origin is None:  # any folder of this name is a package without an origin
         raise InputError(f"the package smac is missing; {INSTALL_SMAC}")
     version = _version("smac")
     for folder in spec.submodule_search_locations or ():

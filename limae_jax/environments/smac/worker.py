@@ -190,7 +190,8 @@ def _end_with_parent(task: Task) -> None:
     """Ends this process group soon after the parent. Not left to PR_SET_PDEATHSIG, which follows a mere thread."""
     while os.getppid() == task.parent:
         time.sleep(0.2)
-    os.kill(os.getpid(), signal.SIGTERM)
+    # To the thread that may be waiting for its game: another one's signal would not wake it.
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
     time.sleep(_ORPHAN_GRACE_S)
     _tidy_up(task)
 
@@ -228,9 +229,8 @@ def main(descriptor: int) -> None:
         connection.send(Refused(str(error)))
         return
     connection.send(player.info)
-    # The connection breaks off when the parent ends.
+    # The connection breaks off when the parent ends; the signal that follows ends this process.
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
             connection.send(player.carry_out(connection.recv()))
-    # The same end comes as a signal a little later, and must not cut off the game's orderly end either.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    signal.pause()

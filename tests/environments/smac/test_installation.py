@@ -65,6 +65,12 @@ def test_missing_packages(machine, without, package, way):
     assert f"the package {package} is missing" in message and way in message
 
 
+def test_a_mere_folder_of_that_name_is_no_package(machine):
+    (machine / "site/smac/__init__.py").unlink()
+    (machine / "site/smac/env/starcraft2/starcraft2.py").unlink()
+    assert "the package smac is missing" in refusal()
+
+
 def test_the_optimiser_of_the_same_name_is_not_imported(machine):
     (machine / "site/smac/env/starcraft2/starcraft2.py").unlink()
     message = refusal()

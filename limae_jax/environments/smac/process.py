@@ -153,5 +153,5 @@ def stop(workers: Iterable[WorkerProcess]) -> None:
 def ready(workers: dict[int, WorkerProcess]) -> list[int]:
     """Waits until a worker has said something, or is gone, or has run out of time; the numbers of those that have."""
     left = min(worker.seconds_left for worker in workers.values())
-    wait([worker.connection for worker in workers.values()], left)
-    return [number for number, worker in workers.items() if worker.seconds_left == 0 or worker.connection.poll()]
+    spoken = wait([worker.connection for worker in workers.values()], left)
+    return [number for number, worker in workers.items() if worker.connection in spoken or worker.seconds_left == 0]

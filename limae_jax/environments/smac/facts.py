@@ -66,7 +66,7 @@ def _smax_type(name: str) -> int:
 
 
 def _rows(units: list[Any], unit_types: list[int]) -> np.ndarray:
-    """[N, 8] float32, columns `records.FACT_COLUMNS`. What the game shows of the dead is out of date, except where they fell."""
+    """[N, 8] float32, columns `records.FACT_COLUMNS`. Of the dead, only what they were and where they fell holds."""
     rows = []
     for unit, unit_type in zip(units, unit_types, strict=True):
         place = unit.pos

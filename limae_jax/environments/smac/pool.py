@@ -264,7 +264,8 @@ class WorkerPool:
 def _check_actions(action: np.ndarray, avail: np.ndarray, is_over: np.ndarray) -> None:
     if action.shape != avail.shape[:2] or not np.issubdtype(action.dtype, np.integer):
         raise ValueError(f"actions must be whole numbers {avail.shape[:2]}, not {action.dtype} {action.shape}")
-    exists = (action >= 0) & (action < avail.shape[2])
-    is_legal = exists & np.take_along_axis(avail, np.where(exists, action, 0)[..., None], -1)[..., 0]
+    num_workers, num_agents, num_actions = avail.shape
+    existing = np.clip(action, 0, num_actions - 1)
+    is_legal = avail[np.arange(num_workers)[:, None], np.arange(num_agents), existing] & (existing == action)
     for worker, agent in np.argwhere(~is_legal & ~is_over[:, None]):
         raise ValueError(f"worker {worker}: agent {agent} cannot perform action {action[worker, agent]}")

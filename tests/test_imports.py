@@ -10,7 +10,7 @@ import limae_jax
 
 PACKAGE = Path(limae_jax.__file__).parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
-CLI = ("cli", "listing", "__main__")
+CLI = ("cli", "listing", "doctor", "__main__")
 
 # Part of the package -> parts that it must know nothing of.
 FORBIDDEN = {
@@ -33,13 +33,18 @@ HOMES = {
     "omegaconf": ("compose.py",),
     "tensorboardX": ("metrics/",),
     "wandb": ("metrics/",),
+    "smac": ("environments/smac/",),
+    "pysc2": ("environments/smac/",),
+    "s2clientprotocol": ("environments/smac/",),
+    "absl": ("environments/smac/",),
 }
 
 # Files that the command line imports before it has checked the input, and what they must not import at the top.
 LIGHT = ("cli.py", "listing.py", "compose.py", "config.py", "config_file.py", "env_config.py", "checks.py", "errors.py")
 LIGHT += ("registry.py", "__init__.py", "environments/__init__.py", "environments/scenarios.py", "systems/__init__.py")
 LIGHT += ("systems/names.py", "replay/__init__.py", "replay/memory.py", "mae_config.py", "masking/__init__.py")
-LIGHT += ("masking/names.py",)
+LIGHT += ("masking/names.py", "doctor.py", "environments/smac/__init__.py", "environments/smac/installation.py")
+LIGHT += ("environments/smac/maps.py", "environments/smac/settings.py")
 HEAVY = {"jax", "jaxlib", "flax", "optax", "chex", "numpy", "jaxmarl", "flashbax", "orbax"}
 
 

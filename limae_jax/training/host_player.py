@@ -110,7 +110,7 @@ class HostPlayer:
         for step in range(row_length):
             seen, action, brought = self._play(games, params, epsilon, key, step)
             is_playing = ~(seen.terminal | seen.truncated)
-            slots.append(_slot(seen, action, brought, filled=is_playing & ~brought.is_discarded))
+            slots.append(_slot(seen, action, brought, filled=is_playing))
             _discard(slots, is_playing & brought.is_discarded)
         records, seen = games.take_records(), self._steps
         slots.append(_slot(seen, np.zeros_like(action), seen, filled=np.zeros(self._num_games, bool)))

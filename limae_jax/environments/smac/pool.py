@@ -213,7 +213,7 @@ class WorkerPool:
     def _note(self, number: int, message: Done) -> None:
         if message.record is not None:
             self._records.append(message.record)
-            pass
+            self._in_a_row[number] = 0
         if message.game_version is not None:
             self.info = replace(self.info, game_version=message.game_version)
 

@@ -27,11 +27,12 @@ examples:
   limae-jax render runs/quickstart
   limae-jax list scenarios
   limae-jax config system=vdn env.scenario=8m
+  limae-jax doctor smac
 
-exit codes: 0 fine, 1 a seed failed, 2 a mistake in the input, 130 or 143 stopped by a signal
+exit codes: 0 fine, 1 a seed or a game failed, 2 a mistake in the input, 130 or 143 stopped by a signal
 """
 
-_WITHOUT_OVERRIDES = ("list", "report", "render")
+_WITHOUT_OVERRIDES = ("list", "report", "render", "doctor")
 
 
 class _Parser(argparse.ArgumentParser):
@@ -76,6 +77,8 @@ def _build_parser() -> argparse.ArgumentParser:
     command.add_argument("what", metavar="scenarios|systems|masking|experiments")
     command = _add(commands, "config", "print the settings that a run would have", "config system=vdn env.scenario=8m")
     _add_overrides(command)
+    command = _add(commands, "doctor", "check what is installed, and say what to do about what is not", "doctor smac")
+    command.add_argument("what", metavar="smac", nargs="?", help="real StarCraft II: checks it and launches a game")
     return parser
 
 
@@ -107,7 +110,9 @@ def _add_hosts(command: argparse.ArgumentParser) -> None:
     hosts.add_argument("--process-id", type=int, metavar="I", help="which one this is, from 0")
 
 
-def _check_hosts(args: argparse.Namespace) -> None:
+def _check_hosts(args: argparse.Namespace, is_played_by_host: bool) -> None:
+    if args.coordinator is not None and is_played_by_host:
+        raise InputError(f"--coordinator={args.coordinator}: games in processes of their own train on one host only")
     by_hand = (args.num_processes, args.process_id)
     if args.coordinator in (None, "auto"):
         if by_hand != (None, None):
@@ -144,9 +149,11 @@ def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
 def _train(args: argparse.Namespace) -> int:
     from limae_jax.compose import load_config
     from limae_jax.config_file import check_run_dir
+    from limae_jax.environments import check_env
 
-    _check_hosts(args)
     config = load_config(args.overrides)
+    _check_hosts(args, config.env.is_played_by_host)
+    check_env(config.env)
     if args.coordinator is None:
         check_run_dir(config)
     _join_hosts(args)
@@ -159,10 +166,12 @@ def _train(args: argparse.Namespace) -> int:
 def _resume(args: argparse.Namespace) -> int:
     from limae_jax.compose import override_config
     from limae_jax.config_file import check_continuation, read_run
+    from limae_jax.environments import check_env
 
-    _check_hosts(args)
     stored = read_run(args.run_dir)
+    _check_hosts(args, stored.env.is_played_by_host)
     check_continuation(stored, override_config(stored, args.overrides), args.run_dir)
+    check_env(stored.env)
     _join_hosts(args)
 
     from limae_jax.training.runner import resume
@@ -223,6 +232,19 @@ def _config(args: argparse.Namespace) -> int:
     return 0
 
 
+def _doctor(args: argparse.Namespace) -> int:
+    from limae_jax.checks import check_one_of
+    from limae_jax.doctor import examine, examine_smac
+
+    if args.what is not None:
+        check_one_of("doctor", args.what, ("smac",))
+    is_fine = True
+    for finding in examine() if args.what is None else examine_smac():
+        print(f"{'ok' if finding.is_fine else 'MEND':4}  {finding.name:12}  {finding.text}", flush=True)
+        is_fine &= finding.is_fine
+    return 0 if is_fine else 2
+
+
 _COMMANDS = {
     "train": _train,
     "resume": _resume,
@@ -231,6 +253,7 @@ _COMMANDS = {
     "render": _render,
     "list": _list,
     "config": _config,
+    "doctor": _doctor,
 }
 
 
@@ -241,8 +264,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments without the program's name; None takes the process's.
 
     Returns:
-        Exit code: 0 fine, 1 a seed failed or the output was cut off, 2 a mistake in the input, 128 + n stopped by
-        signal n.
+        Exit code: 0 fine, 1 a seed or a game failed, or the output was cut off, 2 a mistake in the input, 128 + n
+        stopped by signal n.
     """
     try:
         args = _parse(argv)

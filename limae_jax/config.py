@@ -50,7 +50,7 @@ class SystemConfig(Section):
         double_q: whether the online network picks the action that the target network values.
         learning_rate: Adam's step size.
         max_grad_norm: gradients are scaled down to this global norm.
-        reward_scale: factor on the reward before it enters a target; null is the environment's, 10 for SMAX, 1 for SMAC.
+        reward_scale: factor on the reward before it enters a target; null: 10, for SMAC 1.
         target_update_env_steps: the target network is copied whenever this many environment steps have passed.
         updates_per_iteration: gradient steps after each collected block of `env.num_envs` rows.
         epsilon_start, epsilon_end, epsilon_decay_env_steps: linear exploration schedule of the training phase.

@@ -9,6 +9,7 @@ from typing import ClassVar
 from limae_jax.checks import Section
 from limae_jax.environments.scenarios import UNIT_TYPES, check_mpe_scenario, parse_scenario
 from limae_jax.environments.smac.maps import check_map
+from limae_jax.environments.smac.settings import MAX_WORKERS
 
 
 @dataclass(frozen=True)
@@ -174,6 +175,7 @@ class SmacConfig(EnvConfig):
     def __post_init__(self):
         super().__post_init__()
         self._positive("workers", "step_mul", "timeout_s", "max_crashes")
+        self._check(self.workers <= MAX_WORKERS, "workers", f"must not exceed {MAX_WORKERS}")
         self._one_of("difficulty", *"123456789A")
         self._one_of("sight", "smac", "smax")
         self._one_of("attack_mask", "smac", "weapon")

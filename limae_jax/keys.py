@@ -26,7 +26,7 @@ class Stream(enum.IntEnum):
     PRETRAIN_UPDATE = 8
 
 
-def stream_key(seed: jax.Array, stream: Stream, index: jax.Array | np.int32 | int = 0) -> jax.Array:
+def stream_key(seed: jax.Array | np.int32, stream: Stream, index: jax.Array | np.int32 | int = 0) -> jax.Array:
     """Key of one stream of one seed.
 
     Args:

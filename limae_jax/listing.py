@@ -11,8 +11,9 @@ from rich.markup import escape
 from rich.table import Table
 
 from limae_jax.compose import config_dir, load_config, options
-from limae_jax.config import SmaxConfig, TrainConfig
+from limae_jax.config import SmacConfig, SmaxConfig, TrainConfig
 from limae_jax.environments.scenarios import MPE_SCENARIOS, SMAX_SCENARIOS, UNIT_LETTERS, UNIT_TYPES, smax_sizes
+from limae_jax.environments.smac.maps import SMAC_MAPS, smac_sizes
 from limae_jax.mae_config import MaskingConfig
 from limae_jax.masking.names import RULES
 from limae_jax.replay.memory import row_bytes
@@ -93,11 +94,25 @@ def _scenarios(console: Console) -> None:
             name, particles.summary, f"{particles.num_agents}{' or env.num_agents' if particles.resizable else ''}"
         )
     console.print(table)
+    table = _table("env=smac, real StarCraft II", ("env.scenario", "allies", "enemies"), numbers)
+    for name, battle in SMAC_MAPS.items():
+        config, sizes = TrainConfig(env=SmacConfig(scenario=name)), smac_sizes(name)
+        described = [_named_team(team) for team in (battle.allies, battle.enemies)]
+        table.add_row(name, *described, *map(str, sizes), f"{row_bytes(config, sizes):,}")
+    console.print(table)
+
+
+def _named_team(units: Sequence[str]) -> str:
+    counts = {unit.replace("_", " "): units.count(unit) for unit in dict.fromkeys(units)}
+    return ", ".join(f"{count} {_plural(unit) if count > 1 else unit}" for unit, count in counts.items())
+
+
+def _plural(unit: str) -> str:
+    return f"{unit.removesuffix('us')}i" if unit.endswith("us") else f"{unit}s"
 
 
 def _team(unit_types: Sequence[int]) -> str:
-    counts = {unit: unit_types.count(unit) for unit in dict.fromkeys(unit_types)}
-    return ", ".join(f"{count} {UNIT_TYPES[unit]}{'s' if count > 1 else ''}" for unit, count in counts.items())
+    return _named_team([UNIT_TYPES[unit] for unit in unit_types])
 
 
 def _systems(console: Console) -> None:

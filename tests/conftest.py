@@ -27,3 +27,31 @@ def pytest_configure(config):
 def pytest_unconfigure():
     if _own_cache:
         shutil.rmtree(_own_cache, ignore_errors=True)
+
+
+def pytest_collection_modifyitems(config, items):
+    """Tests marked `smac` run where StarCraft II, or a stand-in for it, is installed with the package."""
+    of_smac = [item for item in items if item.get_closest_marker("smac")]
+    if of_smac and _why_not_smac():
+        config.hook.pytest_deselected(items=of_smac)
+        items[:] = [item for item in items if item not in of_smac]
+
+
+def _why_not_smac():
+    """What is missing, or None."""
+    from limae_jax.environments.smac.installation import CHECKS
+    from limae_jax.errors import InputError
+
+    try:
+        for check in CHECKS.values():
+            check()
+    except InputError as error:
+        return str(error)
+    return None
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Says why tests were left out; with several workers the process that prints has collected nothing itself."""
+    reason = _why_not_smac()
+    if reason:
+        terminalreporter.write_line(f"tests marked smac are left out: {reason}")

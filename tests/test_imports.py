@@ -10,7 +10,7 @@ import limae_jax
 
 PACKAGE = Path(limae_jax.__file__).parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
-CLI = ("cli", "listing", "__main__")
+CLI = ("cli", "listing", "doctor", "__main__")
 # What looks at finished runs; nothing that makes them knows of it.
 ABOVE = ("analysis", *CLI)
 
@@ -38,6 +38,10 @@ HOMES = {
     "wandb": ("metrics/",),
     "matplotlib": ("analysis/",),
     "PIL": ("analysis/",),
+    "smac": ("environments/smac/",),
+    "pysc2": ("environments/smac/",),
+    "s2clientprotocol": ("environments/smac/",),
+    "absl": ("environments/smac/",),
 }
 
 # Files that the command line imports before it has checked the input, and what they must not import at the top.
@@ -45,6 +49,8 @@ LIGHT = ("cli.py", "listing.py", "compose.py", "config.py", "config_file.py", "e
 LIGHT += ("registry.py", "__init__.py", "environments/__init__.py", "environments/scenarios.py", "systems/__init__.py")
 LIGHT += ("systems/names.py", "replay/__init__.py", "replay/memory.py", "mae_config.py", "masking/__init__.py")
 LIGHT += ("masking/names.py", "analysis/__init__.py", "analysis/render.py")
+LIGHT += ("doctor.py", "environments/smac/__init__.py", "environments/smac/installation.py")
+LIGHT += ("environments/smac/maps.py", "environments/smac/settings.py")
 # A report is made without jax, so that it is there at once; numpy it needs.
 REPORT = ("runs", "statistics", "summary", "tables", "plots", "html", "report")
 HEAVY = {"jax", "jaxlib", "flax", "optax", "chex", "numpy", "jaxmarl", "flashbax", "orbax"}

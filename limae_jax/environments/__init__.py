@@ -12,9 +12,6 @@ if TYPE_CHECKING:
     from limae_jax.environments.base import Environment
     from limae_jax.environments.smac.pool import WorkerPool
 
-# Games of one seed have seeds of their own, this far from the next seed's.
-MAX_WORKERS = 1000
-
 ENVIRONMENTS = {
     "smax": "StarCraft-like battles against a scripted enemy (SMAX of jaxmarl)",
     "mpe": "cooperative particle worlds (MPE of jaxmarl)",
@@ -47,6 +44,18 @@ def make_env(config: EnvConfig) -> Environment:
     raise InputError(f"env.name={config.name}: the other settings are not its own; choose it with env={config.name}")
 
 
+def check_env(config: EnvConfig) -> None:
+    """Checks that the game of an environment is installed, if it needs one; quick, and without jax.
+
+    Raises:
+        InputError: something is missing; the message says what to do.
+    """
+    if config.is_played_by_host:
+        from limae_jax.environments.smac.installation import check_installation
+
+        check_installation(config.scenario)
+
+
 def open_games(config: EnvConfig, seed: int = 0) -> WorkerPool:
     """Starts the worker processes of an environment that the host plays.
 
@@ -61,16 +70,15 @@ def open_games(config: EnvConfig, seed: int = 0) -> WorkerPool:
 
     if not isinstance(config, SmacConfig):
         raise InputError(f"env.name={config.name}: is not played by the host; choose env=smac")
-    from limae_jax.environments.smac.installation import check_installation
     from limae_jax.environments.smac.pool import WorkerPool
-    from limae_jax.environments.smac.settings import GameSettings
+    from limae_jax.environments.smac.settings import MAX_WORKERS, GameSettings
 
-    check_installation(config.scenario)
+    check_env(config)
     settings = GameSettings(
         map_name=config.scenario,
         difficulty=config.difficulty,
         step_mul=config.step_mul,
-        seed=seed * MAX_WORKERS,
+        seed=seed * MAX_WORKERS % 2**31,
         timeout_s=config.timeout_s,
     )
     return WorkerPool(settings, config.workers, config.max_crashes)

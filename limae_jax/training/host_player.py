@@ -6,10 +6,12 @@ middle of an episode without starting it anew.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, Protocol
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 
 from limae_jax.environments.smac.records import EpisodeRecord, Steps
@@ -34,17 +36,8 @@ class Games(Protocol):
 
 
 def timestep_of(steps: Steps) -> Timestep:
-    """What the teams see, as the acting functions take it."""
-    return Timestep(
-        obs=steps.obs,
-        state=steps.state,
-        avail=steps.avail,
-        alive=steps.alive,
-        reward=steps.reward,
-        is_first=steps.is_first,
-        terminal=steps.terminal,
-        truncated=steps.truncated,
-    )
+    """What the teams see, as the acting functions take it; arrays of numpy."""
+    return Timestep(**{item.name: getattr(steps, item.name) for item in dataclasses.fields(Timestep)})
 
 
 class HostPlayer:
@@ -69,10 +62,10 @@ class HostPlayer:
         self._steps: Any = None
         self.games: Games | None = None
 
-    def _act_as_seed(self, params: Params, carry: ActorCarry, seen: Timestep, epsilon, key: jax.Array):
+    def _act_as_seed(self, params: Params, carry: ActorCarry, seen: Timestep, epsilon, key: jax.Array, step):
         """`params` have the seed's leading axis of 1."""
-        action, carry = self._system.act(jax.tree.map(lambda x: x[0], params), carry, seen, epsilon, key)
-        return action, carry
+        key = jax.random.fold_in(key, step)
+        return self._system.act(jax.tree.map(lambda x: x[0], params), carry, seen, epsilon, key)
 
     def take_up(self, seed: int) -> Games:
         """Takes up the games of a seed."""
@@ -88,17 +81,17 @@ class HostPlayer:
             self.games.close()
         self.games = self._seed = None
 
-    def _play(self, games: Games, params: Params, epsilon, key: jax.Array) -> tuple[Steps, np.ndarray, Steps]:
-        """One time step of every game: (what was seen, what was done, what that brought)."""
+    def _play(self, games: Games, params: Params, epsilon, key: jax.Array, step: int):
+        """One time step of every game: (`Steps` that were seen, actions [W, A], `Steps` that they brought)."""
         seen = self._steps
-        action, self._carry = self._act(params, self._carry, timestep_of(seen), epsilon, key)
+        action, self._carry = self._act(params, self._carry, timestep_of(seen), epsilon, key, step)
         action = np.asarray(action)
         self._steps = games.step(action)
         return seen, action, self._steps
 
     def collect(
         self, seed: int, params: Params, epsilon: float, row_length: int, key: jax.Array
-    ) -> tuple[RolloutState, Rows, dict[str, np.ndarray]]:
+    ) -> tuple[RolloutState, Rows, dict[str, Any]]:
         """Plays `row_length` time steps in every game; see `rollout.collect_rows`, whose results these are.
 
         The steps of a discarded episode are kept, but not `filled`: they have no loss and do not count.
@@ -112,17 +105,19 @@ class HostPlayer:
         """
         games = self.take_up(seed)
         games.take_records()
-        start, keys, slots = self._carry, jax.random.split(key, row_length), []
+        start: ActorCarry = self._carry
+        slots: list[dict[str, np.ndarray]] = []
         for step in range(row_length):
-            seen, action, brought = self._play(games, params, epsilon, keys[step])
-            slots.append(_slot(seen, action, brought))
-            _discard(slots, brought.is_discarded & ~(seen.terminal | seen.truncated))
+            seen, action, brought = self._play(games, params, epsilon, key, step)
+            is_playing = ~(seen.terminal | seen.truncated)
+            slots.append(_slot(seen, action, brought, filled=is_playing))
+            _discard(slots, is_playing & brought.is_discarded)
         records, seen = games.take_records(), self._steps
-        slots.append(_slot(seen, np.zeros_like(action), seen) | {"filled": np.zeros(self._num_games, bool)})
-        slots[-1] |= {"terminal": slots[-1]["filled"], "truncated": slots[-1]["filled"]}
-        slots[-1]["reward"] = np.zeros(self._num_games, np.float32)
-        rows = Rows(**{name: np.stack([slot[name] for slot in slots]) for name in slots[0]}, start=start)
-        rollout = RolloutState((), timestep_of(seen), self._carry, np.zeros(self._num_games, np.float32))
+        slots.append(_slot(seen, np.zeros_like(action), seen, filled=np.zeros(self._num_games, bool)))
+        stacked: dict[str, Any] = {name: np.stack([slot[name] for slot in slots]) for name in slots[0]}
+        rows = Rows(**stacked, start=start)
+        # Returns are in the records.
+        rollout = RolloutState((), timestep_of(seen), self._carry, jnp.zeros(self._num_games))
         sums = {
             "env_steps": np.sum(rows.filled, dtype=np.int32),
             "episodes": np.int32(len(records)),
@@ -152,8 +147,7 @@ class HostPlayer:
         counted: list[EpisodeRecord] = []
         step = 0
         while share.any():
-            key_step = jax.random.fold_in(key, step)
-            _, _, brought = self._play(games, params, 0.0, key_step)
+            _, _, brought = self._play(games, params, 0.0, key, step)
             for record in games.take_records():
                 if counts[record.worker] and share[record.worker]:
                     share[record.worker] -= 1
@@ -162,9 +156,8 @@ class HostPlayer:
         return counted
 
 
-def _slot(seen: Steps, action: np.ndarray, brought: Steps) -> dict[str, np.ndarray]:
+def _slot(seen: Steps, action: np.ndarray, brought: Steps, filled: np.ndarray) -> dict[str, np.ndarray]:
     """One slot [W, ...] as `rollout.make_slot` makes it."""
-    filled = ~(seen.terminal | seen.truncated | brought.is_discarded)
     return {
         "obs": seen.obs,
         "state": seen.state,

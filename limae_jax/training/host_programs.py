@@ -12,8 +12,9 @@ from limae_jax.keys import Stream, stream_key
 from limae_jax.systems.base import Params, Phase
 from limae_jax.training.host_player import HostPlayer, means_of
 from limae_jax.training.loop import Parts, SeedState, epsilon_of, take_in
+from limae_jax.training.rollout import RolloutState
 from limae_jax.training.sharding import SeedProgram
-from limae_jax.types import Clock, PyTree
+from limae_jax.types import Clock, Metrics, Rows
 
 
 class HostChunk:
@@ -27,8 +28,7 @@ class HostChunk:
         self._epsilon = jax.jit(partial(epsilon_of, parts, phase))
         self._take_in = SeedProgram(self._learn, mesh, donate=True)
 
-    def _learn(self, state_and_collected: tuple[SeedState, PyTree], clock: Clock):
-        state, collected = state_and_collected
+    def _learn(self, state: SeedState, clock: Clock, collected: tuple[RolloutState, Rows, Metrics]):
         return take_in(self._parts, self._phase, state, clock, *collected)
 
     @property
@@ -42,7 +42,7 @@ class HostChunk:
         key = stream_key(np.int32(seed), Stream.EXPLORE, clock.iteration)
         length = self._parts.config.replay.row_length
         collected = self._player.collect(seed, state.learner.params, epsilon, length, key)
-        return self._take_in((state, jax.tree.map(lambda x: np.asarray(x)[None], collected)), clock)
+        return self._take_in(state, clock, collected)
 
 
 class HostEvaluation:

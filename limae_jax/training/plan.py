@@ -33,9 +33,7 @@ def time_steps_per_iteration(config: TrainConfig) -> int:
     return config.env.num_envs * config.replay.row_length
 
 
-def plan_phases(
-    config: TrainConfig, phases: Sequence[Phase], chunk_time_steps: int | None = None
-) -> list[PhasePlan]:
+def plan_phases(config: TrainConfig, phases: Sequence[Phase], chunk_time_steps: int | None = None) -> list[PhasePlan]:
     """Lays the phases on the clock. Nothing depends on the run's total length, so a run can be extended.
 
     Args:

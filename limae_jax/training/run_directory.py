@@ -112,8 +112,13 @@ def locked(run_dir: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def settle_groups(run_dir: Path, groups: Sequence[np.ndarray]) -> list[np.ndarray]:
+def settle_groups(run_dir: Path, groups: Sequence[np.ndarray], devices: int) -> list[np.ndarray]:
     """The seeds of each group, as this run first split them: a checkpoint belongs to its group.
+
+    Args:
+        run_dir: of the run.
+        groups: as they would be split now.
+        devices: how many share a group.
 
     Raises:
         InputError: the run was begun on a number of devices that this machine cannot serve.
@@ -124,7 +129,7 @@ def settle_groups(run_dir: Path, groups: Sequence[np.ndarray]) -> list[np.ndarra
             write_atomically(path, json.dumps([group.tolist() for group in groups]) + "\n")
         return list(groups)
     stored = [np.asarray(group, np.int32) for group in json.loads(path.read_text())]
-    size, devices = len(stored[0]), jax.device_count()
+    size = len(stored[0])
     if size % devices:
         raise InputError(
             f"RUN_DIR={run_dir}: was begun with groups of {size} seed(s), which {devices} devices cannot share evenly;"

@@ -14,6 +14,7 @@ import numpy as np
 
 from limae_jax.config import TrainConfig
 from limae_jax.config_file import read_run
+from limae_jax.environments import check_env
 from limae_jax.metrics.schema import Row
 from limae_jax.replay.memory import check_memory
 from limae_jax.training.group import GroupTrainer
@@ -62,7 +63,9 @@ def train(config: TrainConfig, console: bool = False) -> TrainResult:
 
     Raises:
         InputError: the settings cannot work here, or the directory holds something else.
+        GameError: a game that the host plays kept failing.
     """
+    check_env(config.env)
     config = open_run(config)
     configure_jax(config)
     with StopRequest() as stop, locked(Path(config.run_dir)):
@@ -91,12 +94,12 @@ def _run(config: TrainConfig, console: bool, stop: StopRequest) -> TrainResult:
     setup = make_setup(config)
     groups = group_seeds(config.seeds, group_size(config, jax.default_backend()), setup.mesh.size)
     if (run_dir / "groups.json").exists():
-        groups = settle_groups(run_dir, groups)
+        groups = settle_groups(run_dir, groups, setup.mesh.size)
     seeds_per_device = len(groups[0]) // setup.mesh.size
     memory = check_memory(config, setup.env.spec, seeds_per_device, *available_memory(config))
     wait_for_hosts("run files")
     warnings = write_run_files(config)
-    groups = settle_groups(run_dir, groups)
+    groups = settle_groups(run_dir, groups, setup.mesh.size)
     wait_for_hosts("run files written")
     report = RunReport(config, console)
     report.start(memory, len(groups))

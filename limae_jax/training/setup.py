@@ -36,7 +36,7 @@ class Program(Protocol):
     @property
     def compile_s(self) -> float: ...
 
-    def __call__(self, per_seed: PyTree, *shared: PyTree) -> Any: ...
+    def __call__(self, per_seed: PyTree, /, *shared: PyTree) -> Any: ...
 
 
 @dataclass
@@ -77,7 +77,7 @@ class Setup:
 
 
 def make_setup(config: TrainConfig) -> Setup:
-    """Builds the pieces that the configuration names, over all devices there are; one, for games that the host plays."""
+    """Builds the pieces that the configuration names, over all devices; over one, where the host plays the games."""
     env = make_env(config.env)
     system = build_system(config, env.spec)
     parts = Parts(config, VectorEnv(env, config.env.num_envs), system, uniform_replay(config.replay))

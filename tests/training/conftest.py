@@ -33,6 +33,8 @@ def _shared_setup(config):
     They depend neither on how long a run is, nor where it lives, nor when it is evaluated.
     """
     made = _make_setup(config)
+    if made.player is not None:  # its games belong to the run
+        return made
     evaluation = dataclasses.replace(config.evaluation, every_env_steps=1)
     same = dataclasses.replace(
         config, run=RunConfig(), checkpoint=CheckpointConfig(), metrics=MetricsConfig(), evaluation=evaluation
@@ -97,7 +99,7 @@ def final_arrays():
         run_dir = Path(run_dir)
         setup = make_setup(read_run(run_dir))
         arrays = {}
-        for group in settle_groups(run_dir, []):
+        for group in settle_groups(run_dir, [], setup.mesh.size):
             trainer = GroupTrainer(setup, group, len(group), group_directory(run_dir, group), Silent())
             assert trainer.is_restored
             tree = (trainer.state, trainer._best_params, trainer.progress.best_score, trainer.progress.iteration)

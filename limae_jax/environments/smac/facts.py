@@ -8,7 +8,6 @@ import numpy as np
 
 from limae_jax.environments.scenarios import UNIT_TYPES
 from limae_jax.environments.smac.maps import check_map
-from limae_jax.environments.smac.records import FACT_COLUMNS
 
 # StarCraft II's own numbers of unit types, which the enemies have. The allies' are made up for each map.
 _ENEMY_TYPES = {
@@ -67,10 +66,10 @@ def _smax_type(name: str) -> int:
 
 
 def _rows(units: list[Any], unit_types: list[int]) -> np.ndarray:
-    """[N, 8] float32, columns FACT_COLUMNS. What the game shows of the dead is out of date, except where they fell."""
-    rows = np.zeros((len(units), len(FACT_COLUMNS)), np.float32)
-    for row, unit, unit_type in zip(rows, units, unit_types, strict=True):
-        is_alive = unit.health > 0
-        health, shield, cooldown = (unit.health, unit.shield, unit.weapon_cooldown) if is_alive else (0.0, 0.0, 0.0)
-        row[:] = (unit_type, health, unit.health_max, shield, unit.shield_max, unit.pos.x, unit.pos.y, cooldown)
-    return rows
+    """[N, 8] float32, columns `records.FACT_COLUMNS`. Of the dead, only what they were and where they fell holds."""
+    rows = []
+    for unit, unit_type in zip(units, unit_types, strict=True):
+        place = unit.pos
+        now = (unit.health, unit.shield, unit.weapon_cooldown) if unit.health > 0 else (0.0, 0.0, 0.0)
+        rows.append((unit_type, now[0], unit.health_max, now[1], unit.shield_max, place.x, place.y, now[2]))
+    return np.array(rows, np.float32)

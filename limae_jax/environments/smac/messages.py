@@ -9,6 +9,10 @@ from limae_jax.environments.smac.records import EpisodeRecord
 from limae_jax.environments.smac.settings import GameSettings
 
 
+class GameFailureError(Exception):
+    """The game failed in a way that a new game may not. A worker answers with `Failed`."""
+
+
 @dataclass(frozen=True)
 class Task:
     """The first message to a worker.

@@ -40,7 +40,7 @@ class WorkerPool:
         info: sizes of the game; its version only once a game has run.
         num_workers: W.
         crashes: failures of games so far.
-        discarded: episodes that ended so.
+        discarded: episodes that were under way when that happened.
     """
 
     info: GameInfo
@@ -64,7 +64,8 @@ class WorkerPool:
         self._settings, self._max_crashes = settings, max_crashes
         self._crashes_of, self._in_a_row = [0] * num_workers, [0] * num_workers
         self._records: list[EpisodeRecord] = []
-        self._steps: Steps | None = None
+        # What can be done next, and where the episode has ended; not the caller's arrays, into which it may write.
+        self._seen: tuple[np.ndarray, np.ndarray] | None = None
         self._arrays: SharedArrays | None = None
         self._is_closed = False
         self._folder = Path(tempfile.mkdtemp(prefix="limae_jax_smac_"))
@@ -102,19 +103,18 @@ class WorkerPool:
             ValueError: an action is not available.
             GameError: a game kept failing. The pool is closed then.
         """
-        if self._steps is None:
+        if self._seen is None:
             raise RuntimeError("reset the pool before its first step")
-        action = np.asarray(action)
-        is_over = self._steps.terminal | self._steps.truncated
-        _check_actions(action, self._steps.avail, is_over)
+        action, (avail, is_over) = np.asarray(action), self._seen
+        _check_actions(action, avail, is_over)
         commands: dict[int, Command] = {
-            worker: self._reset_of(worker) if is_over[worker] else Act(tuple(int(one) for one in action[worker]))
-            for worker in range(self.num_workers)
+            worker: self._reset_of(worker) if over else Act(tuple(joint))
+            for worker, (over, joint) in enumerate(zip(is_over.tolist(), action.tolist(), strict=True))
         }
         replies, failed = self._carry_out(commands)
         is_discarded = np.zeros(self.num_workers, bool)
         is_discarded[list(failed)] = True
-        self.discarded += len(failed)
+        self.discarded += int(np.sum(is_discarded & ~is_over))
         return self._see(is_over | is_discarded, is_discarded, replies)
 
     def take_records(self) -> list[EpisodeRecord]:
@@ -133,12 +133,12 @@ class WorkerPool:
         """
         folder = Path(folder).resolve()
         folder.mkdir(parents=True, exist_ok=True)
-        if self._steps is None:
+        if self._seen is None:
             raise RuntimeError("there is nothing to save before the first reset")
         _, failed = self._carry_out({worker: SaveReplay(folder) for worker in range(self.num_workers)})
         if failed:
             # The failed games have been replaced, so the episodes under way are others.
-            self._steps = None
+            self._seen = None
             raise GameError(f"no replay was saved of worker {', '.join(map(str, sorted(failed)))} in {folder}")
 
     def close(self) -> None:
@@ -148,7 +148,7 @@ class WorkerPool:
         self._is_closed = True
         atexit.unregister(self.close)
         stop(self._workers)
-        self._arrays = self._steps = None
+        self._arrays = self._seen = None
         os.close(self._memory)
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -248,25 +248,24 @@ class WorkerPool:
         terminal, truncated = np.zeros(self.num_workers, bool), np.zeros(self.num_workers, bool)
         for number, reply in replies.items():
             reward[number], terminal[number], truncated[number] = reply.reward, reply.terminal, reply.truncated
-        arrays, facts = self._arrays.copies(), self._arrays.facts()
-        steps = Steps(
+        arrays = self._arrays.copies()
+        self._seen = arrays["avail"].copy(), terminal | truncated
+        return Steps(
             **arrays,
             reward=reward,
-            is_first=is_first.copy(),
+            is_first=is_first,
             terminal=terminal,
             truncated=truncated,
             is_discarded=is_discarded,
-            facts=facts,
+            facts=self._arrays.facts(),
         )
-        # A copy of what the next step relies on: the caller may write into its own.
-        self._steps = replace(steps, avail=steps.avail.copy(), terminal=terminal.copy(), truncated=truncated.copy())
-        return steps
 
 
 def _check_actions(action: np.ndarray, avail: np.ndarray, is_over: np.ndarray) -> None:
     if action.shape != avail.shape[:2] or not np.issubdtype(action.dtype, np.integer):
         raise ValueError(f"actions must be whole numbers {avail.shape[:2]}, not {action.dtype} {action.shape}")
-    for worker in np.flatnonzero(~is_over):
-        for agent, chosen in enumerate(action[worker]):
-            if not 0 <= chosen < avail.shape[2] or not avail[worker, agent, chosen]:
-                raise ValueError(f"worker {worker}: agent {agent} cannot perform action {chosen}")
+    num_workers, num_agents, num_actions = avail.shape
+    existing = np.clip(action, 0, num_actions - 1)
+    is_legal = avail[np.arange(num_workers)[:, None], np.arange(num_agents), existing] & (existing == action)
+    for worker, agent in np.argwhere(~is_legal & ~is_over[:, None]):
+        raise ValueError(f"worker {worker}: agent {agent} cannot perform action {action[worker, agent]}")

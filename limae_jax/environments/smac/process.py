@@ -15,8 +15,8 @@ from typing import Any
 
 from limae_jax.environments.smac.messages import Command, Failed, Task
 
-# How long a process group may take to end before it is killed.
-GRACE_S = 3.0
+# How long a worker may take to end with its game before both are killed. pysc2 itself kills a game after 3 s.
+GRACE_S = 5.0
 _LAST_LINES = 5
 _LONGEST_LINE = 200
 
@@ -96,8 +96,8 @@ class WorkerProcess:
             if self.connection.poll():
                 return self.connection.recv()
         except (EOFError, OSError):
-            code = self._process.wait() if self._process else None
-            return Failed(f"the worker process ended ({_ending(code)})", is_gone=True)
+            self.wait(GRACE_S)
+            return Failed(f"the worker process ended ({_ending(self._process)})", is_gone=True)
         return Failed(f"no answer for {self._patience_s:.3g} s", is_gone=True)
 
     def last_lines(self) -> str:
@@ -107,13 +107,10 @@ class WorkerProcess:
             return " | ".join(line[:_LONGEST_LINE] for line in [line for line in lines if line][-_LAST_LINES:])
         return ""
 
-    def signal(self, number: int) -> None:
-        """Sends a signal to the worker and its game."""
-        # Nothing to do if the group is empty. The worker itself has not been waited for by then, unless it ended
-        # by itself, so its number cannot have become somebody else's while it has a game.
+    def terminate(self) -> None:
+        """Asks the worker to end, which ends its game in order first."""
         if self._process is not None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self._process.pid, number)
+            self._process.terminate()
 
     def wait(self, timeout_s: float) -> None:
         """Gives the process time to end."""
@@ -123,15 +120,19 @@ class WorkerProcess:
 
     def kill(self) -> None:
         """Ends the worker and its game at once."""
-        self.signal(signal.SIGKILL)
         if self._process is not None:
+            # Nothing to do if the group is empty. The worker itself has not been waited for by then, unless it ended
+            # by itself, so its number cannot have become somebody else's while it has a game.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
             self._process = None
         if self._connection is not None:
             self._connection.close()
 
 
-def _ending(code: int | None) -> str:
+def _ending(process: subprocess.Popen | None) -> str:
+    code = None if process is None else process.returncode
     if code is not None and code < 0:
         return f"killed by {signal.Signals(-code).name}"
     return f"exit code {code}"
@@ -141,7 +142,7 @@ def stop(workers: Iterable[WorkerProcess]) -> None:
     """Ends all processes and their games: in order within GRACE_S, else by force."""
     workers = list(workers)
     for worker in workers:
-        worker.signal(signal.SIGTERM)
+        worker.terminate()
     deadline = time.monotonic() + GRACE_S
     for worker in workers:
         worker.wait(max(0.0, deadline - time.monotonic()))
@@ -152,7 +153,5 @@ def stop(workers: Iterable[WorkerProcess]) -> None:
 def ready(workers: dict[int, WorkerProcess]) -> list[int]:
     """Waits until a worker has said something, or is gone, or has run out of time; the numbers of those that have."""
     left = min(worker.seconds_left for worker in workers.values())
-    wait([worker.connection for worker in workers.values()], left)
-    return [
-        number for number, worker in workers.items() if worker.seconds_left == 0 or worker.connection.poll()
-    ]
+    spoken = wait([worker.connection for worker in workers.values()], left)
+    return [number for number, worker in workers.items() if worker.connection in spoken or worker.seconds_left == 0]

@@ -6,6 +6,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+# The games of one seed of a run have seeds of their own, this far from those of the next.
+MAX_WORKERS = 1000
+
 
 @dataclass(frozen=True)
 class GameSettings:

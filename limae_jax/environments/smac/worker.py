@@ -26,7 +26,17 @@ from typing import Any
 import numpy as np
 
 from limae_jax.environments.smac.facts import UnitReader
-from limae_jax.environments.smac.messages import Act, Command, Done, Failed, Refused, Reset, SaveReplay, Task
+from limae_jax.environments.smac.messages import (
+    Act,
+    Command,
+    Done,
+    Failed,
+    GameFailureError,
+    Refused,
+    Reset,
+    SaveReplay,
+    Task,
+)
 from limae_jax.environments.smac.records import LOOPS_PER_SECOND, EpisodeRecord, GameInfo
 from limae_jax.environments.smac.settings import GameSettings
 from limae_jax.environments.smac.shared_arrays import SharedArrays
@@ -38,10 +48,6 @@ LAUNCH_TURN_S = 2.0
 _ORPHAN_GRACE_S = 4.0
 # Between the seed of a game and that of its replacement; far from the seeds of other workers.
 _SEED_STRIDE = 100_003
-
-
-class GameFailure(Exception):
-    """The game failed in a way that a new game may not."""
 
 
 class Player:
@@ -73,9 +79,8 @@ class Player:
         except InputError as error:
             return Refused(str(error))
         except Exception as error:
-            traceback.print_exc()
             self._is_broken = True
-            return Failed(str(error) if isinstance(error, GameFailure) else f"{type(error).__name__}: {error}")
+            return Failed(str(error) if isinstance(error, GameFailureError) else _described(error))
 
     def _reset(self, command: Reset) -> Done:
         time.sleep(command.pause_s)
@@ -87,7 +92,7 @@ class Player:
         with _launch_turn(self._task.folder) if self._finished == 0 else contextlib.nullcontext():
             self._env.reset()
         if self._env.force_restarts != restarts:
-            raise GameFailure("the game failed while an episode was started")
+            raise GameFailureError("the game failed while an episode was started")
         self._is_playing, self._length, self._return = True, 0, 0.0
         self._units.start(self._env)
         self._publish()
@@ -105,7 +110,7 @@ class Player:
         timeouts, restarts = self._env.timeouts, self._env.force_restarts
         reward, is_over, info = self._env.step(list(command.action))
         if "battle_won" not in info or self._env.force_restarts != restarts:
-            raise GameFailure("the game failed during a step")
+            raise GameFailureError("the game failed during a step")
         self._length, self._return = self._length + 1, self._return + float(reward)
         self._publish()
         if not is_over:
@@ -145,6 +150,12 @@ class Player:
         return Done()
 
 
+def _described(error: Exception) -> str:
+    # Not printed as a traceback: that would push what the game said last out of the log's last lines.
+    place = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})"
+
+
 def _info(env: Any, settings: GameSettings) -> GameInfo:
     sizes = env.get_env_info()
     return GameInfo(
@@ -175,13 +186,14 @@ def _launch_turn(folder: Path) -> Iterator[None]:
             timer.join()
 
 
-def _end_with_parent(parent: int) -> None:
+def _end_with_parent(task: Task) -> None:
     """Ends this process group soon after the parent. Not left to PR_SET_PDEATHSIG, which follows a mere thread."""
-    while os.getppid() == parent:
+    while os.getppid() == task.parent:
         time.sleep(0.2)
-    os.kill(os.getpid(), signal.SIGTERM)
+    # To the thread that may be waiting for its game: another one's signal would not wake it.
+    signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
     time.sleep(_ORPHAN_GRACE_S)
-    os.killpg(os.getpgid(0), signal.SIGKILL)
+    _tidy_up(task)
 
 
 def _on_terminate(*_: Any) -> None:
@@ -191,8 +203,12 @@ def _on_terminate(*_: Any) -> None:
 
 
 def _tidy_up(task: Task) -> None:
-    is_orphan = os.getppid() != task.parent
-    shutil.rmtree(task.folder if is_orphan else os.environ["TMPDIR"], ignore_errors=True)
+    if os.getppid() == task.parent:
+        # The pool does the rest.
+        shutil.rmtree(os.environ["TMPDIR"], ignore_errors=True)
+    else:
+        shutil.rmtree(task.folder, ignore_errors=True)
+        os.killpg(os.getpgid(0), signal.SIGKILL)
 
 
 def main(descriptor: int) -> None:
@@ -204,7 +220,7 @@ def main(descriptor: int) -> None:
     signal.signal(signal.SIGTERM, _on_terminate)
     connection = Connection(descriptor)
     task: Task = connection.recv()
-    threading.Thread(target=_end_with_parent, args=(task.parent,), daemon=True).start()
+    threading.Thread(target=_end_with_parent, args=(task,), daemon=True).start()
     # Registered first, so run last: after smac has closed its game.
     atexit.register(_tidy_up, task)
     try:
@@ -213,7 +229,8 @@ def main(descriptor: int) -> None:
         connection.send(Refused(str(error)))
         return
     connection.send(player.info)
-    # The parent's end breaks off when it ends.
+    # The connection breaks off when the parent ends; the signal that follows ends this process.
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
             connection.send(player.carry_out(connection.recv()))
+    signal.pause()

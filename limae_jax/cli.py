@@ -25,6 +25,7 @@ examples:
   limae-jax evaluate runs/quickstart --checkpoint best
   limae-jax report runs/qmix_3m runs/li_ma2e_3m --out report
   limae-jax render runs/quickstart
+  limae-jax evaluate runs/quickstart runs/quickstart_qmix env=smac evaluation.num_episodes=32
   limae-jax list scenarios
   limae-jax config system=vdn env.scenario=8m
   limae-jax doctor smac
@@ -60,10 +61,7 @@ def _build_parser() -> argparse.ArgumentParser:
     _add_run_dir(command)
     _add_overrides(command)
     _add_hosts(command)
-    command = _add(commands, "evaluate", "play a trained team greedily", "evaluate runs/quickstart --checkpoint best")
-    _add_run_dir(command)
-    _add_overrides(command)
-    command.add_argument("--checkpoint", default="latest", metavar="latest|best", help="which one (default: latest)")
+    _add_evaluate(commands)
     command = _add(commands, "report", "compare finished runs: tables, pictures, a page", "report runs/* --out report")
     command.add_argument("run_dirs", metavar="RUN_DIR", type=Path, nargs="+", help="directories that `train` made")
     command.add_argument("--out", metavar="DIR", type=Path, required=True, help="where to write the report")
@@ -91,6 +89,14 @@ def _add(commands: argparse._SubParsersAction, name: str, summary: str, example:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+
+
+def _add_evaluate(commands: argparse._SubParsersAction) -> None:
+    command = _add(commands, "evaluate", "play trained teams greedily", "evaluate runs/quickstart --checkpoint best")
+    command.add_argument("run_dirs", metavar="RUN_DIR", nargs="+", help="directories that `train` made")
+    _add_overrides(command)
+    command.add_argument("--checkpoint", default="latest", metavar="latest|best", help="which one (default: latest)")
+    command.add_argument("--replays", action="store_true", help="with env=smac: save the games in RUN_DIR/smac/replays")
 
 
 def _add_run_dir(command: argparse.ArgumentParser) -> None:
@@ -181,17 +187,23 @@ def _resume(args: argparse.Namespace) -> int:
 
 def _evaluate(args: argparse.Namespace) -> int:
     from limae_jax.checks import check_one_of
-    from limae_jax.compose import override_config
-    from limae_jax.config_file import check_evaluation, read_run
-    from limae_jax.listing import print_evaluation
+    from limae_jax.compose import plan_evaluation
+    from limae_jax.environments import check_env
 
     check_one_of("--checkpoint", args.checkpoint, ("latest", "best"))
-    stored = read_run(args.run_dir)
-    check_evaluation(stored, override_config(stored, args.overrides))
-
-    from limae_jax.training.evaluate import evaluate_run
-
-    print_evaluation(evaluate_run(args.run_dir, args.overrides, args.checkpoint))
+    words = [*args.run_dirs, *args.overrides]
+    overrides = [word for word in words if "=" in word and not Path(word).is_dir()]
+    run_dirs = [Path(word) for word in words if word not in overrides]
+    if not run_dirs:
+        raise InputError("the following arguments are required: RUN_DIR; see limae-jax evaluate --help")
+    envs = [plan_evaluation(run_dir, overrides)[1].env for run_dir in run_dirs]
+    in_smac = [run_dir for run_dir, env in zip(run_dirs, envs, strict=True) if env.is_played_by_host]
+    if args.replays and in_smac != run_dirs:
+        raise InputError("--replays: only games of StarCraft II have them; choose env=smac")
+    for env in envs:
+        check_env(env)
+    _evaluate_compiled([run_dir for run_dir in run_dirs if run_dir not in in_smac], overrides, args.checkpoint)
+    _evaluate_in_smac(in_smac, overrides, args.checkpoint, args.replays)
     return 0
 
 
@@ -214,6 +226,25 @@ def _render(args: argparse.Namespace) -> int:
     gif, sheet = render_run(args.run_dir, args.out, args.seed, args.checkpoint, args.agent)
     print(f"{gif}\n{sheet}")
     return 0
+
+
+def _evaluate_compiled(run_dirs: Sequence[Path], overrides: Sequence[str], checkpoint: str) -> None:
+    for run_dir in run_dirs:
+        from limae_jax.listing import print_evaluation
+        from limae_jax.training.evaluate import evaluate_run
+
+        print_evaluation(evaluate_run(run_dir, overrides, checkpoint))
+
+
+def _evaluate_in_smac(run_dirs: Sequence[Path], overrides: Sequence[str], checkpoint: str, replays: bool) -> None:
+    if not run_dirs:
+        return
+    from limae_jax.listing import smac_evaluations
+    from limae_jax.training.smac_evaluation import evaluate_in_smac
+
+    with smac_evaluations() as (say, show):
+        for report in evaluate_in_smac(run_dirs, overrides, checkpoint, replays, say):
+            show(report)
 
 
 def _list(args: argparse.Namespace) -> int:

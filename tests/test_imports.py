@@ -48,9 +48,9 @@ HOMES = {
 LIGHT = ("cli.py", "listing.py", "compose.py", "config.py", "config_file.py", "env_config.py", "checks.py", "errors.py")
 LIGHT += ("registry.py", "__init__.py", "environments/__init__.py", "environments/scenarios.py", "systems/__init__.py")
 LIGHT += ("systems/names.py", "replay/__init__.py", "replay/memory.py", "mae_config.py", "masking/__init__.py")
-LIGHT += ("masking/names.py", "analysis/__init__.py", "analysis/render.py")
-LIGHT += ("doctor.py", "environments/smac/__init__.py", "environments/smac/installation.py")
-LIGHT += ("environments/smac/maps.py", "environments/smac/settings.py")
+LIGHT += ("masking/names.py", "doctor.py", "environments/smac/__init__.py", "environments/smac/installation.py")
+LIGHT += ("environments/smac/maps.py", "environments/smac/settings.py", "environments/fitting.py")
+LIGHT += ("analysis/__init__.py", "analysis/render.py")
 # A report is made without jax, so that it is there at once; numpy it needs.
 REPORT = ("runs", "statistics", "summary", "tables", "plots", "html", "report")
 HEAVY = {"jax", "jaxlib", "flax", "optax", "chex", "numpy", "jaxmarl", "flashbax", "orbax"}

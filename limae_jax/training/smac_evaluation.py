@@ -16,8 +16,8 @@ from limae_jax.config import SmacConfig, SmaxConfig, TrainConfig
 from limae_jax.config_file import check_evaluation, read_run
 from limae_jax.environments import make_env, open_games
 from limae_jax.environments.smac.records import EpisodeRecord, GameInfo, Steps
-from limae_jax.environments.smac.translated import TranslatedGames
 from limae_jax.environments.smac.translate import Translator
+from limae_jax.environments.smac.translated import TranslatedGames
 from limae_jax.errors import InputError
 from limae_jax.keys import Stream, stream_key
 from limae_jax.systems.build import build_system

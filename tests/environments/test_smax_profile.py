@@ -41,9 +41,7 @@ def test_hidden_features_change_nothing_else(player):
     _is_same(strict.timesteps.obs, expected)
     # The battle, and with it what the scripted enemy sees, is the same.
     jax.tree.map(_is_same, strict.states, plain.states)
-    unlike_obs = [
-        jax.tree.map(np.asarray, play.timesteps.replace(obs=jnp.zeros(()))) for play in (strict, plain)
-    ]
+    unlike_obs = [jax.tree.map(np.asarray, play.timesteps.replace(obs=jnp.zeros(()))) for play in (strict, plain)]
     jax.tree.map(_is_same, *unlike_obs)
 
 
@@ -101,7 +99,9 @@ def test_a_marine_of_the_profile_walks_as_far_as_one_of_smac(jit):
     walked = np.asarray(after.game.unit_positions - apart.unit_positions)[:3]
     np.testing.assert_allclose(walked, [[0, 1.125], [1.125, 0], [-1.125, 0]], atol=1e-4)
     assert after.game.unit_weapon_cooldowns[0] == pytest.approx(-8 / 22.4, abs=1e-5)
-    assert dict(zip(("attacks", "health"), (env._game.unit_type_attacks[0], env._game.unit_type_health[0]), strict=True)) == {
+    assert dict(
+        zip(("attacks", "health"), (env._game.unit_type_attacks[0], env._game.unit_type_health[0]), strict=True)
+    ) == {
         "attacks": 6,
         "health": 45,
     }

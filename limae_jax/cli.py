@@ -23,6 +23,7 @@ examples:
   limae-jax train system=qmix env.scenario=3s_vs_4z run.num_seeds=3 run.total_env_steps=1e6
   limae-jax resume runs/quickstart run.total_env_steps=400000
   limae-jax evaluate runs/quickstart --checkpoint best
+  limae-jax evaluate runs/quickstart runs/quickstart_qmix env=smac evaluation.num_episodes=32
   limae-jax list scenarios
   limae-jax config system=vdn env.scenario=8m
   limae-jax doctor smac
@@ -56,10 +57,7 @@ def _build_parser() -> argparse.ArgumentParser:
     _add_run_dir(command)
     _add_overrides(command)
     _add_hosts(command)
-    command = _add(commands, "evaluate", "play a trained team greedily", "evaluate runs/quickstart --checkpoint best")
-    _add_run_dir(command)
-    _add_overrides(command)
-    command.add_argument("--checkpoint", default="latest", metavar="latest|best", help="which one (default: latest)")
+    _add_evaluate(commands)
     command = _add(commands, "list", "show what there is to choose from", "list scenarios")
     command.add_argument("what", metavar="scenarios|systems|masking|experiments")
     command = _add(commands, "config", "print the settings that a run would have", "config system=vdn env.scenario=8m")
@@ -78,6 +76,14 @@ def _add(commands: argparse._SubParsersAction, name: str, summary: str, example:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+
+
+def _add_evaluate(commands: argparse._SubParsersAction) -> None:
+    command = _add(commands, "evaluate", "play trained teams greedily", "evaluate runs/quickstart --checkpoint best")
+    command.add_argument("run_dirs", metavar="RUN_DIR", nargs="+", help="directories that `train` made")
+    _add_overrides(command)
+    command.add_argument("--checkpoint", default="latest", metavar="latest|best", help="which one (default: latest)")
+    command.add_argument("--replays", action="store_true", help="with env=smac: save the games in RUN_DIR/smac/replays")
 
 
 def _add_run_dir(command: argparse.ArgumentParser) -> None:
@@ -168,17 +174,32 @@ def _resume(args: argparse.Namespace) -> int:
 
 def _evaluate(args: argparse.Namespace) -> int:
     from limae_jax.checks import check_one_of
-    from limae_jax.compose import override_config
-    from limae_jax.config_file import check_evaluation, read_run
-    from limae_jax.listing import print_evaluation
+    from limae_jax.compose import plan_evaluation
+    from limae_jax.listing import print_evaluation, smac_evaluations
 
     check_one_of("--checkpoint", args.checkpoint, ("latest", "best"))
-    stored = read_run(args.run_dir)
-    check_evaluation(stored, override_config(stored, args.overrides))
+    words = [*args.run_dirs, *args.overrides]
+    overrides = [word for word in words if "=" in word and not Path(word).is_dir()]
+    run_dirs = [Path(word) for word in words if word not in overrides]
+    if not run_dirs:
+        raise InputError("the following arguments are required: RUN_DIR; see limae-jax evaluate --help")
+    configs = {run_dir: plan_evaluation(run_dir, overrides)[1] for run_dir in run_dirs}
+    in_smac = [run_dir for run_dir, config in configs.items() if config.env.is_played_by_host]
+    if args.replays and len(in_smac) < len(configs):
+        raise InputError("--replays: only games of StarCraft II have them; choose env=smac")
 
-    from limae_jax.training.evaluate import evaluate_run
+    if len(in_smac) < len(configs):
+        from limae_jax.training.evaluate import evaluate_run
 
-    print_evaluation(evaluate_run(args.run_dir, args.overrides, args.checkpoint))
+        for run_dir in configs:
+            if run_dir not in in_smac:
+                print_evaluation(evaluate_run(run_dir, overrides, args.checkpoint))
+    if in_smac:
+        from limae_jax.training.smac_evaluation import evaluate_in_smac
+
+        with smac_evaluations() as (say, show):
+            for report in evaluate_in_smac(in_smac, overrides, args.checkpoint, args.replays, say):
+                show(report)
     return 0
 
 

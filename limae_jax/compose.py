@@ -21,13 +21,15 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from limae_jax.checks import one_line, show
-from limae_jax.config import ENV_CONFIGS, EnvConfig, TrainConfig
+from limae_jax.config import ENV_CONFIGS, EnvConfig, SmaxConfig, TrainConfig
 from limae_jax.config_file import (
     check_continuation,
+    check_evaluation,
     differences,
     dotted_names,
     from_dict,
     from_yaml,
+    read_run,
     section_classes,
     to_dict,
     to_yaml,
@@ -45,6 +47,8 @@ __all__ = [
     "load_config",
     "options",
     "override_config",
+    "plan_evaluation",
+    "profile_of",
     "to_yaml",
 ]
 
@@ -104,6 +108,39 @@ def override_config(config: TrainConfig, overrides: Sequence[str]) -> TrainConfi
         if group in GROUPS:
             data[group] = _compose([override])[group]
     return from_dict(_with_settings(data, [override for override in parsed if override.key_or_group not in GROUPS]))
+
+
+def plan_evaluation(run_dir: Path, overrides: Sequence[str]) -> tuple[TrainConfig, TrainConfig]:
+    """Settings of a run's evaluation, checked as far as they can be without the game.
+
+    Args:
+        run_dir: of the run.
+        overrides: of `env.*` and `evaluation.*`. A team that goes over from SMAX to SMAC, or to another profile of
+            SMAX, stays on its map unless `env.scenario` is among them.
+
+    Returns:
+        The run's own settings and those of its evaluation.
+
+    Raises:
+        InputError: there is no such run, or it cannot be evaluated so.
+    """
+    stored = read_run(run_dir)
+    config = override_config(stored, overrides)
+    families = {stored.env.name, config.env.name}
+    if families <= {"smax", "smac"} and not any(text.startswith("env.scenario=") for text in overrides):
+        config = override_config(stored, [*overrides, f"env.scenario={stored.env.scenario}"])
+    check_evaluation(stored, config)
+    return stored, config
+
+
+def profile_of(env: SmaxConfig) -> str:
+    """The file in configs/env that has these settings, whatever the scenario and its limit; or "own settings"."""
+    for name in options("env"):
+        profile = _compose([_parse(f"env={name}")])["env"]
+        given = dataclasses.asdict(env) | {field: profile.get(field) for field in ("scenario", "max_steps", "num_envs")}
+        if given == {field: tuple(value) if isinstance(value, list) else value for field, value in profile.items()}:
+            return name
+    return "own settings"
 
 
 def _parse(text: str) -> Override:

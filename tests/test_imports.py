@@ -44,7 +44,7 @@ LIGHT = ("cli.py", "listing.py", "compose.py", "config.py", "config_file.py", "e
 LIGHT += ("registry.py", "__init__.py", "environments/__init__.py", "environments/scenarios.py", "systems/__init__.py")
 LIGHT += ("systems/names.py", "replay/__init__.py", "replay/memory.py", "mae_config.py", "masking/__init__.py")
 LIGHT += ("masking/names.py", "doctor.py", "environments/smac/__init__.py", "environments/smac/installation.py")
-LIGHT += ("environments/smac/maps.py", "environments/smac/settings.py")
+LIGHT += ("environments/smac/maps.py", "environments/smac/settings.py", "environments/fitting.py")
 HEAVY = {"jax", "jaxlib", "flax", "optax", "chex", "numpy", "jaxmarl", "flashbax", "orbax"}
 
 

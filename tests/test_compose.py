@@ -83,7 +83,7 @@ def test_values_that_people_type():
             "system=qmxi: unknown; choose one of iql, li_ma2e, ma2e, oracle, qmix, vdn. Did you mean 'qmix'?",
         ),
         ("experiment=quickstrat", "experiment=quickstrat: unknown; choose one of"),
-        ("env=smac2", "env=smac2: unknown; choose one of mpe, smax. Did you mean 'smax'?"),
+        ("env=smac2", "env=smac2: unknown; choose one of mpe, smac, smax, smax_smac_like. Did you mean 'smac'?"),
         ("env=smax_schema", "env=smax_schema: unknown"),
         ("system=../env/smax", "system=../env/smax: unknown"),
         ("system=null", "system=null: unknown"),

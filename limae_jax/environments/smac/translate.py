@@ -92,8 +92,12 @@ class Translator:
         """
         check_translation(trained, game)
         if game.is_strict:
-            hidden = dict.fromkeys(("see_enemy_actions", "observes_enemy_cooldowns"), False)
-            trained = dataclasses.replace(trained, observes_positions_and_cooldowns=False, **hidden)
+            trained = dataclasses.replace(
+                trained,
+                see_enemy_actions=False,
+                observes_enemy_cooldowns=False,
+                observes_positions_and_cooldowns=False,
+            )
         self._smax = Smax(trained)
         self._game = game
         self._size = (float(trained.map_width), float(trained.map_height))

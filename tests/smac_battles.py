@@ -8,7 +8,7 @@ import numpy as np
 
 from limae_jax.environments.scenarios import UNIT_TYPES
 from limae_jax.environments.smac.maps import SMAC_MAPS
-from limae_jax.environments.smac.records import Facts, Steps
+from limae_jax.environments.smac.records import Facts
 
 # Where a team's enemies stand at the start of an episode, one worker each.
 FACING = {"east": (1, 0), "north": (0, 1), "west": (-1, 0), "south": (0, -1)}
@@ -115,24 +115,6 @@ def facts_of(battle: Battle, num_allies: int, enemy_slots: np.ndarray) -> Facts:
     ]
     rows = np.stack(columns, axis=-1).astype(np.float32)
     return Facts(rows[:, :num_allies], rows[:, num_allies:], enemy_slots.astype(np.int32))
-
-
-def steps_of(facts: Facts, avail: np.ndarray, is_first: bool) -> Steps:
-    """What a pool would give for these units."""
-    num_workers = len(avail)
-    nobody = np.zeros(num_workers, bool)
-    return Steps(
-        obs=np.full((*avail.shape[:2], 3), np.nan, np.float32),
-        state=np.full((num_workers, 3), np.nan, np.float32),
-        avail=avail,
-        alive=facts.allies[..., 1] > 0,
-        reward=np.arange(num_workers, dtype=np.float32),
-        is_first=np.full(num_workers, is_first),
-        terminal=nobody,
-        truncated=nobody,
-        is_discarded=nobody,
-        facts=facts,
-    )
 
 
 def smax_obs(battle: Battle, num_allies: int, sights: np.ndarray = SMAX_SIGHTS, limit: float = 9.0) -> np.ndarray:

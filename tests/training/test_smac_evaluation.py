@@ -7,7 +7,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from fake_games import END_REWARD, ScriptedGames
+from battle_games import BattleGames
 from fakes import noise_like
 
 from limae_jax.cli import main
@@ -31,7 +31,7 @@ def opened(monkeypatch):
     games = []
 
     def open_games(env):
-        games.append(ScriptedGames(env.scenario, env.workers, discards=((1, 1),)))
+        games.append(BattleGames(env.scenario, env.workers, faults=((1, 1),)))
         return games[-1]
 
     def load_teams(run_dir, system, checkpoint):
@@ -59,15 +59,16 @@ def run_dir(tmp_path):
 def test_a_report_counts_whole_episodes_of_each_seed(opened, run_dir):
     (report,) = evaluate_in_smac([run_dir("smax")], IN_SMAC)
     first, second = report["seeds"]
-    # Worker 0 plays 3 steps (won) and 5 (lost). Worker 1 begins with 5 (lost), fails in its second step, and begins
-    # that one again, which is the one that counts.
+    # Game 0 plays 3 steps (won) and 5 (lost). Game 1 fails in its second step; what counts is the episode that it
+    # begins then, of 2 steps, which the time limit ends.
     assert (first["seed"], first["iteration"], first["test_episodes"]) == (0, 7, 3)
     assert first["test_win_rate"] == pytest.approx(1 / 3)
-    assert first["test_length_mean"] == pytest.approx((3 + 5 + 5) / 3)
-    assert first["test_seconds_mean"] == pytest.approx((3 + 5 + 5) / 3 * STEP_S)
-    assert first["test_return_mean"] == pytest.approx(END_REWARD / 3)
-    assert first["test_enemy_deaths_mean"] == pytest.approx(1) and first["test_ally_deaths_mean"] == 1
-    assert (first["test_timeouts"], first["crashes"], first["discarded_episodes"]) == (0, 1, 1)
+    assert first["test_length_mean"] == pytest.approx((3 + 5 + 2) / 3)
+    assert first["test_seconds_mean"] == pytest.approx((3 + 5 + 2) / 3 * STEP_S)
+    assert first["test_return_mean"] == pytest.approx((6 + 15 + 3) / 3)
+    assert first["test_enemy_deaths_mean"] == pytest.approx(1 / 3)
+    assert first["test_ally_deaths_mean"] == pytest.approx(2 / 3)
+    assert (first["test_timeouts"], first["crashes"], first["discarded_episodes"]) == (1, 1, 1)
     assert (second["seed"], second["iteration"], second["test_episodes"]) == (1, 8, 3)
     assert (second["crashes"], second["discarded_episodes"]) == (0, 0)
     assert len(opened) == 1 and opened[0].is_closed and opened[0].replays == []
@@ -105,7 +106,7 @@ def test_runs_on_one_map_share_games_and_each_counts_its_own(opened, run_dir):
     assert [report["map"] for report in reports] == ["3m", "3m", "2m_vs_1z"]
     assert [report["mode"] for report in reports] == ["translated", "native", "translated"]
     # No more games than episodes; one pool for the first two.
-    assert [(games.scenario, games.num_workers, games.is_closed) for games in opened] == [
+    assert [(games.info.map_name, len(games.actions[0]), games.is_closed) for games in opened] == [
         ("3m", 1, True),
         ("2m_vs_1z", 1, True),
     ]
@@ -130,14 +131,14 @@ def test_what_smac_does_not_show_is_privileged():
 
 def test_what_was_played_is_kept_when_the_games_fail_for_good(opened, run_dir, monkeypatch):
     folder = run_dir("smax")
-    step = ScriptedGames.step
+    step = BattleGames.step
 
     def fails_later(games, action):
         if len(games.actions) > 10:
             raise GameError("3m: the game of worker 0 failed 5 times in a row")
         return step(games, action)
 
-    monkeypatch.setattr(ScriptedGames, "step", fails_later)
+    monkeypatch.setattr(BattleGames, "step", fails_later)
     with pytest.raises(GameError):
         list(evaluate_in_smac([folder], IN_SMAC))
     (written,) = (folder / "smac").glob("3m_*.json")
@@ -153,7 +154,7 @@ def test_the_command_line_prints_a_table_for_each_run(opened, run_dir, capsys):
     assert len(heads) == 2
     assert "translated: sight smac, attack mask smac, with privileged features" in lines
     cells = [line.split() for line in lines if line.startswith(("0 ", "all 2"))]
-    assert cells[0] == "0 0.333 0.061-0.792 3 2.33 4.3 1.5 0 1.00 1.00 1 1".split()
+    assert cells[0] == "0 0.333 0.061-0.792 3 8.00 3.3 1.2 1 0.67 0.33 1 1".split()
     assert [row[0] for row in cells] == ["0", "all"] * 2
     assert max(map(len, (line for line in lines if not line.startswith(str(folders[0].parent))))) <= 100
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import smac_battles
-from fake_games import ScriptedGames
+from battle_games import BattleGames
 from smac_battles import STOP
 
 from limae_jax.config import SmacConfig, SmaxConfig
@@ -21,7 +21,7 @@ def translator():
 
 @pytest.fixture
 def games(translator):
-    return TranslatedGames(ScriptedGames("3s5z", NUM_WORKERS), translator)
+    return TranslatedGames(BattleGames("3s5z", NUM_WORKERS), translator)
 
 
 def of_mates(obs):
@@ -99,7 +99,7 @@ def test_every_episode_gets_a_frame_of_its_own(games):
 
 
 def test_games_that_others_have_begun_can_be_taken_up(translator):
-    scripted = ScriptedGames("3s5z", NUM_WORKERS)
+    scripted = BattleGames("3s5z", NUM_WORKERS)
     steps = scripted.reset()
     stop = np.where(steps.avail[..., 0], 0, 1)
     before = scripted.step(stop)

@@ -175,7 +175,7 @@ def _resume(args: argparse.Namespace) -> int:
 def _evaluate(args: argparse.Namespace) -> int:
     from limae_jax.checks import check_one_of
     from limae_jax.compose import plan_evaluation
-    from limae_jax.listing import print_evaluation, smac_evaluations
+    from limae_jax.environments import check_env
 
     check_one_of("--checkpoint", args.checkpoint, ("latest", "best"))
     words = [*args.run_dirs, *args.overrides]
@@ -183,24 +183,34 @@ def _evaluate(args: argparse.Namespace) -> int:
     run_dirs = [Path(word) for word in words if word not in overrides]
     if not run_dirs:
         raise InputError("the following arguments are required: RUN_DIR; see limae-jax evaluate --help")
-    configs = {run_dir: plan_evaluation(run_dir, overrides)[1] for run_dir in run_dirs}
-    in_smac = [run_dir for run_dir, config in configs.items() if config.env.is_played_by_host]
-    if args.replays and len(in_smac) < len(configs):
+    envs = [plan_evaluation(run_dir, overrides)[1].env for run_dir in run_dirs]
+    in_smac = [run_dir for run_dir, env in zip(run_dirs, envs, strict=True) if env.is_played_by_host]
+    if args.replays and in_smac != run_dirs:
         raise InputError("--replays: only games of StarCraft II have them; choose env=smac")
+    for env in envs:
+        check_env(env)
+    _evaluate_compiled([run_dir for run_dir in run_dirs if run_dir not in in_smac], overrides, args.checkpoint)
+    _evaluate_in_smac(in_smac, overrides, args.checkpoint, args.replays)
+    return 0
 
-    if len(in_smac) < len(configs):
+
+def _evaluate_compiled(run_dirs: Sequence[Path], overrides: Sequence[str], checkpoint: str) -> None:
+    for run_dir in run_dirs:
+        from limae_jax.listing import print_evaluation
         from limae_jax.training.evaluate import evaluate_run
 
-        for run_dir in configs:
-            if run_dir not in in_smac:
-                print_evaluation(evaluate_run(run_dir, overrides, args.checkpoint))
-    if in_smac:
-        from limae_jax.training.smac_evaluation import evaluate_in_smac
+        print_evaluation(evaluate_run(run_dir, overrides, checkpoint))
 
-        with smac_evaluations() as (say, show):
-            for report in evaluate_in_smac(in_smac, overrides, args.checkpoint, args.replays, say):
-                show(report)
-    return 0
+
+def _evaluate_in_smac(run_dirs: Sequence[Path], overrides: Sequence[str], checkpoint: str, replays: bool) -> None:
+    if not run_dirs:
+        return
+    from limae_jax.listing import smac_evaluations
+    from limae_jax.training.smac_evaluation import evaluate_in_smac
+
+    with smac_evaluations() as (say, show):
+        for report in evaluate_in_smac(run_dirs, overrides, checkpoint, replays, say):
+            show(report)
 
 
 def _list(args: argparse.Namespace) -> int:

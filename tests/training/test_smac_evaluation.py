@@ -10,6 +10,7 @@ import pytest
 from battle_games import BattleGames
 from fakes import noise_like
 
+from limae_jax import environments
 from limae_jax.cli import main
 from limae_jax.compose import load_config
 from limae_jax.config import SmacConfig
@@ -39,6 +40,7 @@ def opened(monkeypatch):
         return StoredTeams(np.arange(2), noise_like(params, seed=0), np.array([7, 8], np.int32))
 
     monkeypatch.setattr(smac_evaluation, "open_games", open_games)
+    monkeypatch.setattr(environments, "check_env", lambda env: None)
     monkeypatch.setattr(smac_evaluation, "load_teams", load_teams)
     return games
 

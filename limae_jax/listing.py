@@ -83,8 +83,8 @@ def _print_smac_evaluation(console: Console, report: Mapping[str, Any]) -> None:
         table.add_row(str(row["seed"]), *_smac_cells(row))
     if len(rows) > 1:
         table.add_row(f"all {len(rows)}", *_smac_cells(report["over_seeds"]), style="bold")
-    played = f"{report['map']} in StarCraft II {report['game_version'] or ''}".rstrip()
-    console.print(f"[bold]{report['system']} on {played}[/], difficulty {report['difficulty']}, {_how(report)}")
+    played = f"{report['system']} on {report['map']} in StarCraft II {report['game_version'] or ''}".rstrip()
+    console.print(f"[bold]{escape(played)}[/], difficulty {report['difficulty']}, {_how(report)}")
     console.print(f"{escape(report['run'])}, {report['checkpoint']} checkpoint, {_training(report)}", soft_wrap=True)
     console.print()
     console.print(table)
@@ -102,8 +102,8 @@ def _smac_cells(row: Mapping[str, Any]) -> list[str]:
 def _how(report: Mapping[str, Any]) -> str:
     if report["mode"] == "native":
         return f"{report['step_mul']} game loops a step"
-    features = "with privileged features" if report["has_privileged_features"] else "nothing but what SMAC shows"
-    options = f"sight {report['sight']}, attack mask {report['attack_mask']}, {features}"
+    view = "privileged: sees more than SMAC shows" if report["is_privileged"] else "sees what SMAC shows"
+    options = f"sight {report['sight']}, attack mask {report['attack_mask']}; {view}"
     return f"{report['step_mul']} game loops a step\ntranslated: {options}"
 
 

@@ -17,8 +17,8 @@ import numpy as np
 from limae_jax.compose import plan_evaluation, profile_of
 from limae_jax.config import SmacConfig, SmaxConfig, TrainConfig
 from limae_jax.environments import make_env, open_games
-from limae_jax.environments.smac.games import Games
-from limae_jax.environments.smac.records import EpisodeRecord, Steps
+from limae_jax.environments.smac.games import Games, GamesBetween
+from limae_jax.environments.smac.records import Steps
 from limae_jax.environments.smac.translate import Translator
 from limae_jax.environments.smac.translated import TranslatedGames
 from limae_jax.errors import InputError
@@ -54,24 +54,15 @@ class _Run(NamedTuple):
         return replace(env, workers=min(env.workers, self.config.evaluation.num_episodes))
 
 
-class SharedGames:
+class SharedGames(GamesBetween):
     """Games that go from team to team: what one leaves unfinished the next one finishes, uncounted.
 
     A game takes long to launch, and cannot be reset in the middle of an episode without that.
     """
 
     def __init__(self, games: Games):
-        self._games, self._steps = games, games.reset()
-
-    @property
-    def crashes(self) -> int:
-        """Failures of games so far."""
-        return self._games.crashes
-
-    @property
-    def discarded(self) -> int:
-        """Episodes that ended so."""
-        return self._games.discarded
+        super().__init__(games)
+        self._steps = games.reset()
 
     def reset(self) -> Steps:
         """What the team before has left; nothing is reset."""
@@ -79,12 +70,8 @@ class SharedGames:
 
     def step(self, action: np.ndarray) -> Steps:
         """See `pool.WorkerPool.step`."""
-        self._steps = self._games.step(action)
+        self._steps = super().step(action)
         return self._steps
-
-    def take_records(self) -> list[EpisodeRecord]:
-        """See `pool.WorkerPool.take_records`."""
-        return self._games.take_records()
 
     def close(self) -> None:
         """Closes nothing: the next team plays on."""
@@ -171,16 +158,19 @@ def _about(run_dir: Path, trained: TrainConfig, env: SmacConfig) -> Report:
         "map": env.scenario,
         "difficulty": env.difficulty,
         "step_mul": env.step_mul,
+        "workers": env.workers,
         "trained_on": trained.env.scenario,
     }
     if isinstance(trained.env, SmaxConfig):
-        sees_more = trained.env.observes_positions_and_cooldowns or trained.env.see_enemy_actions
+        sees_more = not env.is_strict and (
+            trained.env.observes_positions_and_cooldowns or trained.env.see_enemy_actions
+        )
         about |= {
             "mode": "translated",
             "sight": env.sight,
             "attack_mask": env.attack_mask,
-            # Features that SMAC's own observations do not have.
-            "has_privileged_features": sees_more and not env.is_strict,
+            # Whether the team may see what SMAC's own observations do not show.
+            "is_privileged": sees_more or env.sight == "smax",
             "profile": profile_of(trained.env),
         }
     return about

@@ -89,10 +89,11 @@ def test_a_report_says_what_was_played_and_how(opened, run_dir):
         "map": "3m",
         "difficulty": "3",
         "step_mul": 11,
+        "workers": 2,
         "trained_on": "3m",
         "sight": "smax",
         "attack_mask": "weapon",
-        "has_privileged_features": True,
+        "is_privileged": True,
         "profile": "smax_smac_like",
         "checkpoint": "best",
         "game_version": "4.10",
@@ -120,15 +121,15 @@ def test_runs_on_one_map_share_games_and_each_counts_its_own(opened, run_dir):
 
 
 def test_what_smac_does_not_show_is_privileged():
-    for overrides, is_strict, expected in (
-        ((), False, True),
-        ((), True, False),
-        (("env.observes_positions_and_cooldowns=false",), False, True),
-        (("env.observes_positions_and_cooldowns=false", "env.see_enemy_actions=false"), False, False),
+    for overrides, game, expected in (
+        ((), SmacConfig(), True),
+        ((), SmacConfig(is_strict=True), False),
+        ((), SmacConfig(is_strict=True, sight="smax"), True),
+        (("env.observes_positions_and_cooldowns=false",), SmacConfig(), True),
+        (("env.observes_positions_and_cooldowns=false", "env.see_enemy_actions=false"), SmacConfig(), False),
     ):
-        trained = load_config([*SMALL, *overrides])
-        about = smac_evaluation._about(Path("run"), trained, SmacConfig(is_strict=is_strict))
-        assert about["has_privileged_features"] is expected
+        about = smac_evaluation._about(Path("run"), load_config([*SMALL, *overrides]), game)
+        assert about["is_privileged"] is expected
 
 
 def test_what_was_played_is_kept_when_the_games_fail_for_good(opened, run_dir, monkeypatch):
@@ -154,7 +155,7 @@ def test_the_command_line_prints_a_table_for_each_run(opened, run_dir, capsys):
     lines = capsys.readouterr().out.splitlines()
     heads = [line for line in lines if line.startswith("vdn on 3m in StarCraft II 4.10, difficulty 7")]
     assert len(heads) == 2
-    assert "translated: sight smac, attack mask smac, with privileged features" in lines
+    assert "translated: sight smac, attack mask smac; privileged: sees more than SMAC shows" in lines
     cells = [line.split() for line in lines if line.startswith(("0 ", "all 2"))]
     assert cells[0] == "0 0.333 0.061-0.792 3 8.00 3.3 1.2 1 0.67 0.33 1 1".split()
     assert [row[0] for row in cells] == ["0", "all"] * 2

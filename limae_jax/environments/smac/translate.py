@@ -21,6 +21,7 @@ from limae_jax.environments.fitting import check_translation
 from limae_jax.environments.scenarios import NUM_MOVE_ACTIONS
 from limae_jax.environments.scenarios import STOP_ACTION as SMAX_STOP_ACTION
 from limae_jax.environments.smac.maps import FIRST_ATTACK_ACTION, STOP_ACTION
+from limae_jax.environments.smac.records import FACT_COLUMNS
 from limae_jax.environments.smax import Smax, Units, narrow_sight
 
 # How far SMAC's own observations reach, in cells.
@@ -30,6 +31,7 @@ COOLDOWN_LOOPS = (13.66, 23.97, 30.0, 19.26, 11.13, 13.22)
 # An enemy that has come less far, in cells, counts as standing: it was pushed, or stopped on its way.
 LEAST_MOVE = 0.3
 
+_PLACE = slice(FACT_COLUMNS.index("x"), FACT_COLUMNS.index("y") + 1)
 # SMAX's moves, clockwise: north, east, south, west.
 _EAST = 1
 _SMAC_MOVES = (2, 4, 3, 5)
@@ -127,7 +129,7 @@ class Translator:
             allies, enemies, enemy_slots: [A, 8], [E, 8], [E], see `records.Facts`.
             avail: [A, U of SMAC] bool.
         """
-        start = frame_of(allies[:, 5:7], enemies[:, 5:7])
+        start = frame_of(allies[:, _PLACE], enemies[:, _PLACE])
         frame = jax.tree.map(lambda new, old: jnp.where(is_first, new, old), start, before.frame)
         units = self._units(jnp.concatenate([allies, enemies]), frame)
         enemies_at = units.position[len(allies) :]

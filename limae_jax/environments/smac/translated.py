@@ -8,38 +8,29 @@ import jax
 import numpy as np
 
 from limae_jax.environments.scenarios import STOP_ACTION
-from limae_jax.environments.smac.games import Games
+from limae_jax.environments.smac.games import Games, GamesBetween
 from limae_jax.environments.smac.maps import NO_OP_ACTION
-from limae_jax.environments.smac.records import EpisodeRecord, Steps
+from limae_jax.environments.smac.records import Steps
 from limae_jax.environments.smac.translate import Seen, Translator
 
 
-class TranslatedGames:
+class TranslatedGames(GamesBetween):
     """`games` with SMAX's observations and actions in place of SMAC's; the rewards and records are SMAC's own.
 
     `Steps.state` is zeros: SMAX's state cannot be filled faithfully, and no team acts on it.
     """
 
     def __init__(self, games: Games, translator: Translator):
-        self._games, self._spec = games, translator.spec
+        super().__init__(games)
+        self._spec = translator.spec
         # One program for all workers, and one transfer a step.
         self._see = jax.jit(jax.vmap(translator.see))
         self._blank = translator.blank()
         self._seen: Seen = self._blank
         self._numbers = self._is_dead = np.zeros(0)
 
-    @property
-    def crashes(self) -> int:
-        """Failures of games so far."""
-        return self._games.crashes
-
-    @property
-    def discarded(self) -> int:
-        """Episodes that ended so."""
-        return self._games.discarded
-
     def reset(self) -> Steps:
-        """See `pool.WorkerPool.reset`."""
+        """The first observations, as of new episodes; `is_first` says whether they are that."""
         steps = self._games.reset()
         num_workers = len(steps.avail)
         self._seen = jax.tree.map(lambda x: np.broadcast_to(x, (num_workers, *x.shape)), self._blank)
@@ -57,14 +48,6 @@ class TranslatedGames:
         theirs = np.where(self._is_dead, NO_OP_ACTION, np.take_along_axis(self._numbers, action, axis=1))
         steps = self._games.step(theirs)
         return self._translated(steps, action, steps.is_first)
-
-    def take_records(self) -> list[EpisodeRecord]:
-        """See `pool.WorkerPool.take_records`."""
-        return self._games.take_records()
-
-    def close(self) -> None:
-        """Closes the games."""
-        self._games.close()
 
     def _translated(self, steps: Steps, last_action: np.ndarray, starts: np.ndarray) -> Steps:
         facts = steps.facts

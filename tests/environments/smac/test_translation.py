@@ -160,3 +160,10 @@ def test_the_instance_s_own_sights_and_sizes_count():
     middle_moved = (game.battle.position[:, :3] + np.array([16, 8])) / np.array([64, 48])
     shown[..., -9:-7] = np.where(shown[..., -10:-9] > 0, middle_moved, 0)
     np.testing.assert_allclose(game.later.obs, shown, rtol=0, atol=1e-6)
+
+
+def test_cones_are_smax_s_own_too():
+    game = Translated(SmaxConfig(observation_type="conic"), "3m")
+    truth = get_obs(game.translator._smax._game, game.battle, game.num_allies)
+    np.testing.assert_allclose(game.later.obs, truth, rtol=0, atol=1e-6)
+    assert truth[..., :-10].any()

@@ -88,7 +88,7 @@ def _print_smac_evaluation(console: Console, report: Mapping[str, Any]) -> None:
     console.print(f"{escape(report['run'])}, {report['checkpoint']} checkpoint, {_training(report)}", soft_wrap=True)
     console.print()
     console.print(table)
-    over_seeds = ", of all seeds: bootstrap over them" if len(rows) > 1 else ""
+    over_seeds = "; of all seeds: bootstrap over them" if len(rows) > 1 else ""
     console.print(f"[dim]interval of a seed: Wilson{over_seeds}[/]")
     console.print("[dim]greedy play; return in SMAC's units, a perfect win brings 20[/]")
     console.print(f"{escape(report['file'])}\n", soft_wrap=True)

@@ -32,7 +32,7 @@ _SEED = 1
 # Before the clock starts: a game that has just been launched is slower.
 _WARM_UP = 50
 # Share of the steps that are quicker than `quick_step_ms`.
-_QUICK = 0.1
+_QUICK = 0.02
 
 
 def scripted(avail: np.ndarray, step: np.ndarray | int) -> np.ndarray:

@@ -58,8 +58,10 @@ def stored(tmp_path):
     """Writes the settings of a run and gives its directory."""
 
     def store(*overrides):
-        (tmp_path / "config.yaml").write_text(to_yaml(load_config([*overrides, f"run.dir={tmp_path}"])))
-        return tmp_path
+        folder = tmp_path / "runs" / "stored"
+        folder.mkdir(parents=True)
+        (folder / "config.yaml").write_text(to_yaml(load_config([*overrides, f"run.dir={folder}"])))
+        return folder
 
     return store
 

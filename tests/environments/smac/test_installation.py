@@ -2,6 +2,7 @@
 
 import importlib.util
 import sys
+from importlib.machinery import ModuleSpec
 
 import pytest
 
@@ -32,10 +33,10 @@ def machine(tmp_path, monkeypatch):
 
 @pytest.fixture
 def without(monkeypatch):
-    """Makes a package impossible to find."""
+    """Makes a package impossible to find, or something else found in its place."""
     find = importlib.util.find_spec
-    return lambda name: monkeypatch.setattr(
-        importlib.util, "find_spec", lambda wanted: None if wanted == name else find(wanted)
+    return lambda name, instead=None: monkeypatch.setattr(
+        importlib.util, "find_spec", lambda wanted: instead if wanted == name else find(wanted)
     )
 
 
@@ -65,9 +66,8 @@ def test_missing_packages(machine, without, package, way):
     assert f"the package {package} is missing" in message and way in message
 
 
-def test_a_mere_folder_of_that_name_is_no_package(machine):
-    (machine / "site/smac/__init__.py").unlink()
-    (machine / "site/smac/env/starcraft2/starcraft2.py").unlink()
+def test_a_mere_folder_of_that_name_is_no_package(machine, without):
+    without("smac", instead=ModuleSpec("smac", None, is_package=True))
     assert "the package smac is missing" in refusal()
 
 

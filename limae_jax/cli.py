@@ -22,12 +22,16 @@ examples:
   limae-jax train experiment=quickstart
   limae-jax train system=qmix env.scenario=3s_vs_4z run.num_seeds=3 run.total_env_steps=1e6
   limae-jax resume runs/quickstart run.total_env_steps=400000
+  limae-jax sweep system=qmix,li_ma2e env.scenario=3m,8m run.num_seeds=3
   limae-jax evaluate runs/quickstart --checkpoint best
   limae-jax list scenarios
   limae-jax config system=vdn env.scenario=8m
 
 exit codes: 0 fine, 1 a seed failed, 2 a mistake in the input, 130 or 143 stopped by a signal
 """
+
+
+_SWEEP = "sweep system=qmix,li_ma2e env.scenario=3m,8m system.learning_rate=5e-4,1e-3 run.num_seeds=3 sweep.dir=runs/lr"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -55,6 +59,8 @@ def _build_parser() -> argparse.ArgumentParser:
     _add_run_dir(command)
     _add_overrides(command)
     _add_hosts(command)
+    command = _add(commands, "sweep", "train a grid of settings, or continue it", _SWEEP)
+    _add_overrides(command)
     command = _add(commands, "evaluate", "play a trained team greedily", "evaluate runs/quickstart --checkpoint best")
     _add_run_dir(command)
     _add_overrides(command)
@@ -157,6 +163,16 @@ def _resume(args: argparse.Namespace) -> int:
     return resume(args.run_dir, args.overrides, console=True).exit_code
 
 
+def _sweep(args: argparse.Namespace) -> int:
+    from limae_jax.grid import load_sweep
+
+    sweep = load_sweep(args.overrides)
+
+    from limae_jax.training.sweep import run_sweep
+
+    return run_sweep(sweep, console=True).exit_code
+
+
 def _evaluate(args: argparse.Namespace) -> int:
     from limae_jax.checks import check_one_of
     from limae_jax.compose import override_config
@@ -189,7 +205,14 @@ def _config(args: argparse.Namespace) -> int:
     return 0
 
 
-_COMMANDS = {"train": _train, "resume": _resume, "evaluate": _evaluate, "list": _list, "config": _config}
+_COMMANDS = {
+    "train": _train,
+    "resume": _resume,
+    "sweep": _sweep,
+    "evaluate": _evaluate,
+    "list": _list,
+    "config": _config,
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -33,13 +33,14 @@ HOMES = {
     "omegaconf": ("compose.py",),
     "tensorboardX": ("metrics/",),
     "wandb": ("metrics/",),
+    "submitit": ("training/cluster.py",),
 }
 
 # Files that the command line imports before it has checked the input, and what they must not import at the top.
 LIGHT = ("cli.py", "listing.py", "compose.py", "config.py", "config_file.py", "env_config.py", "checks.py", "errors.py")
 LIGHT += ("registry.py", "__init__.py", "environments/__init__.py", "environments/scenarios.py", "systems/__init__.py")
 LIGHT += ("systems/names.py", "replay/__init__.py", "replay/memory.py", "mae_config.py", "masking/__init__.py")
-LIGHT += ("masking/names.py",)
+LIGHT += ("masking/names.py", "grid.py", "sweep_config.py", "traced_settings.py")
 HEAVY = {"jax", "jaxlib", "flax", "optax", "chex", "numpy", "jaxmarl", "flashbax", "orbax"}
 
 

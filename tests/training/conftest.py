@@ -16,17 +16,17 @@ _make_setup = setup.make_setup
 _programs: dict = {}
 
 
-def _shared_setup(config):
+def _shared_setup(config, num_devices=None):
     """`make_setup`, but equal programs are compiled once for all runs of this process.
 
     They depend neither on how long a run is, nor where it lives, nor when it is evaluated.
     """
-    made = _make_setup(config)
+    made = _make_setup(config, num_devices)
     evaluation = dataclasses.replace(config.evaluation, every_env_steps=1)
     same = dataclasses.replace(
         config, run=RunConfig(), checkpoint=CheckpointConfig(), metrics=MetricsConfig(), evaluation=evaluation
     )
-    key = (repr(same), plan.CHUNK_TIME_STEPS, type(made.env))
+    key = (repr(same), num_devices, plan.CHUNK_TIME_STEPS, type(made.env))
     made.init, made.evaluate, made.chunks = _programs.setdefault(key, (made.init, made.evaluate, made.chunks))
     return made
 

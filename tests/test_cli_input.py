@@ -26,7 +26,7 @@ commands = [
     (2, []), (2, ["trian"]), (2, ["train", "system=qmxi"]), (2, ["train", "env.scenario=3q"]), (2, ["train", "--foo"]),
     (2, ["resume", "nowhere"]), (2, ["evaluate", "nowhere"]), (2, ["list", "maps"]), (2, ["config", "foo=1"]),
     (2, ["resume", "run", "run.num_seeds=2"]), (2, ["evaluate", "run", "env.scenario=8m"]),
-    (2, ["train", "run.dir=run", "run.num_seeds=2"]),
+    (2, ["train", "run.dir=run", "run.num_seeds=2"]), (2, ["sweep", "system=qmix,vdnn"]), (2, ["sweep", "run.dir=x"]),
     (0, ["config", "experiment=quickstart"]), (0, ["list", "scenarios"]), (0, ["list", "systems"]),
     (0, ["list", "masking"]), (0, ["list", "experiments"]),
 ]

@@ -18,9 +18,10 @@ from limae_jax.metrics.schema import Row
 # States of a run, in the order in which the counts are shown, with their colours.
 STATES = {"done": "green", "running": "cyan", "to come": "dim", "stopped": "yellow", "failed": "red", "broken": "red"}
 
-# What is in none of these states needs nobody's attention once the table gets too long for the screen.
+# What a table shows that is too long for the screen, and how many lines of the screen are not the table's.
 _ALWAYS_SHOWN = ("running", "stopped", "failed", "broken")
 _LINES_BESIDE = 6
+_WIDTH_OF_A_FILE = 120
 
 
 @dataclass
@@ -69,6 +70,8 @@ class SweepTable:
         self.lines = list(lines)
         self._enabled = enabled
         self._console = console or Console(highlight=False)
+        if not console and not self._console.is_terminal:
+            self._console = Console(highlight=False, width=_WIDTH_OF_A_FILE)
         self._live: Live | None = None
         self._clock: Callable[[], float] = time.monotonic
         self._began = self._clock()
@@ -102,6 +105,11 @@ class SweepTable:
         if self._enabled and self._live is None:
             self._console.print(f"{line.name}: {state}{_score_text(line, '  ')}{note and f'  {note}'}", soft_wrap=True)
         self.refresh()
+
+    def note(self, text: str) -> None:
+        """Shows a line that stays."""
+        if self._enabled:
+            self._console.print(Text(text), soft_wrap=True)
 
     def counted(self, index: int, env_steps: int, missing: float) -> None:
         """Notes how far a run is; what it had when it was first counted was done before."""

@@ -78,11 +78,9 @@ def _executor(settings: SweepConfig) -> Any:
 
 
 def _outcomes(job: Any, program: Program) -> list[Outcome]:
-    error = job.exception()
-    if error is None:
+    if job.exception() is None:
         return job.result()
-    text = one_line(error).splitlines()[-1] if str(error) else type(error).__name__
-    return [Outcome("broken", f"job {job.job_id}: {text}")] * len(program.configs)
+    return [Outcome("broken", f"job {job.job_id} died, see {job.paths.stderr}")] * len(program.configs)
 
 
 def _show(program: Program, consoles: Sequence[CellConsole]) -> None:

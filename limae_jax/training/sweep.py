@@ -73,8 +73,14 @@ def run_sweep(sweep: Sweep, console: bool = False) -> SweepResult:
         else:
             for program, outcomes in send_programs(left, sweep.settings, stop, news.consoles):
                 news.settle(program, outcomes)
-    is_all = all(outcome.state not in ("failed", "broken") for outcome in news.outcomes.values())
-    return SweepResult(news.outcomes, stop.exit_code or (0 if is_all else EXIT_NOT_ALL))
+        states = [outcome.state for outcome in news.outcomes.values()]
+        is_stopped = stop.signal is not None and (len(states) < len(table.lines) or "stopped" in states)
+        if is_stopped:
+            here = sweep.settings.cluster == "none"
+            what = "stopped and saved" if here else "stopped waiting; once the jobs that go on have ended"
+            table.note(f"{what}, the same command continues the sweep")
+    not_all = EXIT_NOT_ALL if {"failed", "broken"} & set(states) else 0
+    return SweepResult(news.outcomes, stop.exit_code if is_stopped else not_all)
 
 
 def _settle_if_finished(program: Program, news: _News) -> bool:

@@ -10,6 +10,7 @@ import pytest
 from tests_tiny import TINY
 
 from limae_jax.config import CheckpointConfig, MetricsConfig, RunConfig
+from limae_jax.traced_settings import TRACED, with_values
 from limae_jax.training import plan, runner, setup
 
 _make_setup = setup.make_setup
@@ -26,7 +27,8 @@ def _shared_setup(config, num_devices=None):
     same = dataclasses.replace(
         config, run=RunConfig(), checkpoint=CheckpointConfig(), metrics=MetricsConfig(), evaluation=evaluation
     )
-    key = (repr(same), num_devices, plan.CHUNK_TIME_STEPS, type(made.env))
+    # Traced settings are arguments, so programs that differ in nothing else are equal too.
+    key = (repr(with_values(same, dict.fromkeys(TRACED))), num_devices, plan.CHUNK_TIME_STEPS, type(made.env))
     made.init, made.evaluate, made.chunks = _programs.setdefault(key, (made.init, made.evaluate, made.chunks))
     return made
 

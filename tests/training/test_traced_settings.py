@@ -16,7 +16,7 @@ from limae_jax.traced_settings import TRACED, shares_program, traced_values, wit
 from limae_jax.training.loop import Parts, init_seed, make_chunk, make_chunk_under_own_settings
 from limae_jax.types import Clock
 
-ITERATIONS = {"warmup": 2, "train": 4}
+ITERATIONS = 4
 
 # None is its default. Those of `mae` and `masking` are tested beside what reads them.
 OTHER = {
@@ -45,18 +45,13 @@ def parts_of(config):
 
 
 def train(parts, make, state):
-    """The phases one after the other."""
-    begin, metrics = 0, {}
-    for phase in parts.system.phases:
-        chunk = make(parts, phase, ITERATIONS[phase.name])
-        state, metrics[phase.name] = chunk(state, Clock(jnp.int32(begin)))
-        begin += ITERATIONS[phase.name]
-    return state, metrics
+    """The last phase alone: its first iteration has rows to learn from, few as they are."""
+    return make(parts, parts.system.phases[-1], ITERATIONS)(state, Clock(jnp.int32(0)))
 
 
 @pytest.fixture(scope="module")
 def config():
-    return tiny_config("qmix")
+    return tiny_config("vdn")
 
 
 def test_a_cell_among_others_learns_as_the_same_cell_alone(config):
@@ -67,14 +62,12 @@ def test_a_cell_among_others_learns_as_the_same_cell_alone(config):
     two = jax.tree.map(lambda x: jnp.stack([x, x]), start).replace(settings=values)
     together, seen = jax.jit(jax.vmap(lambda state: train(parts, make_chunk_under_own_settings, state)))(two)
     alone, seen_alone = jax.jit(lambda state: train(parts_of(other), make_chunk, state))(start)
-    assert int(alone.counters.grad_steps) == 4 * 2
+    assert int(alone.counters.grad_steps) == 2 * ITERATIONS
     of_second = jax.tree.map(lambda x: x[1], (together.replace(settings={}), seen))
     expected = (alone.replace(settings={}), seen_alone)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), of_second, expected)
     # The first one has other settings, and went another way.
-    for part in ("agent", "mixer"):
-        leaves = jax.tree.leaves(together.learner.params[part])
-        assert any(not np.allclose(leaf[0], leaf[1], atol=1e-3) for leaf in leaves)
+    assert any(not np.allclose(leaf[0], leaf[1], atol=1e-3) for leaf in jax.tree.leaves(together.learner.params))
 
 
 def test_the_other_values_are_other_values_of_all_traced_settings(config):

@@ -31,6 +31,12 @@ exit codes: 0 fine, 1 a seed failed, 2 a mistake in the input, 130 or 143 stoppe
 """
 
 
+_SWEEPS = """\
+a sweep has a cell for each combination of the values of
+  system=qmix,vdn  replay.batch_rows=range(16,65,16)   and of the axes of experiment=study_a_headroom
+settings of the sweep, not of its runs:
+  sweep.dir=runs/lr  sweep.cluster=slurm  sweep.cluster_options={timeout_min:600,slurm_partition:gpu}
+"""
 _SWEEP = "sweep system=qmix,li_ma2e env.scenario=3m,8m system.learning_rate=5e-4,1e-3 run.num_seeds=3 sweep.dir=runs/lr"
 
 
@@ -59,7 +65,7 @@ def _build_parser() -> argparse.ArgumentParser:
     _add_run_dir(command)
     _add_overrides(command)
     _add_hosts(command)
-    command = _add(commands, "sweep", "train a grid of settings, or continue it", _SWEEP)
+    command = _add(commands, "sweep", "train a grid of settings, or continue it", _SWEEP, _SWEEPS)
     _add_overrides(command)
     command = _add(commands, "evaluate", "play a trained team greedily", "evaluate runs/quickstart --checkpoint best")
     _add_run_dir(command)
@@ -72,12 +78,14 @@ def _build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add(commands: argparse._SubParsersAction, name: str, summary: str, example: str) -> argparse.ArgumentParser:
+def _add(
+    commands: argparse._SubParsersAction, name: str, summary: str, example: str, more: str = ""
+) -> argparse.ArgumentParser:
     return commands.add_parser(
         name,
         help=summary,
         description=summary[0].upper() + summary[1:] + ".",
-        epilog=f"{'' if name == 'list' else _OVERRIDES + chr(10)}example:\n  limae-jax {example}\n",
+        epilog=f"{'' if name == 'list' else _OVERRIDES + more + chr(10)}example:\n  limae-jax {example}\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )

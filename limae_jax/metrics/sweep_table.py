@@ -97,11 +97,12 @@ class SweepTable:
     def mark(self, index: int, state: str, note: str = "") -> None:
         """Puts a run into another state."""
         line = self.lines[index]
-        if state == "done" and line.state == "to come":
-            self._at_start -= line.missing
-        line.state, line.note = state, note
         if state in ("done", "failed", "broken"):
+            # What was found done or cannot be done is no work of this session.
+            if line.state == "to come" or state == "broken":
+                self._at_start -= line.missing
             line.missing = 0.0
+        line.state, line.note = state, note
         if self._enabled and self._live is None:
             self._console.print(f"{line.name}: {state}{_score_text(line, '  ')}{note and f'  {note}'}", soft_wrap=True)
         self.refresh()

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import traceback
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 import jax
@@ -65,10 +67,13 @@ def train_program(program: Program, stop: StopRequest, consoles: Sequence[RunCon
     num_devices = min(num_devices, jax.device_count()) if num_devices else None
     error_file = program.home / ERROR_FILE
     try:
-        with locked(program.home):
+        with contextlib.ExitStack() as stack:
+            for place in {program.home.resolve(), *(Path(config.run_dir).resolve() for config in program.configs)}:
+                stack.enter_context(locked(place))
             error_file.unlink(missing_ok=True)
             results = train_together(program.configs, program.home, stop, consoles, num_devices)
     except Exception as error:
+        program.home.mkdir(parents=True, exist_ok=True)
         error_file.write_text(traceback.format_exc(), encoding="utf-8")
         return [Outcome("broken", one_line(f"{type(error).__name__}: {error}"))] * len(program.configs)
     return [done_or_failed(result.failed_seeds) if result.is_complete else Outcome("stopped") for result in results]

@@ -24,11 +24,15 @@ examples:
   limae-jax resume runs/quickstart run.total_env_steps=400000
   limae-jax sweep system=qmix,li_ma2e env.scenario=3m,8m run.num_seeds=3
   limae-jax evaluate runs/quickstart --checkpoint best
+  limae-jax report runs/qmix_3m runs/li_ma2e_3m --out report
+  limae-jax render runs/quickstart
   limae-jax list scenarios
   limae-jax config system=vdn env.scenario=8m
 
 exit codes: 0 fine, 1 a seed failed, 2 a mistake in the input, 130 or 143 stopped by a signal
 """
+
+_WITHOUT_OVERRIDES = ("list", "report", "render")
 
 
 _SWEEPS = """\
@@ -71,6 +75,15 @@ def _build_parser() -> argparse.ArgumentParser:
     _add_run_dir(command)
     _add_overrides(command)
     command.add_argument("--checkpoint", default="latest", metavar="latest|best", help="which one (default: latest)")
+    command = _add(commands, "report", "compare finished runs: tables, pictures, a page", "report runs/* --out report")
+    command.add_argument("run_dirs", metavar="RUN_DIR", type=Path, nargs="+", help="directories that `train` made")
+    command.add_argument("--out", metavar="DIR", type=Path, required=True, help="where to write the report")
+    command = _add(commands, "render", "show a greedy battle of a trained team", "render runs/quickstart --agent 1")
+    _add_run_dir(command)
+    command.add_argument("--seed", type=int, metavar="N", help="whose team plays (default: the run's first)")
+    command.add_argument("--checkpoint", default="latest", metavar="latest|best", help="which one (default: latest)")
+    command.add_argument("--agent", type=int, default=0, metavar="I", help="whose beliefs are shown (default: 0)")
+    command.add_argument("--out", metavar="FILE", type=Path, help="the GIF to write (default: RUN_DIR/battle.gif)")
     command = _add(commands, "list", "show what there is to choose from", "list scenarios")
     command.add_argument("what", metavar="scenarios|systems|masking|experiments")
     command = _add(commands, "config", "print the settings that a run would have", "config system=vdn env.scenario=8m")
@@ -85,7 +98,7 @@ def _add(
         name,
         help=summary,
         description=summary[0].upper() + summary[1:] + ".",
-        epilog=f"{'' if name == 'list' else _OVERRIDES + more + chr(10)}example:\n  limae-jax {example}\n",
+        epilog=f"{'' if name in _WITHOUT_OVERRIDES else _OVERRIDES + more + chr(10)}example:\n  limae-jax {example}\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -197,6 +210,27 @@ def _evaluate(args: argparse.Namespace) -> int:
     return 0
 
 
+def _report(args: argparse.Namespace) -> int:
+    try:
+        from limae_jax.analysis.report import PAGE, write_report
+    except ModuleNotFoundError as error:
+        raise InputError(f"report: needs the package {error.name}; pip install {error.name}") from None
+
+    study = write_report(args.run_dirs, args.out)
+    for note in study.notes:
+        print(f"note: {note}")
+    print(f"{len(study.methods)} method(s) on {len(study.maps)} map(s): open {args.out / PAGE}")
+    return 0
+
+
+def _render(args: argparse.Namespace) -> int:
+    from limae_jax.analysis.render import render_run
+
+    gif, sheet = render_run(args.run_dir, args.out, args.seed, args.checkpoint, args.agent)
+    print(f"{gif}\n{sheet}")
+    return 0
+
+
 def _list(args: argparse.Namespace) -> int:
     from limae_jax.listing import LISTINGS, list_things
     from limae_jax.registry import check_name
@@ -218,6 +252,8 @@ _COMMANDS = {
     "resume": _resume,
     "sweep": _sweep,
     "evaluate": _evaluate,
+    "report": _report,
+    "render": _render,
     "list": _list,
     "config": _config,
 }

@@ -91,7 +91,8 @@ def _mapping(name: str, value: Any) -> dict[Any, Any]:
 
 def to_yaml(config: TrainConfig) -> str:
     """The text of config.yaml. `from_yaml` gives back an equal object."""
-    return yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True)
+    # Not as Unicode: YAML reads some characters, such as U+0085, as line breaks.
+    return yaml.safe_dump(to_dict(config), sort_keys=False)
 
 
 def from_yaml(text: str) -> TrainConfig:

@@ -3,7 +3,7 @@
 import hydra
 import pytest
 from hydra.core.global_hydra import GlobalHydra
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from limae_jax.checks import show
@@ -183,6 +183,7 @@ def test_an_application_of_hydra_around_us_is_left_alone(tmp_path, monkeypatch):
     project=st.text(max_size=20),
     health=st.none() | st.lists(st.floats(1e-3, 1e6), min_size=6, max_size=6),
 )
+@example(gamma=0.9, rate=0.1, steps=1, project="\x85", health=None)
 @settings(max_examples=50, deadline=None)
 def test_yaml_gives_back_what_was_written(gamma, rate, steps, project, health):
     config = TrainConfig(
@@ -230,10 +231,10 @@ def test_overrides_on_a_stored_run():
 
 
 def test_differences_are_named_with_both_values():
-    old, new = TrainConfig(), TrainConfig(run=RunConfig(num_seeds=3, name="a"), replay=ReplayConfig(batch_rows=16))
+    old, new = TrainConfig(), TrainConfig(run=RunConfig(num_seeds=3, name="a"), replay=ReplayConfig(batch_rows=8))
     assert differences(old, old) == []
     assert differences(old, new) == [
-        "replay.batch_rows: 32 -> 16",
+        "replay.batch_rows: 16 -> 8",
         "run.name: null -> a",
         "run.num_seeds: 1 -> 3",
     ]

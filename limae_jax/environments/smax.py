@@ -57,7 +57,7 @@ class Units(NamedTuple):
 class Smax:
     """SMAX for the allied team; see `base.Environment`.
 
-    It plays exactly jaxmarl's HeuristicEnemySMAX, step for step and bit for bit, with these differences:
+    It plays exactly jaxmarl's HeuristicEnemySMAX, step for step, with these differences:
     the time limit is `truncated`, exactly at `max_steps`, and a win or a loss is `terminal`;
     `state` is scaled to [-1, 1]; `sight_scale` narrows what the allies observe (not what they may shoot at), and
     `observes_enemy_cooldowns` and `observes_positions_and_cooldowns` can hide features from them.

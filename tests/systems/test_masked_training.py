@@ -263,7 +263,7 @@ def test_pretraining_is_a_phase_of_its_own_with_its_own_budget():
         ("pretrain", 700, False),
         ("train", None, True),
     ]
-    assert [phase.updates_per_iteration for phase in phases] == [0, 5, 2]
+    assert [phase.updates_per_iteration for phase in phases] == [0, 5, 4]
     assert len({phase.streams for phase in phases[1:]}) == 2
 
 

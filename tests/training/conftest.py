@@ -1,4 +1,4 @@
-"""Runs small enough to test with: two marines against two, tiny networks, a few thousand steps."""
+"""Runs small enough to test with: a made-up game or two marines against two, tiny networks, a few thousand steps."""
 
 import dataclasses
 import os
@@ -7,6 +7,8 @@ import sys
 from pathlib import Path
 
 import pytest
+from fakes import CountingEnv
+from made_up_cli import COMMAND
 from tests_tiny import TINY
 
 from limae_jax.config import CheckpointConfig, MetricsConfig, RunConfig
@@ -15,6 +17,15 @@ from limae_jax.training import plan, runner, setup
 
 _make_setup = setup.make_setup
 _programs: dict = {}
+
+
+@pytest.fixture(autouse=True, scope="module")
+def game(request):
+    """Training plays a made-up game, which compiles in a tenth of the time, unless the module says PLAYS_SMAX."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not getattr(request.module, "PLAYS_SMAX", False):
+            patch.setattr(setup, "make_env", lambda config: CountingEnv())
+        yield
 
 
 def _shared_setup(config, num_devices=None):
@@ -27,7 +38,8 @@ def _shared_setup(config, num_devices=None):
     same = dataclasses.replace(
         config, run=RunConfig(), checkpoint=CheckpointConfig(), metrics=MetricsConfig(), evaluation=evaluation
     )
-    # Traced settings are arguments, so programs that differ in nothing else are equal too.
+    # Traced settings are arguments, so programs that differ in nothing else are equal too. Only `init` has those of the
+    # first such run, which `GroupTrainer` replaces.
     key = (repr(with_values(same, dict.fromkeys(TRACED))), num_devices, plan.CHUNK_TIME_STEPS, type(made.env))
     made.init, made.evaluate, made.chunks = _programs.setdefault(key, (made.init, made.evaluate, made.chunks))
     return made
@@ -52,11 +64,13 @@ def tiny(tmp_path):
 
 
 @pytest.fixture
-def cli():
-    """Runs `python -m limae_jax` in a process of its own, as a user would."""
+def cli(request):
+    """Runs the command line in a process of its own, as a user would; see `game`."""
+    is_real = getattr(request.module, "PLAYS_SMAX", False)
+    program = [sys.executable, "-m", "limae_jax"] if is_real else COMMAND
 
     def run(*arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "limae_jax", *arguments]
+        command = [*program, *arguments]
         env = {**os.environ, **environment}
         completed = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
         if check and completed.returncode != 0:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import CountingEnv
 from test_resume import assert_equal_runs, stop_after
 
 from limae_jax.compose import load_config
@@ -43,7 +42,6 @@ def _shared_setup(config, num_devices=None):
 def quick(monkeypatch):
     """Short chunks: two of pre-training, several of training."""
     monkeypatch.setattr(plan, "CHUNK_TIME_STEPS", 256)
-    monkeypatch.setattr(setup, "make_env", lambda config: CountingEnv())
     for module in (setup, runner):
         monkeypatch.setattr(module, "make_setup", _shared_setup)
 

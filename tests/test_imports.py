@@ -45,14 +45,8 @@ HOMES = {
 LIGHT = ("cli.py", "listing.py", "compose.py", "config.py", "config_file.py", "env_config.py", "checks.py", "errors.py")
 LIGHT += ("registry.py", "__init__.py", "environments/__init__.py", "environments/scenarios.py", "systems/__init__.py")
 LIGHT += ("systems/names.py", "replay/__init__.py", "replay/memory.py", "mae_config.py", "masking/__init__.py")
-LIGHT += (
-    "masking/names.py",
-    "grid.py",
-    "sweep_config.py",
-    "traced_settings.py",
-    "analysis/__init__.py",
-    "analysis/render.py",
-)
+LIGHT += ("masking/names.py", "grid.py", "sweep_config.py", "traced_settings.py")
+LIGHT += ("analysis/__init__.py", "analysis/render.py")
 # A report is made without jax, so that it is there at once; numpy it needs.
 REPORT = ("runs", "statistics", "summary", "tables", "plots", "html", "report")
 HEAVY = {"jax", "jaxlib", "flax", "optax", "chex", "numpy", "jaxmarl", "flashbax", "orbax"}

@@ -22,6 +22,7 @@ examples:
   limae-jax train experiment=quickstart
   limae-jax train system=qmix env.scenario=3s_vs_4z run.num_seeds=3 run.total_env_steps=1e6
   limae-jax resume runs/quickstart run.total_env_steps=400000
+  limae-jax sweep system=qmix,li_ma2e env.scenario=3m,8m run.num_seeds=3
   limae-jax evaluate runs/quickstart --checkpoint best
   limae-jax report runs/qmix_3m runs/li_ma2e_3m --out report
   limae-jax render runs/quickstart
@@ -34,6 +35,15 @@ exit codes: 0 fine, 1 a seed or a game failed, 2 a mistake in the input, 130 or 
 """
 
 _WITHOUT_OVERRIDES = ("list", "report", "render", "doctor")
+
+
+_SWEEPS = """\
+a sweep has a cell for each combination of the values of
+  system=qmix,vdn  replay.batch_rows=range(16,65,16)   and of the axes of experiment=study_a_headroom
+settings of the sweep, not of its runs:
+  sweep.dir=runs/lr  sweep.cluster=slurm  sweep.cluster_options={timeout_min:600,slurm_partition:gpu}
+"""
+_SWEEP = "sweep system=qmix,li_ma2e env.scenario=3m,8m system.learning_rate=5e-4,1e-3 run.num_seeds=3 sweep.dir=runs/lr"
 
 
 class _Parser(argparse.ArgumentParser):
@@ -61,6 +71,8 @@ def _build_parser() -> argparse.ArgumentParser:
     _add_run_dir(command)
     _add_overrides(command)
     _add_hosts(command)
+    command = _add(commands, "sweep", "train a grid of settings, or continue it", _SWEEP, _SWEEPS)
+    _add_overrides(command)
     _add_evaluate(commands)
     command = _add(commands, "report", "compare finished runs: tables, pictures, a page", "report runs/* --out report")
     command.add_argument("run_dirs", metavar="RUN_DIR", type=Path, nargs="+", help="directories that `train` made")
@@ -80,12 +92,14 @@ def _build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _add(commands: argparse._SubParsersAction, name: str, summary: str, example: str) -> argparse.ArgumentParser:
+def _add(
+    commands: argparse._SubParsersAction, name: str, summary: str, example: str, more: str = ""
+) -> argparse.ArgumentParser:
     return commands.add_parser(
         name,
         help=summary,
         description=summary[0].upper() + summary[1:] + ".",
-        epilog=f"{'' if name in _WITHOUT_OVERRIDES else _OVERRIDES + chr(10)}example:\n  limae-jax {example}\n",
+        epilog=f"{'' if name in _WITHOUT_OVERRIDES else _OVERRIDES + more + chr(10)}example:\n  limae-jax {example}\n",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
@@ -185,6 +199,16 @@ def _resume(args: argparse.Namespace) -> int:
     return resume(args.run_dir, args.overrides, console=True).exit_code
 
 
+def _sweep(args: argparse.Namespace) -> int:
+    from limae_jax.grid import load_sweep
+
+    sweep = load_sweep(args.overrides)
+
+    from limae_jax.training.sweep import run_sweep
+
+    return run_sweep(sweep, console=True).exit_code
+
+
 def _evaluate(args: argparse.Namespace) -> int:
     from limae_jax.checks import check_one_of
     from limae_jax.compose import plan_evaluation
@@ -279,6 +303,7 @@ def _doctor(args: argparse.Namespace) -> int:
 _COMMANDS = {
     "train": _train,
     "resume": _resume,
+    "sweep": _sweep,
     "evaluate": _evaluate,
     "report": _report,
     "render": _render,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import math
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -11,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from limae_jax.compose import config_dir, load_config, options
+from limae_jax.compose import config_dir, experiment_sweep, load_cell, options
 from limae_jax.config import SmacConfig, SmaxConfig, TrainConfig
 from limae_jax.environments.scenarios import MPE_SCENARIOS, SMAX_SCENARIOS, UNIT_LETTERS, UNIT_TYPES, smax_sizes
 from limae_jax.environments.smac.maps import SMAC_MAPS, smac_sizes
@@ -205,10 +206,10 @@ def _masking(console: Console) -> None:
 def _experiments(console: Console) -> None:
     table = _table("", ("experiment", "what it is", "system", "scenario"), ("seeds", "env steps"))
     for name in options("experiment"):
-        config = load_config([f"experiment={name}"])
-        run = config.run
-        steps = f"{run.total_env_steps:,}"
-        table.add_row(name, _summary(name), config.system.name, config.env.scenario, str(run.num_seeds), steps)
+        config, sweep = load_cell([f"experiment={name}"]), experiment_sweep(f"experiment={name}")
+        runs = math.prod(len(axis) for axis in sweep.get("axes", ()))
+        what = (f"sweep of {runs} cells", "") if sweep else (config.system.name, config.env.scenario)
+        table.add_row(name, _summary(name), *what, str(config.run.num_seeds), f"{config.run.total_env_steps:,}")
     console.print(table)
 
 

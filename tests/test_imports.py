@@ -36,6 +36,7 @@ HOMES = {
     "omegaconf": ("compose.py",),
     "tensorboardX": ("metrics/",),
     "wandb": ("metrics/",),
+    "submitit": ("training/cluster.py",),
     "matplotlib": ("analysis/",),
     "PIL": ("analysis/",),
     "smac": ("environments/smac/",),
@@ -50,6 +51,7 @@ LIGHT += ("registry.py", "__init__.py", "environments/__init__.py", "environment
 LIGHT += ("systems/names.py", "replay/__init__.py", "replay/memory.py", "mae_config.py", "masking/__init__.py")
 LIGHT += ("masking/names.py", "doctor.py", "environments/smac/__init__.py", "environments/smac/installation.py")
 LIGHT += ("environments/smac/maps.py", "environments/smac/settings.py", "environments/fitting.py")
+LIGHT += ("grid.py", "sweep_config.py", "traced_settings.py")
 LIGHT += ("analysis/__init__.py", "analysis/render.py")
 # A report is made without jax, so that it is there at once; numpy it needs.
 REPORT = ("runs", "statistics", "summary", "tables", "plots", "html", "report")

@@ -12,6 +12,7 @@ from made_up_cli import COMMAND
 from tests_tiny import TINY
 
 from limae_jax.config import CheckpointConfig, MetricsConfig, RunConfig
+from limae_jax.traced_settings import TRACED, with_values
 from limae_jax.training import plan, runner, setup
 
 _make_setup = setup.make_setup
@@ -27,19 +28,21 @@ def game(request):
         yield
 
 
-def _shared_setup(config):
+def _shared_setup(config, num_devices=None):
     """`make_setup`, but equal programs are compiled once for all runs of this process.
 
     They depend neither on how long a run is, nor where it lives, nor when it is evaluated.
     """
-    made = _make_setup(config)
+    made = _make_setup(config, num_devices)
     if made.player is not None:  # its games belong to the run
         return made
     evaluation = dataclasses.replace(config.evaluation, every_env_steps=1)
     same = dataclasses.replace(
         config, run=RunConfig(), checkpoint=CheckpointConfig(), metrics=MetricsConfig(), evaluation=evaluation
     )
-    key = (repr(same), plan.CHUNK_TIME_STEPS, type(made.env))
+    # Traced settings are arguments, so programs that differ in nothing else are equal too. Only `init` has those of the
+    # first such run, which `GroupTrainer` replaces.
+    key = (repr(with_values(same, dict.fromkeys(TRACED))), num_devices, plan.CHUNK_TIME_STEPS, type(made.env))
     made.init, made.evaluate, made.chunks = _programs.setdefault(key, (made.init, made.evaluate, made.chunks))
     return made
 

@@ -26,9 +26,9 @@ _make_setup = setup.make_setup
 _programs: dict[tuple[str, str], Any] = {}
 
 
-def _shared_setup(config):
+def _shared_setup(config, num_devices=None):
     """`make_setup`, but what does not depend on the rule is compiled once for all runs here."""
-    made, rule = _make_setup(config), config.masking.name
+    made, rule = _make_setup(config, num_devices), config.masking.name
     kind = rule if rule in (WHOLE, *WITH_STATE) else "any"
     made.init = _programs.setdefault((kind, "init"), made.init)
     made.evaluate = _programs.setdefault((kind, "evaluate"), made.evaluate)

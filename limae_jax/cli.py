@@ -7,127 +7,9 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import NoReturn
 
-from limae_jax import __version__
+from limae_jax.cli_arguments import parse
 from limae_jax.errors import GameError, InputError
-
-_OVERRIDES = """\
-overrides choose, or set one value each (later ones win):
-  experiment=quickstart  system=li_ma2e  masking=ema   choices, see `limae-jax list`
-  env.scenario=8m  run.num_seeds=3  system.gamma=0.95  settings, see `limae-jax config`
-"""
-_EXAMPLES = """\
-examples:
-  limae-jax train experiment=quickstart
-  limae-jax train system=qmix env.scenario=3s_vs_4z run.num_seeds=3 run.total_env_steps=1e6
-  limae-jax resume runs/quickstart run.total_env_steps=400000
-  limae-jax sweep system=qmix,li_ma2e env.scenario=3m,8m run.num_seeds=3
-  limae-jax evaluate runs/quickstart --checkpoint best
-  limae-jax report runs/qmix_3m runs/li_ma2e_3m --out report
-  limae-jax render runs/quickstart
-  limae-jax evaluate runs/quickstart runs/quickstart_qmix env=smac evaluation.num_episodes=32
-  limae-jax list scenarios
-  limae-jax config system=vdn env.scenario=8m
-  limae-jax doctor smac
-
-exit codes: 0 fine, 1 a seed or a game failed, 2 a mistake in the input, 130 or 143 stopped by a signal
-"""
-
-_WITHOUT_OVERRIDES = ("list", "report", "render", "doctor")
-
-
-_SWEEPS = """\
-a sweep has a cell for each combination of the values of
-  system=qmix,vdn  replay.batch_rows=range(16,65,16)   and of the axes of experiment=study_a_headroom
-settings of the sweep, not of its runs:
-  sweep.dir=runs/lr  sweep.cluster=slurm  sweep.cluster_options={timeout_min:600,slurm_partition:gpu}
-"""
-_SWEEP = "sweep system=qmix,li_ma2e env.scenario=3m,8m system.learning_rate=5e-4,1e-3 run.num_seeds=3 sweep.dir=runs/lr"
-
-
-class _Parser(argparse.ArgumentParser):
-    """Reports mistakes as InputError."""
-
-    def error(self, message: str) -> NoReturn:
-        raise InputError(f"{message}; see {self.prog} --help")
-
-
-def _build_parser() -> argparse.ArgumentParser:
-    parser = _Parser(
-        prog="limae-jax",
-        description="Train QMIX, LI-MA2E and their relatives on SMAX in JAX: many seeds in one compiled program.",
-        epilog=f"{_OVERRIDES}\n{_EXAMPLES}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-    parser.add_argument("--version", action="version", version=f"limae-jax {__version__}")
-    commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, title="commands")
-
-    command = _add(commands, "train", "train, or continue the run in its directory", "train experiment=quickstart")
-    _add_overrides(command)
-    _add_hosts(command)
-    command = _add(commands, "resume", "continue a run, longer if you say so", "resume runs/quickstart")
-    _add_run_dir(command)
-    _add_overrides(command)
-    _add_hosts(command)
-    command = _add(commands, "sweep", "train a grid of settings, or continue it", _SWEEP, _SWEEPS)
-    _add_overrides(command)
-    _add_evaluate(commands)
-    command = _add(commands, "report", "compare finished runs: tables, pictures, a page", "report runs/* --out report")
-    command.add_argument("run_dirs", metavar="RUN_DIR", type=Path, nargs="+", help="directories that `train` made")
-    command.add_argument("--out", metavar="DIR", type=Path, required=True, help="where to write the report")
-    command = _add(commands, "render", "show a greedy battle of a trained team", "render runs/quickstart --agent 1")
-    _add_run_dir(command)
-    command.add_argument("--seed", type=int, metavar="N", help="whose team plays (default: the run's first)")
-    command.add_argument("--checkpoint", default="latest", metavar="latest|best", help="which one (default: latest)")
-    command.add_argument("--agent", type=int, default=0, metavar="I", help="whose beliefs are shown (default: 0)")
-    command.add_argument("--out", metavar="FILE", type=Path, help="the GIF to write (default: RUN_DIR/battle.gif)")
-    command = _add(commands, "list", "show what there is to choose from", "list scenarios")
-    command.add_argument("what", metavar="scenarios|systems|masking|experiments")
-    command = _add(commands, "config", "print the settings that a run would have", "config system=vdn env.scenario=8m")
-    _add_overrides(command)
-    command = _add(commands, "doctor", "check what is installed, and say what to do about what is not", "doctor smac")
-    command.add_argument("what", metavar="smac", nargs="?", help="real StarCraft II: checks it and launches a game")
-    return parser
-
-
-def _add(
-    commands: argparse._SubParsersAction, name: str, summary: str, example: str, more: str = ""
-) -> argparse.ArgumentParser:
-    return commands.add_parser(
-        name,
-        help=summary,
-        description=summary[0].upper() + summary[1:] + ".",
-        epilog=f"{'' if name in _WITHOUT_OVERRIDES else _OVERRIDES + more + chr(10)}example:\n  limae-jax {example}\n",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-        allow_abbrev=False,
-    )
-
-
-def _add_evaluate(commands: argparse._SubParsersAction) -> None:
-    command = _add(commands, "evaluate", "play trained teams greedily", "evaluate runs/quickstart --checkpoint best")
-    command.add_argument("run_dirs", metavar="RUN_DIR", nargs="+", help="directories that `train` made")
-    _add_overrides(command)
-    command.add_argument("--checkpoint", default="latest", metavar="latest|best", help="which one (default: latest)")
-    command.add_argument("--replays", action="store_true", help="with env=smac: save the games in RUN_DIR/smac/replays")
-
-
-def _add_run_dir(command: argparse.ArgumentParser) -> None:
-    command.add_argument("run_dir", metavar="RUN_DIR", type=Path, help="a directory that `train` made")
-
-
-def _add_overrides(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "overrides", metavar="KEY=VALUE", nargs="*", default=[], help="choices and settings, see below"
-    )
-
-
-def _add_hosts(command: argparse.ArgumentParser) -> None:
-    hosts = command.add_argument_group("several hosts (start the same command on each)")
-    hosts.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0; `auto` asks the cluster (SLURM, ...)")
-    hosts.add_argument("--num-processes", type=int, metavar="N", help="processes in all")
-    hosts.add_argument("--process-id", type=int, metavar="I", help="which one this is, from 0")
 
 
 def _check_hosts(args: argparse.Namespace, is_played_by_host: bool) -> None:
@@ -152,18 +34,6 @@ def _join_hosts(args: argparse.Namespace) -> None:
         jax.distributed.initialize()
     else:
         jax.distributed.initialize(args.coordinator, args.num_processes, args.process_id)
-
-
-def _parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    # argparse gives up on overrides that follow an option; they come back as unknown arguments.
-    parser = _build_parser()
-    args, others = parser.parse_known_args(argv)
-    options = [other for other in others if other.startswith("-") or not hasattr(args, "overrides")]
-    if options:
-        parser.error(f"unrecognized arguments: {' '.join(options)}")
-    if others:
-        args.overrides = [*args.overrides, *others]
-    return args
 
 
 def _train(args: argparse.Namespace) -> int:
@@ -324,7 +194,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         stopped by signal n.
     """
     try:
-        args = _parse(argv)
+        args = parse(argv)
         code = _COMMANDS[args.command](args)
         sys.stdout.flush()
         return code

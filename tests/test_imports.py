@@ -10,7 +10,7 @@ import limae_jax
 
 PACKAGE = Path(limae_jax.__file__).parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
-CLI = ("cli", "listing", "doctor", "__main__")
+CLI = ("cli", "cli_arguments", "listing", "doctor", "__main__")
 # What looks at finished runs; nothing that makes them knows of it.
 ABOVE = ("analysis", *CLI)
 
@@ -46,12 +46,22 @@ HOMES = {
 }
 
 # Files that the command line imports before it has checked the input, and what they must not import at the top.
-LIGHT = ("cli.py", "listing.py", "compose.py", "config.py", "config_file.py", "env_config.py", "checks.py", "errors.py")
+LIGHT = (
+    "cli.py",
+    "cli_arguments.py",
+    "listing.py",
+    "compose.py",
+    "config.py",
+    "config_file.py",
+    "env_config.py",
+    "checks.py",
+    "errors.py",
+)
 LIGHT += ("registry.py", "__init__.py", "environments/__init__.py", "environments/scenarios.py", "systems/__init__.py")
 LIGHT += ("systems/names.py", "replay/__init__.py", "replay/memory.py", "mae_config.py", "masking/__init__.py")
 LIGHT += ("masking/names.py", "doctor.py", "environments/smac/__init__.py", "environments/smac/installation.py")
 LIGHT += ("environments/smac/maps.py", "environments/smac/settings.py", "environments/fitting.py")
-LIGHT += ("grid.py", "sweep_config.py", "traced_settings.py")
+LIGHT += ("cli_arguments.py", "grid.py", "sweep_config.py", "traced_settings.py")
 LIGHT += ("analysis/__init__.py", "analysis/render.py")
 # A report is made without jax, so that it is there at once; numpy it needs.
 REPORT = ("runs", "statistics", "summary", "tables", "plots", "html", "report")

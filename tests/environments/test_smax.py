@@ -20,6 +20,9 @@ PLAIN = SmaxConfig(scenario="3s_vs_5z")
 NARROW = SmaxConfig(scenario="smacv2_5_units", sight_scale=0.5, see_enemy_actions=False)
 CONIC = SmaxConfig(scenario="5m_vs_3m", sight_scale=0.7, observation_type="conic", attack_mode="random")
 ATTACK = STOP_ACTION + 1
+# Settings that jaxmarl does not have, or that mean something else there.
+OURS = {"name", "scenario", "num_envs", "max_steps", "sight_scale"}
+OURS |= {"observes_enemy_cooldowns", "observes_positions_and_cooldowns"}
 
 
 def _their_battle(config: SmaxConfig) -> Any:
@@ -192,8 +195,7 @@ def test_every_option_reaches_jaxmarl():
         time_per_step=0.125,
         observation_type="conic",
     )
-    ours = {"name", "scenario", "num_envs", "max_steps", "sight_scale"}
-    assert {item.name for item in dataclasses.fields(SmaxConfig)} == ours | set(options) | set(lists)
+    assert {item.name for item in dataclasses.fields(SmaxConfig)} == OURS | set(options) | set(lists)
     battle = make_env(SmaxConfig(**options, **lists))._battle
     default = make_env(SmaxConfig())._battle
     for name, value in options.items():
@@ -206,6 +208,6 @@ def test_every_option_reaches_jaxmarl():
 def test_defaults_are_jaxmarls():
     ours, theirs = make_env(SmaxConfig())._battle, import_jaxmarl("jaxmarl.environments.smax").HeuristicEnemySMAX()
     for item in dataclasses.fields(SmaxConfig):
-        if item.name not in ("name", "scenario", "num_envs", "max_steps", "sight_scale"):
+        if item.name not in OURS:
             np.testing.assert_array_equal(getattr(ours, item.name), getattr(theirs, item.name), item.name)
     assert SmaxConfig().max_steps == theirs.max_steps

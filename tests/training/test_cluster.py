@@ -25,7 +25,7 @@ def test_each_program_is_a_job_and_a_job_that_dies_breaks_only_its_own_runs(aske
     def job(program):
         if program.configs[0].system.name == "iql":
             raise RuntimeError("no device")
-        return [("failed", str(config.system.learning_rate)) for config in program.configs]
+        return [Outcome("failed", str(config.system.learning_rate)) for config in program.configs]
 
     monkeypatch.setattr(cluster, "train_in_job", job)
     monkeypatch.setattr(cluster, "POLL_S", 0.1)

@@ -16,6 +16,8 @@ from limae_jax.metrics.jsonl import read_rows
 from limae_jax.training import setup
 from limae_jax.training.host_player import HostPlayer
 
+# No made-up game: the sizes are those of a map.
+PLAYS_SMAX = True
 OF_SMAX = ("env.", "evaluation.", "run.")
 SMALL = [override for override in TINY if not override.startswith(OF_SMAX)]
 TRAIN = ["train", "env=smac", "env.scenario=2m_vs_1z", "env.workers=2", "system=qmix", *SMALL, "replay.min_rows=4"]

@@ -246,15 +246,21 @@ class TrainConfig:
     def _settle_masking(self) -> None:
         """Fills in the system's own rule; refuses settings that the system would not read."""
         system = self.system.name
-        if system in CONTEXT_SYSTEMS and (rule := CONTEXT_SYSTEMS[system]):
+        if rule := CONTEXT_SYSTEMS.get(system):
             object.__setattr__(self, "masking", replace(self.masking, name=self.masking.name or rule))
-            return
-        unread = [self.masking] if system in CONTEXT_SYSTEMS else [self.masking, self.mae]
-        for section in unread:
+        for name in self.unread_sections:
+            section = getattr(self, name)
             for item in fields(section):
                 value = getattr(section, item.name)
                 fix = f"system={system} does not read it; choose system=li_ma2e or ma2e"
-                check(value == item.default, f"{section.section}.{item.name}", value, fix)
+                check(value == item.default, f"{name}.{item.name}", value, fix)
+
+    @property
+    def unread_sections(self) -> tuple[str, ...]:
+        """Sections that the system does not read; they keep their defaults."""
+        if self.system.name not in CONTEXT_SYSTEMS:
+            return ("masking", "mae")
+        return () if CONTEXT_SYSTEMS[self.system.name] else ("masking",)
 
     @property
     def run_dir(self) -> str:

@@ -88,6 +88,9 @@ def _converted(name: str, value: Any, hint: Any) -> Any:
     if typing.get_origin(hint) is tuple:
         check(isinstance(value, (list, tuple)), name, value, "must be a list such as [1, 2]")
         return tuple(_converted(name, entry, typing.get_args(hint)[0]) for entry in value)
+    if typing.get_origin(hint) is dict:
+        check(isinstance(value, dict), name, value, "must be a mapping such as {a: 1, b: 2}")
+        return dict(value)
     if dataclasses.is_dataclass(hint):
         check(isinstance(value, typing.cast(type, hint)), name, value, "must be a group of settings")
         return value

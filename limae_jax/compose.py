@@ -6,7 +6,9 @@ so that each mistake is known by name and answered in one line.
 
 from __future__ import annotations
 
+import copy
 import dataclasses
+import functools
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any, cast
@@ -21,13 +23,15 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from limae_jax.checks import one_line, show
-from limae_jax.config import ENV_CONFIGS, EnvConfig, TrainConfig
+from limae_jax.config import ENV_CONFIGS, EnvConfig, SmaxConfig, TrainConfig
 from limae_jax.config_file import (
     check_continuation,
+    check_evaluation,
     differences,
     dotted_names,
     from_dict,
     from_yaml,
+    read_run,
     section_classes,
     to_dict,
     to_yaml,
@@ -35,6 +39,7 @@ from limae_jax.config_file import (
 )
 from limae_jax.errors import InputError
 from limae_jax.registry import check_name
+from limae_jax.sweep_config import SweepConfig
 
 __all__ = [
     "GROUPS",
@@ -45,6 +50,8 @@ __all__ = [
     "load_config",
     "options",
     "override_config",
+    "plan_evaluation",
+    "profile_of",
     "to_yaml",
 ]
 
@@ -79,10 +86,69 @@ def load_config(overrides: Sequence[str] = ()) -> TrainConfig:
     Raises:
         InputError: one of them cannot work.
     """
+    data = _load(overrides)
+    if "sweep" in data:
+        raise InputError("experiment: is a sweep of several runs; start it with `limae-jax sweep experiment=...`")
+    return from_dict(data)
+
+
+def load_cell(overrides: Sequence[str]) -> TrainConfig:
+    """As `load_config`, for a cell of the sweep that the experiment may be."""
+    data = _load(overrides)
+    data.pop("sweep", None)
+    return from_dict(data)
+
+
+def experiment_sweep(experiment: str) -> dict[str, Any]:
+    """Section `sweep` of an experiment; empty if it is a single run.
+
+    Args:
+        experiment: `experiment=...`
+    """
+    section = _compose([_parse(experiment)]).get("sweep", {})
+    known = [item.name for item in dataclasses.fields(SweepConfig)]
+    for name, value in section.items():
+        if name not in known:
+            raise unknown_setting(f"sweep.{name}", value, [f"sweep.{one}" for one in known])
+    return section
+
+
+class Choices(list[str]):
+    """The overrides that one with several values stands for, each with one value.
+
+    Attributes:
+        value: the value, if it is one.
+    """
+
+    value: Any = None
+
+
+def read_choices(text: str) -> Choices:
+    """Reads an override that may have several values: `system=qmix,vdn`, `choice(...)`, `range(...)`.
+
+    Returns:
+        Overrides with one value each, equal ones written alike.
+
+    Raises:
+        InputError: it cannot be read, or its values cannot be listed.
+    """
+    override = _parse(text, may_sweep=True)
+    if not override.is_sweep_override():
+        choices = Choices([f"{override.key_or_group}={override.get_value_element_as_str()}"])
+        choices.value = override.value()
+        return choices
+    try:
+        values = list(override.sweep_string_iterator())
+    except HydraException:
+        raise InputError(f"{show(text)}: its values cannot be listed; write them with commas or range()") from None
+    return Choices(f"{override.key_or_group}={value}" for value in values)
+
+
+def _load(overrides: Sequence[str]) -> dict[str, Any]:
     parsed = [_parse(text) for text in overrides]
     choices = [override for override in parsed if override.key_or_group in GROUPS]
     settings = [override for override in parsed if override.key_or_group not in GROUPS]
-    return from_dict(_with_settings(_compose(choices), settings))
+    return _with_settings(_compose(choices), settings)
 
 
 def override_config(config: TrainConfig, overrides: Sequence[str]) -> TrainConfig:
@@ -106,7 +172,40 @@ def override_config(config: TrainConfig, overrides: Sequence[str]) -> TrainConfi
     return from_dict(_with_settings(data, [override for override in parsed if override.key_or_group not in GROUPS]))
 
 
-def _parse(text: str) -> Override:
+def plan_evaluation(run_dir: Path, overrides: Sequence[str]) -> tuple[TrainConfig, TrainConfig]:
+    """Settings of a run's evaluation, checked as far as they can be without the game.
+
+    Args:
+        run_dir: of the run.
+        overrides: of `env.*` and `evaluation.*`. A team that goes over from SMAX to SMAC, or to another profile of
+            SMAX, stays on its map unless `env.scenario` is among them.
+
+    Returns:
+        The run's own settings and those of its evaluation.
+
+    Raises:
+        InputError: there is no such run, or it cannot be evaluated so.
+    """
+    stored = read_run(run_dir)
+    config = override_config(stored, overrides)
+    families = {stored.env.name, config.env.name}
+    if families <= {"smax", "smac"} and not any(text.startswith("env.scenario=") for text in overrides):
+        config = override_config(stored, [*overrides, f"env.scenario={stored.env.scenario}"])
+    check_evaluation(stored, config)
+    return stored, config
+
+
+def profile_of(env: SmaxConfig) -> str:
+    """The file in configs/env that has these settings, whatever the scenario and its limit; or "own settings"."""
+    for name in options("env"):
+        profile = _compose([_parse(f"env={name}")])["env"]
+        given = dataclasses.asdict(env) | {field: profile.get(field) for field in ("scenario", "max_steps", "num_envs")}
+        if given == {field: tuple(value) if isinstance(value, list) else value for field, value in profile.items()}:
+            return name
+    return "own settings"
+
+
+def _parse(text: str, may_sweep: bool = False) -> Override:
     try:
         override = OverridesParser.create().parse_override(text)
     except HydraException:
@@ -115,6 +214,8 @@ def _parse(text: str) -> Override:
     if override.type is not OverrideType.CHANGE or override.package is not None or not name:
         raise InputError(f"{line}: +, ~ and @ have no use here; write section.field=value")
     if override.is_sweep_override():
+        if may_sweep:
+            return override
         raise InputError(f"{line}: takes one value, not several; a list is written [1,2]")
     if name in GROUPS:
         check_name(name, show(override.value()), options(name))
@@ -133,12 +234,18 @@ def _malformed(text: str) -> InputError:
 
 
 def _compose(choices: Iterable[Override]) -> dict[str, Any]:
+    # The cells of a sweep differ in settings more often than in choices.
+    return copy.deepcopy(_composed(tuple(override.input_line or "" for override in choices)))
+
+
+@functools.lru_cache(maxsize=64)
+def _composed(choices: tuple[str, ...]) -> dict[str, Any]:
     _store_defaults()
     outer = GlobalHydra.instance().hydra
     GlobalHydra.instance().clear()
     try:
         with initialize_config_dir(str(config_dir()), version_base="1.3"):
-            composed = compose("train", [override.input_line for override in choices])
+            composed = compose("train", list(choices))
         return cast(dict[str, Any], OmegaConf.to_container(composed))
     except (HydraException, OmegaConfBaseException) as error:
         raise InputError(f"{config_dir()}: {one_line(error)}") from None

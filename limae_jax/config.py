@@ -70,7 +70,7 @@ class SystemConfig(Section):
     max_grad_norm: float = 10.0
     reward_scale: float | None = None
     target_update_env_steps: int = 5000
-    updates_per_iteration: int = 2
+    updates_per_iteration: int = 4
     epsilon_start: float = 1.0
     epsilon_end: float = 0.05
     epsilon_decay_env_steps: int = 100_000
@@ -106,7 +106,7 @@ class ReplayConfig(Section):
 
     row_length: int = 64
     capacity_rows: int = 1500
-    batch_rows: int = 32
+    batch_rows: int = 16
     min_rows: int = 64
     observation_dtype: str = "float32"
     initial_carry: str = "stored"

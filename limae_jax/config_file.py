@@ -10,9 +10,9 @@ from typing import Any
 
 import yaml
 
-from limae_jax.checks import check, one_line, show
-from limae_jax.config import ENV_CONFIGS, EnvConfig, SmaxConfig, TrainConfig
-from limae_jax.environments.scenarios import smax_sizes
+from limae_jax.checks import one_line, show
+from limae_jax.config import ENV_CONFIGS, EnvConfig, TrainConfig
+from limae_jax.environments.fitting import check_fit
 from limae_jax.errors import InputError
 from limae_jax.registry import check_name
 
@@ -91,7 +91,8 @@ def _mapping(name: str, value: Any) -> dict[Any, Any]:
 
 def to_yaml(config: TrainConfig) -> str:
     """The text of config.yaml. `from_yaml` gives back an equal object."""
-    return yaml.safe_dump(to_dict(config), sort_keys=False, allow_unicode=True)
+    # Not as Unicode: YAML reads some characters, such as U+0085, as line breaks.
+    return yaml.safe_dump(to_dict(config), sort_keys=False)
 
 
 def from_yaml(text: str) -> TrainConfig:
@@ -168,17 +169,12 @@ def check_evaluation(stored: TrainConfig, wanted: TrainConfig) -> None:
     """Checks that a trained team can be evaluated under new settings, as far as can be told without the game.
 
     Raises:
-        InputError: more changed than the game and its evaluation, or the teams differ in size.
+        InputError: more changed than the game and its evaluation, or the team does not fit the game.
     """
     changed = [line for line in differences(stored, wanted) if not line.startswith(("env.", "evaluation."))]
     if changed:
         raise InputError(f"{changed[0]}: an evaluation can change env.* and evaluation.* only")
-    if isinstance(stored.env, SmaxConfig) and isinstance(wanted.env, SmaxConfig):
-        trained, other = smax_sizes(stored.env)._asdict(), smax_sizes(wanted.env)._asdict()
-        unequal = [f"{name} {other[name]}, not {size}" for name, size in trained.items() if other[name] != size]
-        unequal = [text for text in unequal if not text.startswith("episode_limit")]
-        fix = f"the team was trained on {stored.env.scenario}; choose a scenario of the same team sizes"
-        check(not unequal, "env.scenario", wanted.env.scenario, f"has {', '.join(unequal)}; {fix}")
+    check_fit(stored.env, wanted.env)
 
 
 def _changes(old: TrainConfig, new: TrainConfig) -> list[tuple[str, str, str]]:

@@ -8,7 +8,7 @@ from typing import ClassVar
 
 from limae_jax.checks import Section
 from limae_jax.environments.scenarios import UNIT_TYPES, check_mpe_scenario, parse_scenario
-from limae_jax.environments.smac.maps import check_map
+from limae_jax.environments.smac.maps import SMAC_MAPS, check_map
 from limae_jax.environments.smac.settings import MAX_WORKERS
 
 
@@ -68,7 +68,8 @@ class SmaxConfig(CompiledConfig):
         observes_enemy_cooldowns: whether the allies' observations show how soon an enemy can shoot again.
         observes_positions_and_cooldowns: whether an ally's observation shows its own place on the map, and how soon it
             and its team-mates can shoot again; where others are relative to it is always shown.
-        max_steps: time limit in environment steps; an episode that reaches it is truncated, not lost.
+        max_steps: time limit in environment steps; an episode that reaches it is truncated, not lost. null is the
+            limit of SMAC's map of the same name.
         won_battle_bonus: reward for killing the last enemy; damage brings 1 in all.
         use_self_play_reward: damage brings nothing, and losing costs `won_battle_bonus`.
         map_width, map_height: of the field, in SMAX's units of length.
@@ -84,7 +85,7 @@ class SmaxConfig(CompiledConfig):
     see_enemy_actions: bool = True
     observes_enemy_cooldowns: bool = True
     observes_positions_and_cooldowns: bool = True
-    max_steps: int = 100
+    max_steps: int | None = 100
     won_battle_bonus: float = 1.0
     use_self_play_reward: bool = False
     map_width: int = 32
@@ -111,11 +112,18 @@ class SmaxConfig(CompiledConfig):
             can_hide = getattr(self, name) or self.observation_type == "unit_list"
             self._check(can_hide, name, "needs env.observation_type=unit_list")
         parse_scenario(self.scenario)
+        self._settle_max_steps()
         for name in (item.name for item in dataclasses.fields(self) if item.name.startswith("unit_type_")):
             values = getattr(self, name)
             if values is not None:
                 self._check(len(values) == len(UNIT_TYPES), name, f"needs {len(UNIT_TYPES)} numbers, one a unit type")
                 self._check(all(value > 0 for value in values), name, "must hold numbers greater than 0")
+
+    def _settle_max_steps(self) -> None:
+        if self.max_steps is None:
+            fix = f"SMAC has no map {self.scenario} whose limit it could take; give a number"
+            self._check(self.scenario in SMAC_MAPS, "max_steps", fix)
+            object.__setattr__(self, "max_steps", SMAC_MAPS[self.scenario].limit)
 
 
 @dataclass(frozen=True)
@@ -143,7 +151,7 @@ class MpeConfig(CompiledConfig):
 class SmacConfig(EnvConfig):
     """Real StarCraft II through oxwhirl/smac, one game in each of several worker processes.
 
-    The fields from `sight` on are for teams trained on SMAX, which play translated observations and actions.
+    The fields from `sight` on are for evaluating teams trained on SMAX, which play translated.
 
     Attributes:
         scenario: SMAC map, see `limae-jax list scenarios`.
@@ -152,10 +160,10 @@ class SmacConfig(EnvConfig):
         step_mul: game loops for each action, of which the game makes 22.4 a second.
         timeout_s: seconds without an answer after which a game counts as hung.
         max_crashes: crashes of one game in a row after which the run gives up.
-        replays: whether an evaluation saves a StarCraft II replay of each worker's games in RUN_DIR/replays.
         sight: `smac` shows SMAX's units only within SMAC's range of 9, `smax` as far as SMAX would.
         attack_mask: `smac` allows an attack where the game does (within 6), `weapon` within SMAX's weapon range.
-        is_strict: hide positions and cooldowns, which SMAC's own observations do not have.
+        is_strict: hide what SMAC's own observations do not have: an agent's place on the map, all cooldowns, and what
+            the enemies did last.
     """
 
     reward_scale: ClassVar[float] = 1.0
@@ -167,7 +175,6 @@ class SmacConfig(EnvConfig):
     step_mul: int = 8
     timeout_s: float = 60.0
     max_crashes: int = 5
-    replays: bool = False
     sight: str = "smac"
     attack_mask: str = "smac"
     is_strict: bool = False

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import math
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from limae_jax.compose import config_dir, load_config, options
+from limae_jax.compose import config_dir, experiment_sweep, load_cell, options
 from limae_jax.config import SmacConfig, SmaxConfig, TrainConfig
 from limae_jax.environments.scenarios import MPE_SCENARIOS, SMAX_SCENARIOS, UNIT_LETTERS, UNIT_TYPES, smax_sizes
 from limae_jax.environments.smac.maps import SMAC_MAPS, smac_sizes
@@ -46,6 +48,69 @@ def print_evaluation(rows: Sequence[Mapping[str, Any]]) -> None:
             values = [row[name] for row in some] + [medians[name]] * with_medians
             table.add_row(name.removeprefix("test_").replace("_", " "), *map(_number, values))
         _console().print(table)
+
+
+# Title, field of a row, format of the columns of an evaluation in SMAC.
+_SMAC_COLUMNS: tuple[tuple[str, str, str], ...] = (
+    ("win\nrate", "test_win_rate", ".3f"),
+    ("95 %\ninterval", "", ""),
+    ("epi-\nsodes", "test_episodes", ","),
+    ("return", "test_return_mean", ".2f"),
+    ("steps", "test_length_mean", ".1f"),
+    ("seconds", "test_seconds_mean", ".1f"),
+    ("time\nlimit", "test_timeouts", ","),
+    ("own\ndead", "test_ally_deaths_mean", ".2f"),
+    ("enemies\ndead", "test_enemy_deaths_mean", ".2f"),
+    ("crashes", "crashes", ","),
+    ("dis-\ncarded", "discarded_episodes", ","),
+)
+
+
+@contextlib.contextmanager
+def smac_evaluations() -> Iterator[tuple[Callable[[str], None], Callable[[Mapping[str, Any]], None]]]:
+    """Gives two functions: one shows what is going on, where somebody looks; the other prints a report."""
+    console = _console()
+    with console.status("") as line:
+        yield lambda text: line.update(escape(text)), lambda report: _print_smac_evaluation(console, report)
+
+
+def _print_smac_evaluation(console: Console, report: Mapping[str, Any]) -> None:
+    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
+    table.add_column("\nseed", no_wrap=True)
+    for title, _, _ in _SMAC_COLUMNS:
+        table.add_column(title if "\n" in title else f"\n{title}", justify="right", no_wrap=True)
+    rows = report["seeds"]
+    for row in rows:
+        table.add_row(str(row["seed"]), *_smac_cells(row))
+    if len(rows) > 1:
+        table.add_row(f"all {len(rows)}", *_smac_cells(report["over_seeds"]), style="bold")
+    played = f"{report['system']} on {report['map']} in StarCraft II {report['game_version'] or ''}".rstrip()
+    console.print(f"[bold]{escape(played)}[/], difficulty {report['difficulty']}, {_how(report)}")
+    console.print(f"{escape(report['run'])}, {report['checkpoint']} checkpoint, {_training(report)}", soft_wrap=True)
+    console.print()
+    console.print(table)
+    over_seeds = "; of all seeds: bootstrap over them" if len(rows) > 1 else ""
+    console.print(f"[dim]interval of a seed: Wilson{over_seeds}[/]")
+    console.print("[dim]greedy play; return in SMAC's units, a perfect win brings 20[/]")
+    console.print(f"{escape(report['file'])}\n", soft_wrap=True)
+
+
+def _smac_cells(row: Mapping[str, Any]) -> list[str]:
+    low, high = row["test_win_rate_low"], row["test_win_rate_high"]
+    return [f"{row[name]:{form}}" if name else f"{low:.3f}-{high:.3f}" for _, name, form in _SMAC_COLUMNS]
+
+
+def _how(report: Mapping[str, Any]) -> str:
+    if report["mode"] == "native":
+        return f"{report['step_mul']} game loops a step"
+    view = "privileged: sees more than SMAC shows" if report["is_privileged"] else "sees what SMAC shows"
+    options = f"sight {report['sight']}, attack mask {report['attack_mask']}; {view}"
+    return f"{report['step_mul']} game loops a step\ntranslated: {options}"
+
+
+def _training(report: Mapping[str, Any]) -> str:
+    where = "SMAC" if report["mode"] == "native" else f"SMAX ({report['profile']})"
+    return f"trained on {report['trained_on']} of {where}"
 
 
 def _console() -> Console:
@@ -141,10 +206,10 @@ def _masking(console: Console) -> None:
 def _experiments(console: Console) -> None:
     table = _table("", ("experiment", "what it is", "system", "scenario"), ("seeds", "env steps"))
     for name in options("experiment"):
-        config = load_config([f"experiment={name}"])
-        run = config.run
-        steps = f"{run.total_env_steps:,}"
-        table.add_row(name, _summary(name), config.system.name, config.env.scenario, str(run.num_seeds), steps)
+        config, sweep = load_cell([f"experiment={name}"]), experiment_sweep(f"experiment={name}")
+        runs = math.prod(len(axis) for axis in sweep.get("axes", ()))
+        what = (f"sweep of {runs} cells", "") if sweep else (config.system.name, config.env.scenario)
+        table.add_row(name, _summary(name), *what, str(config.run.num_seeds), f"{config.run.total_env_steps:,}")
     console.print(table)
 
 

@@ -37,7 +37,7 @@ class MaeConfig(Section):
     num_heads: int = 4
     encoder_layers: int = 2
     decoder_layers: int = 1
-    learning_rate: float = 3e-3
+    learning_rate: float = 1e-3
     max_grad_norm: float = 1.0
     loss_weight: float = 1.0
     pretrain_env_steps: int = 20_000

@@ -11,17 +11,20 @@ import limae_jax
 PACKAGE = Path(limae_jax.__file__).parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 CLI = ("cli", "listing", "doctor", "__main__")
+# What looks at finished runs; nothing that makes them knows of it.
+ABOVE = ("analysis", *CLI)
 
 # Part of the package -> parts that it must know nothing of.
 FORBIDDEN = {
-    "losses": ("networks", "replay", "systems", "training", "metrics", "config", "compose", *CLI),
-    "networks": ("replay", "systems", "training", "metrics", "compose", *CLI),
-    "masking": ("replay", "systems", "training", "metrics", "compose", *CLI),
-    "environments": ("networks", "losses", "replay", "systems", "training", "metrics", "compose", *CLI),
-    "replay": ("networks", "losses", "systems", "training", "metrics", "compose", *CLI),
-    "systems": ("replay", "training", "metrics", "compose", *CLI),
-    "metrics": ("systems", "training", "compose", *CLI),
-    "training": CLI,
+    "losses": ("networks", "replay", "systems", "training", "metrics", "config", "compose", *ABOVE),
+    "networks": ("replay", "systems", "training", "metrics", "compose", *ABOVE),
+    "masking": ("replay", "systems", "training", "metrics", "compose", *ABOVE),
+    "environments": ("networks", "losses", "replay", "systems", "training", "metrics", "compose", *ABOVE),
+    "replay": ("networks", "losses", "systems", "training", "metrics", "compose", *ABOVE),
+    "systems": ("replay", "training", "metrics", "compose", *ABOVE),
+    "metrics": ("systems", "training", "compose", *ABOVE),
+    "training": ABOVE,
+    "analysis": CLI,
 }
 
 # Outside library -> the only places that import it.
@@ -33,6 +36,9 @@ HOMES = {
     "omegaconf": ("compose.py",),
     "tensorboardX": ("metrics/",),
     "wandb": ("metrics/",),
+    "submitit": ("training/cluster.py",),
+    "matplotlib": ("analysis/",),
+    "PIL": ("analysis/",),
     "smac": ("environments/smac/",),
     "pysc2": ("environments/smac/",),
     "s2clientprotocol": ("environments/smac/",),
@@ -44,7 +50,11 @@ LIGHT = ("cli.py", "listing.py", "compose.py", "config.py", "config_file.py", "e
 LIGHT += ("registry.py", "__init__.py", "environments/__init__.py", "environments/scenarios.py", "systems/__init__.py")
 LIGHT += ("systems/names.py", "replay/__init__.py", "replay/memory.py", "mae_config.py", "masking/__init__.py")
 LIGHT += ("masking/names.py", "doctor.py", "environments/smac/__init__.py", "environments/smac/installation.py")
-LIGHT += ("environments/smac/maps.py", "environments/smac/settings.py")
+LIGHT += ("environments/smac/maps.py", "environments/smac/settings.py", "environments/fitting.py")
+LIGHT += ("grid.py", "sweep_config.py", "traced_settings.py")
+LIGHT += ("analysis/__init__.py", "analysis/render.py")
+# A report is made without jax, so that it is there at once; numpy it needs.
+REPORT = ("runs", "statistics", "summary", "tables", "plots", "html", "report")
 HEAVY = {"jax", "jaxlib", "flax", "optax", "chex", "numpy", "jaxmarl", "flashbax", "orbax"}
 
 
@@ -125,6 +135,21 @@ def test_input_is_checked_without_heavy_imports(name):
     top = [node for node in tree.body if isinstance(node, ast.Import | ast.ImportFrom)]
     loaded = {module.partition(".")[0] for node in top for module in imported(node)}
     assert not loaded & HEAVY
+
+
+@pytest.mark.parametrize("name", REPORT)
+def test_a_report_needs_no_jax(name):
+    modules = set(imported(ast.parse((PACKAGE / "analysis" / f"{name}.py").read_text(encoding="utf-8"))))
+    assert not {module.partition(".")[0] for module in modules} & (HEAVY - {"numpy"})
+    light = {f"limae_jax.{place.removesuffix('.py').replace('/', '.')}" for place in LIGHT}
+    light |= {f"limae_jax.analysis.{other}" for other in REPORT} | {
+        "limae_jax.metrics.jsonl",
+        "limae_jax.metrics.schema",
+    }
+    ours = {
+        module for module in modules if module.startswith("limae_jax.") and (module.rpartition(".")[0] != "limae_jax")
+    }
+    assert all(module in light or module.rpartition(".")[0] in light for module in ours)
 
 
 @pytest.mark.parametrize(

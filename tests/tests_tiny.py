@@ -11,6 +11,7 @@ TINY = [
     "system.epsilon_decay_env_steps=5000",
     "replay.row_length=8",
     "replay.capacity_rows=200",
+    "system.updates_per_iteration=2",
     "replay.batch_rows=8",
     "replay.min_rows=16",
     "evaluation.num_episodes=4",

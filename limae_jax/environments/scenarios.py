@@ -8,7 +8,7 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from limae_jax.checks import show
 from limae_jax.errors import InputError
@@ -141,7 +141,7 @@ def smax_sizes(config: SmaxConfig) -> Sizes:
         obs_size=UNIT_FEATURES * slots + OWN_FEATURES,
         state_size=(OWN_FEATURES + 2) * num_units,
         num_actions=NUM_MOVE_ACTIONS + scenario.num_enemies,
-        episode_limit=config.max_steps,
+        episode_limit=cast(int, config.max_steps),  # settled by SmaxConfig
     )
 
 

@@ -57,7 +57,7 @@ class Units(NamedTuple):
 class Smax:
     """SMAX for the allied team; see `base.Environment`.
 
-    It plays exactly jaxmarl's HeuristicEnemySMAX, step for step and bit for bit, with these differences:
+    It plays exactly jaxmarl's HeuristicEnemySMAX, step for step, with these differences:
     the time limit is `truncated`, exactly at `max_steps`, and a win or a loss is `terminal`;
     `state` is scaled to [-1, 1]; `sight_scale` narrows what the allies observe (not what they may shoot at), and
     `observes_enemy_cooldowns` and `observes_positions_and_cooldowns` can hide features from them.
@@ -156,8 +156,9 @@ class Smax:
 
     def _ally_view(self, obs: dict[str, jax.Array]) -> jax.Array:
         view = narrow_sight(_stack(obs, self._battle.agents), self._sight_scale)
-        is_complete = self._is_shown is None or self._is_shown.all()
-        return view if is_complete else jnp.where(self._is_shown, view, 0.0)
+        if self._is_shown is None or self._is_shown.all():
+            return view
+        return jnp.where(self._is_shown, view, 0.0)
 
     def _enemy_view(self, game: PyTree, obs: dict[str, jax.Array]) -> jax.Array:
         unit_lists = obs if self._enemies_see_as_allies else self._game.get_obs_unit_list(game)

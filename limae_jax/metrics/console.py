@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 from rich.console import Console
 from rich.live import Live
@@ -69,6 +70,32 @@ class _Progress:
         if self.score and (start := plain.find(self.score)) >= 0:
             text.stylize("green", start, start + len(self.score))
         return text
+
+
+class RunConsole(Protocol):
+    """Where a run shows itself; `ConsoleReport` says what is shown when."""
+
+    def start(self, lines: Sequence[str]) -> None: ...
+
+    def update(
+        self,
+        phase: str,
+        env_steps: int,
+        steps_per_s: float,
+        eta_s: float | None,
+        win_rates: Sequence[float] | None,
+        loss: float | None,
+    ) -> None: ...
+
+    def evaluation(self, rows: Sequence[Row]) -> None: ...
+
+    def note(self, text: str) -> None: ...
+
+    def warning(self, text: str) -> None: ...
+
+    def summary(self, rows: Sequence[Row], failed_seeds: Sequence[int], run_dir: str, wall_s: float) -> None: ...
+
+    def close(self) -> None: ...
 
 
 class ConsoleReport:

@@ -23,11 +23,15 @@ class WandbWriter:
                 "metrics.wandb=True: needs wandb; install it with pip install 'limae-jax[wandb]'"
             ) from None
         run_dir.mkdir(parents=True, exist_ok=True)
+        place = run_dir.resolve()
+        # A sweep's runs are <cell>/seeds_<first>_to_<last>.
+        name = f"{place.parent.name}/{place.name}" if place.name.startswith("seeds_") else place.name
         self._run = wandb.init(
             project=project,
-            name=run_dir.resolve().name,
+            name=name,
             id=_run_id(run_dir),
             resume="allow",
+            reinit="create_new",  # several runs of a sweep are open at the same time
             dir=str(run_dir),
             config=settings,
         )

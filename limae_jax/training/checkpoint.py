@@ -266,6 +266,12 @@ def save_params(directory: Path, tree: PyTree, host: dict[str, Any]) -> None:
     CheckpointStore(directory).save(0, tree, (), 0, host)
 
 
+def read_host(directory: Path) -> dict[str, Any] | None:
+    """The `host` of the newest whole checkpoint in a directory; None if there is none at all."""
+    found, _ = CheckpointStore(directory)._find()
+    return found["host"] if found else None
+
+
 def load_params(directory: Path, template: PyTree) -> tuple[PyTree, dict[str, Any]]:
     """What `save_params` saved: (tree, host).
 

@@ -9,7 +9,6 @@ from typing import Any
 import jax
 import numpy as np
 
-from limae_jax.config_file import check_evaluation, read_run
 from limae_jax.environments import make_env
 from limae_jax.errors import InputError
 from limae_jax.systems.build import build_system
@@ -37,13 +36,13 @@ def evaluate_run(run_dir: Path, overrides: Sequence[str] = (), checkpoint: str =
         A row for each seed: seed, system, scenario, checkpoint, iteration, test_* and test_episodes.
 
     Raises:
-        InputError: an override does not belong here, or the other scenario has other sizes.
+        InputError: an override does not belong here, the other scenario has other sizes, or it is SMAC.
     """
-    from limae_jax.compose import override_config  # Hydra is for command lines; training does without.
+    from limae_jax.compose import plan_evaluation  # Hydra is for command lines; training does without.
 
-    stored = read_run(Path(run_dir))
-    config = override_config(stored, overrides)
-    check_evaluation(stored, config)
+    stored, config = plan_evaluation(Path(run_dir), overrides)
+    if config.env.is_played_by_host:
+        raise InputError(f"env={config.env.name}: is evaluated by training.smac_evaluation.evaluate_in_smac")
     configure_jax(config)
     trained_in, env = make_env(stored.env).spec, make_env(config.env)
     _check_sizes(trained_in, env.spec)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -20,6 +21,7 @@ from limae_jax.training.meter import Meter
 from limae_jax.training.plan import PhasePlan, is_evaluation_due, phase_at
 from limae_jax.training.setup import Setup, clock_at
 from limae_jax.training.sharding import agree, fetch, put_seeds
+from limae_jax.training.shares import Share, traced_arrays
 from limae_jax.training.signals import StopRequest
 from limae_jax.types import PyTree
 
@@ -74,15 +76,24 @@ class GroupTrainer:
         is_failed: [S] bool, seeds whose loss was not finite.
     """
 
-    def __init__(self, setup: Setup, seeds: np.ndarray, num_reported: int, directory: Path, observer: Observer):
+    def __init__(
+        self,
+        setup: Setup,
+        seeds: np.ndarray,
+        num_reported: int,
+        directory: Path,
+        observer: Observer,
+        shares: Sequence[Share] = (),
+    ):
         """Restores the group's newest whole checkpoint, or starts afresh.
 
         Args:
             setup: of the run.
             seeds: [S]; those beyond `num_reported` only fill up the devices.
-            num_reported: how many of them belong to the run.
+            num_reported: how many of them belong to a run.
             directory: for checkpoints.
             observer: told of progress.
+            shares: whose the seeds are; by default all of the setup's run.
         """
         self.setup, self.seeds, self.num_reported, self.observer = setup, seeds, num_reported, observer
         self._began = time.monotonic()
@@ -90,8 +101,14 @@ class GroupTrainer:
         self._store = CheckpointStore(directory / "latest", row_axis=setup.parts.replay.row_axis)
         self._directory = directory
         count = len(seeds)
+        self._shares = shares or [Share(setup.config, seeds, 0, directory)]
         self.progress = Progress(0, 0.0, 0.0, [None] * count, [0] * count, None)
-        self.state: SeedState = setup.init(put_seeds(seeds, setup.mesh))
+        state: SeedState = setup.init(put_seeds(seeds, setup.mesh))
+        settings = {
+            name: put_seeds(values.astype(state.settings[name].dtype), setup.mesh)
+            for name, values in traced_arrays(self._shares).items()
+        }
+        self.state = state.replace(settings=settings)
         self._best_params = jax.tree.map(jnp.copy, self.state.learner.params)
         self.is_restored = self._restore()
         self.counters, self.is_failed = fetch((self.state.counters, self.state.is_failed))
@@ -103,7 +120,7 @@ class GroupTrainer:
 
     def _split(self) -> tuple[PyTree, PyTree]:
         ring, rest = self.setup.parts.replay.split(self.state.replay)
-        return self.state.replace(replay=rest), ring
+        return self.state.replace(replay=rest, settings={}), ring
 
     def _restore(self) -> bool:
         if not self._store.exists():
@@ -118,11 +135,32 @@ class GroupTrainer:
         for warning in restored.warnings:
             self.observer.warning(warning)
         replay = self.setup.parts.replay.join(restored.ring, restored.small.replay)
-        self.state = restored.small.replace(replay=replay)
+        self.state = restored.small.replace(replay=replay, settings=self.state.settings)
         self.progress = Progress(**restored.host)
-        if has_params(self._directory / "best"):
-            self._best_params, _ = load_params(self._directory / "best", _templates(self._best_params))
+        self._restore_best()
         return True
+
+    def _restore_best(self) -> None:
+        whole = _templates(self._best_params)
+        if len(self._shares) == 1:
+            if has_params(self._shares[0].directory / "best"):
+                self._best_params, _ = load_params(self._shares[0].directory / "best", whole)
+            return
+        parts = [share.of(self._best_params) for share in self._shares]
+        for index, share in enumerate(self._shares):
+            if has_params(share.directory / "best"):
+                parts[index], _ = load_params(share.directory / "best", _templates(parts[index]))
+        self._best_params = jax.tree.map(
+            lambda template, *own: jax.device_put(np.concatenate(own), template.sharding), whole, *parts
+        )
+
+    def _save_params(self, name: str, params: PyTree, host: dict[str, list[Any]], chosen: np.ndarray) -> None:
+        """Saves parameters to the runs that have one of the chosen seeds; [S], as the lists of `host`."""
+        for share in self._shares:
+            own = slice(share.begin, share.end)
+            if chosen[own].any():
+                tree = params if len(self._shares) == 1 else share.of(params)
+                save_params(share.directory / name, tree, {key: values[own] for key, values in host.items()})
 
     def save(self) -> None:
         """Saves everything that a bit-exact continuation needs."""
@@ -132,12 +170,13 @@ class GroupTrainer:
         self._count_wall_time()
         progress = self.progress
         progress.meter = self._meter.state
+        # The parameters first: that they are of the last row's iteration tells that a run is finished.
+        host = {"iteration": [progress.iteration] * len(self.seeds)}
+        self._save_params("last", self.state.learner.params, host, np.ones(len(self.seeds), bool))
         small, ring = self._split()
         rows_added = progress.iteration * self.setup.config.env.num_envs
         saved = self._store.save(progress.iteration, small, ring, rows_added, asdict(progress))
         self.staging_bytes = max(self.staging_bytes, saved.staging_bytes)
-        iterations = [progress.iteration] * len(self.seeds)
-        save_params(self._directory / "last", self.state.learner.params, {"iteration": iterations})
         progress.save_s += time.monotonic() - began
         self._saved_at, self._saved_iteration = began, self.progress.iteration
 
@@ -201,10 +240,14 @@ class GroupTrainer:
         for index in np.flatnonzero((is_failed & ~self.is_failed)[: self.num_reported]):
             steps = self.counters.env_steps[index]
             self.observer.warning(
-                f"seed {self.seeds[index]} failed: its loss is not finite after {steps:,} env steps;"
+                f"{self._name(int(index))} failed: its loss is not finite after {steps:,} env steps;"
                 " it is frozen there, the others go on"
             )
         self.is_failed = is_failed
+
+    def _name(self, index: int) -> str:
+        owner = next(share.config for share in self._shares if index < share.end)
+        return f"seed {self.seeds[index]}" + (f" of {owner.run_dir}" if len(self._shares) > 1 else "")
 
     def _evaluate(self, plan: PhasePlan) -> list[Row]:
         """Evaluates, keeps each seed's best parameters, and returns one row a seed."""
@@ -244,5 +287,5 @@ class GroupTrainer:
         progress.best_iteration = np.where(is_better, progress.iteration, progress.best_iteration).tolist()
         chosen = put_seeds(is_better, self.setup.mesh)
         self._best_params = _select(chosen, self.state.learner.params, self._best_params)
-        host = {"iteration": progress.best_iteration, "score": progress.best_score}
-        save_params(self._directory / "best", self._best_params, host)
+        host: dict[str, list[Any]] = {"iteration": progress.best_iteration, "score": progress.best_score}
+        self._save_params("best", self._best_params, host, is_better)

@@ -8,31 +8,17 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Callable
-from typing import Any, Protocol
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from limae_jax.environments.smac.games import Games
 from limae_jax.environments.smac.records import EpisodeRecord, Steps
 from limae_jax.systems.base import ActorCarry, Params, System
 from limae_jax.training.rollout import RolloutState
 from limae_jax.types import Rows, Timestep
-
-
-class Games(Protocol):
-    """Games side by side, see `environments.smac.pool.WorkerPool`."""
-
-    crashes: int
-    discarded: int
-
-    def reset(self) -> Steps: ...
-
-    def step(self, action: np.ndarray) -> Steps: ...
-
-    def take_records(self) -> list[EpisodeRecord]: ...
-
-    def close(self) -> None: ...
 
 
 def timestep_of(steps: Steps) -> Timestep:

@@ -19,6 +19,8 @@ from limae_jax.environments.vector import VectorEnv
 from limae_jax.keys import Stream, stream_key
 from limae_jax.replay.base import Replay
 from limae_jax.systems.base import LearnerState, Phase, System
+from limae_jax.systems.build import build_system
+from limae_jax.traced_settings import traced_values, with_values
 from limae_jax.training.rollout import RolloutState, collect_rows, init_rollout
 from limae_jax.training.schedules import epsilon_at
 from limae_jax.types import Clock, Counters, Metrics, PyTree, Rows
@@ -30,11 +32,13 @@ class SeedState(struct.PyTreeNode):
     Attributes:
         seed: [] int32.
         is_failed: [] bool, a loss or gradient was not finite; the learner stays as it was before that.
+        settings: [] each, the traced settings by name. No checkpoint holds them: config.yaml does.
         learner, replay, rollout, counters: see there.
     """
 
     seed: jax.Array
     is_failed: jax.Array
+    settings: dict[str, jax.Array]
     learner: LearnerState
     replay: PyTree
     rollout: RolloutState
@@ -49,6 +53,11 @@ class Parts(NamedTuple):
     system: System
     replay: Replay
 
+    def under(self, settings: dict[str, jax.Array]) -> Parts:
+        """The same with other values of the traced settings."""
+        config = with_values(self.config, settings)
+        return self._replace(config=config, system=build_system(config, self.env.spec))
+
 
 def init_seed(parts: Parts, seed: jax.Array) -> SeedState:
     """A seed before its first iteration."""
@@ -62,7 +71,8 @@ def init_seed(parts: Parts, seed: jax.Array) -> SeedState:
     replay = parts.replay.init(jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), example))
     zero = jnp.zeros((), jnp.int32)
     counters = Counters(zero, zero, zero, zero)
-    return SeedState(jnp.asarray(seed, jnp.int32), jnp.zeros((), bool), learner, replay, rollout, counters)
+    settings = jax.tree.map(jnp.asarray, traced_values(parts.config))
+    return SeedState(jnp.asarray(seed, jnp.int32), jnp.zeros((), bool), settings, learner, replay, rollout, counters)
 
 
 def _keep_if(holds: jax.Array, new: PyTree, old: PyTree) -> PyTree:
@@ -160,5 +170,24 @@ def make_chunk(parts: Parts, phase: Phase, iterations: int) -> Callable[[SeedSta
 
         state, metrics = jax.lax.scan(body, state, jnp.arange(iterations, dtype=jnp.int32))
         return state, {name: _over_iterations(name, value) for name, value in metrics.items()}
+
+    return chunk
+
+
+def make_chunk_under_own_settings(
+    parts: Parts, phase: Phase, iterations: int
+) -> Callable[[SeedState, Clock], tuple[SeedState, Metrics]]:
+    """As `make_chunk`, under the settings that each seed's state has in place of those that `parts` were built with.
+
+    Args:
+        parts: what the program is made of.
+        phase: one of the system's own.
+        iterations: of the chunk.
+    """
+
+    def chunk(state: SeedState, clock: Clock) -> tuple[SeedState, Metrics]:
+        own = parts.under(state.settings)
+        own_phase = next(candidate for candidate in own.system.phases if candidate.name == phase.name)
+        return make_chunk(own, own_phase, iterations)(state, clock)
 
     return chunk

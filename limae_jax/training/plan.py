@@ -67,11 +67,18 @@ def is_evaluation_due(config: TrainConfig, before: int, after: int) -> bool:
     return after * per_iteration // every > before * per_iteration // every
 
 
-def group_size(config: TrainConfig, backend: str) -> int:
-    """Seeds that one device trains at once: on a CPU core one, on an accelerator all."""
+def group_size(config: TrainConfig, backend: str, num_seeds: int | None = None) -> int:
+    """Seeds that one device trains at once: on a CPU core one, on an accelerator all.
+
+    Args:
+        config: of the run, or of one of the runs that share a program.
+        backend: of jax.
+        num_seeds: of all runs that share the program; None is the run's own.
+    """
+    count = num_seeds or config.run.num_seeds
     choice = "sequential" if config.env.is_played_by_host else config.run.seed_batching
     if choice == "auto":
         choice = "sequential" if backend == "cpu" else "vmapped"
     if choice == "vmapped":
-        return config.run.num_seeds
-    return 1 if choice == "sequential" else min(int(choice), config.run.num_seeds)
+        return count
+    return 1 if choice == "sequential" else min(int(choice), count)

@@ -9,7 +9,7 @@ import numpy as np
 
 from limae_jax.config import TrainConfig
 from limae_jax.config_file import to_dict
-from limae_jax.metrics.console import ConsoleReport
+from limae_jax.metrics.console import RunConsole
 from limae_jax.metrics.jsonl import JsonlWriter, read_rows
 from limae_jax.metrics.schema import Row
 from limae_jax.metrics.writers import MetricsWriter, make_writers
@@ -17,17 +17,21 @@ from limae_jax.systems.names import label
 
 
 class RunReport:
-    """Tells of a run. With several processes only the first one writes and shows."""
+    """Tells of a run. With several processes only the first one writes.
 
-    def __init__(self, config: TrainConfig, console: bool):
-        self._config = config
+    Attributes:
+        config: of the run.
+    """
+
+    def __init__(self, config: TrainConfig, console: RunConsole):
+        self.config = config
         self._is_first = jax.process_index() == 0
         self._path = Path(config.run_dir) / "metrics.jsonl"
         self._jsonl = JsonlWriter(self._path) if self._is_first else None
         self._writers: list[MetricsWriter] = []
         if self._is_first:
             self._writers = make_writers(config.metrics, Path(config.run_dir), settings=to_dict(config))
-        self._console = ConsoleReport(config.run.total_env_steps, config.seeds, enabled=console and self._is_first)
+        self._console = console
         self._win_rates: dict[int, float] = {}
         self._group: list[int] = []
         self._rows: list[Row] = read_rows(self._path)
@@ -35,7 +39,7 @@ class RunReport:
 
     def start(self, memory: str, num_groups: int) -> None:
         """Says what is about to run."""
-        config = self._config
+        config = self.config
         seeds = f"seed {config.seeds[0]}" if len(config.seeds) == 1 else f"seeds {config.seeds[0]}-{config.seeds[-1]}"
         order = f", {num_groups} groups one after the other" if num_groups > 1 else ""
         devices = f"{jax.device_count()} x {jax.devices()[0].device_kind}" if jax.device_count() > 1 else ""
@@ -60,7 +64,7 @@ class RunReport:
 
     def progress(self, phase: str, env_steps: np.ndarray, env_steps_per_s: float, loss: float | None) -> None:
         """After each chunk. `env_steps` [S] of the group's seeds."""
-        config = self._config
+        config = self.config
         total = config.run.total_env_steps
         ahead = [seed for seed in config.seeds if seed > self._group[-1]]
         missing = float(np.sum(np.maximum(total - env_steps, 0))) + total * len(ahead)
@@ -100,7 +104,7 @@ class RunReport:
 
     def summary(self, last_rows: list[Row], failed: list[int], seconds: float, compile_s: float) -> None:
         """The final table."""
-        self._console.summary(last_rows, failed, self._config.run_dir, seconds)
+        self._console.summary(last_rows, failed, self.config.run_dir, seconds)
         self._console.note(f"{seconds:.0f} s in all, {compile_s:.0f} s of them compiling")
 
     def stopped(self, command: str) -> None:

@@ -21,6 +21,9 @@ from limae_jax.config import TrainConfig
 from limae_jax.config_file import CONFIG_FILE, check_run_dir, to_yaml
 from limae_jax.errors import InputError
 
+# Names the other runs that a run shares its program with.
+SHARED_FILE = "program.json"
+
 PACKAGES = ("limae-jax", "jax", "jaxlib", "flax", "optax", "chex", "jaxmarl", "flashbax", "orbax-checkpoint", "numpy")
 
 
@@ -36,6 +39,11 @@ def open_run(config: TrainConfig) -> TrainConfig:
     Raises:
         InputError: the directory holds a run with other settings, or something else.
     """
+    if home_of(Path(config.run_dir)):
+        raise InputError(
+            f"RUN_DIR={config.run_dir}: is trained together with other cells of a sweep; continue it with the sweep's"
+            " own command"
+        )
     # With several hosts the first one may be writing the directory while another looks.
     if not jax.distributed.is_initialized() or jax.process_index() == 0:
         check_run_dir(config)
@@ -112,13 +120,19 @@ def locked(run_dir: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def settle_groups(run_dir: Path, groups: Sequence[np.ndarray], devices: int) -> list[np.ndarray]:
+def home_of(run_dir: Path) -> Path | None:
+    """Where a run that shares its program with others keeps what they have in common; None if it is by itself."""
+    path = run_dir / SHARED_FILE
+    return run_dir / json.loads(path.read_text())["home"] if path.is_file() else None
+
+
+def settle_groups(run_dir: Path, groups: Sequence[np.ndarray], devices: int | None = None) -> list[np.ndarray]:
     """The seeds of each group, as this run first split them: a checkpoint belongs to its group.
 
     Args:
-        run_dir: of the run.
+        run_dir: of the run, or the home of several that share a program.
         groups: as they would be split now.
-        devices: how many share a group.
+        devices: to train on; None is all.
 
     Raises:
         InputError: the run was begun on a number of devices that this machine cannot serve.
@@ -129,7 +143,7 @@ def settle_groups(run_dir: Path, groups: Sequence[np.ndarray], devices: int) -> 
             write_atomically(path, json.dumps([group.tolist() for group in groups]) + "\n")
         return list(groups)
     stored = [np.asarray(group, np.int32) for group in json.loads(path.read_text())]
-    size = len(stored[0])
+    size, devices = len(stored[0]), devices or jax.device_count()
     if size % devices:
         raise InputError(
             f"RUN_DIR={run_dir}: was begun with groups of {size} seed(s), which {devices} devices cannot share evenly;"

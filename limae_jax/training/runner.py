@@ -1,4 +1,7 @@
-"""The run as a whole: open its directory, train its groups of seeds one after the other, tell how it went."""
+"""The run as a whole: open its directory, train its groups of seeds one after the other, tell how it went.
+
+Runs that share a compiled program are trained together, as if their seeds were seeds of one run.
+"""
 
 from __future__ import annotations
 
@@ -15,14 +18,16 @@ import numpy as np
 from limae_jax.config import TrainConfig
 from limae_jax.config_file import read_run
 from limae_jax.environments import check_env
+from limae_jax.metrics.console import ConsoleReport, RunConsole
 from limae_jax.metrics.schema import Row
 from limae_jax.replay.memory import check_memory
 from limae_jax.training.group import GroupTrainer
 from limae_jax.training.plan import group_size
 from limae_jax.training.report import RunReport
-from limae_jax.training.run_directory import group_directory, locked, open_run, settle_groups, write_run_files
+from limae_jax.training.run_directory import locked, open_run, settle_groups, write_run_files
 from limae_jax.training.setup import Setup, available_memory, configure_jax, make_setup
 from limae_jax.training.sharding import group_seeds, wait_for_hosts
+from limae_jax.training.shares import Group, GroupReport, share_groups, write_shared
 from limae_jax.training.signals import StopRequest
 
 EXIT_SEED_FAILED = 1
@@ -68,8 +73,9 @@ def train(config: TrainConfig, console: bool = False) -> TrainResult:
     check_env(config.env)
     config = open_run(config)
     configure_jax(config)
+    shown = ConsoleReport(config.run.total_env_steps, config.seeds, enabled=console and jax.process_index() == 0)
     with StopRequest() as stop, locked(Path(config.run_dir)):
-        return _run(config, console, stop)
+        return train_together([config], Path(config.run_dir), stop, [shown])[0]
 
 
 def resume(run_dir: Path, overrides: Sequence[str] = (), console: bool = False) -> TrainResult:
@@ -89,52 +95,80 @@ def resume(run_dir: Path, overrides: Sequence[str] = (), console: bool = False) 
     return train(replace(config, run=replace(config.run, dir=str(run_dir))), console)
 
 
-def _run(config: TrainConfig, console: bool, stop: StopRequest) -> TrainResult:
-    began, run_dir = time.monotonic(), Path(config.run_dir)
-    setup = make_setup(config)
-    groups = group_seeds(config.seeds, group_size(config, jax.default_backend()), setup.mesh.size)
-    if (run_dir / "groups.json").exists():
-        groups = settle_groups(run_dir, groups, setup.mesh.size)
-    seeds_per_device = len(groups[0]) // setup.mesh.size
-    memory = check_memory(config, setup.env.spec, seeds_per_device, *available_memory(config))
+def train_together(
+    configs: Sequence[TrainConfig],
+    home: Path,
+    stop: StopRequest,
+    consoles: Sequence[RunConsole],
+    num_devices: int | None = None,
+) -> list[TrainResult]:
+    """Trains runs that share a program, or continues them.
+
+    Args:
+        configs: of the runs, with `run.dir` set; equal as `traced_settings.shares_program` has it.
+        home: directory for what they have in common, held by the caller; of a single run, its own.
+        stop: asked after every chunk.
+        consoles: of each run, where it shows itself.
+        num_devices: to train on; None takes all.
+
+    Returns:
+        How each run went.
+
+    Raises:
+        InputError: the settings cannot work here.
+    """
+    began = time.monotonic()
+    setup = make_setup(configs[0], num_devices)
+    seeds = _split_seeds(configs, setup, home)
+    seeds_per_device = len(seeds[0]) // setup.mesh.size
+    memory = check_memory(configs[0], setup.env.spec, seeds_per_device, *available_memory(configs[0]))
     wait_for_hosts("run files")
-    warnings = write_run_files(config)
-    groups = settle_groups(run_dir, groups, setup.mesh.size)
+    warnings = [write_run_files(config) for config in configs]
+    groups = share_groups(configs, settle_groups(home, seeds, setup.mesh.size), home)
+    if len(configs) > 1:
+        write_shared(home, groups)
     wait_for_hosts("run files written")
-    report = RunReport(config, console)
-    report.start(memory, len(groups))
-    for text in warnings:
-        report.warning(text)
+    reports = [RunReport(config, console) for config, console in zip(configs, consoles, strict=True)]
+    for report, texts in zip(reports, warnings, strict=True):
+        report.start(memory, len(groups))
+        for text in texts:
+            report.warning(text)
     try:
-        failed = _train_groups(setup, groups, report, stop)
-        return _finish(config, report, stop, failed, setup, time.monotonic() - began)
+        failed = _train_groups(setup, groups, reports, stop)
+        seconds = time.monotonic() - began
+        return [_finish(report, stop, failed[run], setup, seconds) for run, report in enumerate(reports)]
     finally:
         setup.close()
-        report.close()
+        for report in reports:
+            report.close()
 
 
-def _train_groups(setup: Setup, groups: list[np.ndarray], report: RunReport, stop: StopRequest) -> list[int]:
-    """Trains group after group until one is stopped; returns the seeds that failed."""
-    config, run_dir = setup.config, Path(setup.config.run_dir)
-    failed: list[int] = []
+def _split_seeds(configs: Sequence[TrainConfig], setup: Setup, home: Path) -> list[np.ndarray]:
+    seeds = [seed for config in configs for seed in config.seeds]
+    groups = group_seeds(seeds, group_size(configs[0], jax.default_backend(), len(seeds)), setup.mesh.size)
+    return settle_groups(home, groups, setup.mesh.size) if (home / "groups.json").exists() else groups
+
+
+def _train_groups(
+    setup: Setup, groups: Sequence[Group], reports: Sequence[RunReport], stop: StopRequest
+) -> list[list[int]]:
+    """Trains group after group until one is stopped; returns the seeds of each run that failed."""
+    failed: list[list[int]] = [[] for _ in reports]
     for group in groups:
-        reported = group[group < config.seeds[0] + config.run.num_seeds]
-        if not len(reported):
-            continue
-        trainer = GroupTrainer(setup, group, len(reported), group_directory(run_dir, group), report)
-        report.continue_from(reported.tolist(), trainer.progress.iteration)
+        report, count = GroupReport(reports, group), len(group.runs)
+        trainer = GroupTrainer(setup, group.seeds, count, group.directory, report, group.shares)
+        report.continue_from(trainer.progress.iteration)
         is_complete = trainer.train(stop)
-        failed += reported[trainer.is_failed[: len(reported)]].tolist()
+        for index in np.flatnonzero(trainer.is_failed[:count]):
+            failed[group.runs[index]].append(int(group.seeds[index]))
         report.saved(trainer.progress.save_s, trainer.progress.wall_s, trainer.staging_bytes)
         if not is_complete:
             break
     return failed
 
 
-def _finish(
-    config: TrainConfig, report: RunReport, stop: StopRequest, failed: list[int], setup: Setup, seconds: float
-) -> TrainResult:
-    rows: list[Row] = report.rows()
+def _finish(report: RunReport, stop: StopRequest, failed: list[int], setup: Setup, seconds: float) -> TrainResult:
+    config, rows = report.config, report.rows()
     is_complete = stop.signal is None or _all_have_enough(config, rows, failed)
     result = TrainResult(
         run_dir=Path(config.run_dir),

@@ -24,7 +24,7 @@ from limae_jax.systems.build import build_system
 from limae_jax.training.evaluator import evaluate_seed
 from limae_jax.training.host_player import HostPlayer
 from limae_jax.training.host_programs import HostChunk, HostEvaluation
-from limae_jax.training.loop import Parts, init_seed, make_chunk
+from limae_jax.training.loop import Parts, init_seed, make_chunk_under_own_settings
 from limae_jax.training.plan import PhasePlan, plan_phases
 from limae_jax.training.sharding import SeedProgram, seed_mesh
 from limae_jax.types import Clock, PyTree
@@ -76,13 +76,18 @@ class Setup:
             self.player.close()
 
 
-def make_setup(config: TrainConfig) -> Setup:
-    """Builds the pieces that the configuration names, over all devices; over one, where the host plays the games."""
+def make_setup(config: TrainConfig, num_devices: int | None = None) -> Setup:
+    """Builds the pieces that the configuration names.
+
+    Args:
+        config: of the run, or of one of the runs that share a program.
+        num_devices: to use; None is all there are. Games that the host plays use one in any case.
+    """
     env = make_env(config.env)
     system = build_system(config, env.spec)
     parts = Parts(config, VectorEnv(env, config.env.num_envs), system, uniform_replay(config.replay))
     is_host_played = config.env.is_played_by_host
-    mesh = seed_mesh(1 if is_host_played else None)
+    mesh = seed_mesh(1 if is_host_played else num_devices)
     # In turn: vmapped over three seeds, the QR behind orthogonal weights can hang XLA's CPU backend for good.
     init = SeedProgram(partial(init_seed, parts), mesh, in_turn=True)
     make_programs = _host_programs if is_host_played else _compiled_programs
@@ -91,10 +96,10 @@ def make_setup(config: TrainConfig) -> Setup:
 
 def _compiled_programs(config: TrainConfig, env: Environment, parts: Parts, mesh: Mesh, init: Program) -> Setup:
     plans = plan_phases(config, parts.system.phases)
-    chunks = {
-        plan.phase.name: SeedProgram(make_chunk(parts, plan.phase, plan.iterations_per_chunk), mesh, donate=True)
-        for plan in plans
-    }
+    chunks = {}
+    for plan in plans:
+        chunk = make_chunk_under_own_settings(parts, plan.phase, plan.iterations_per_chunk)
+        chunks[plan.phase.name] = SeedProgram(chunk, mesh, donate=True)
     evaluate = SeedProgram(partial(evaluate_seed, env, parts.system, config.evaluation.num_episodes), mesh)
     return Setup(config, env, parts, plans, mesh, init, chunks, evaluate)
 
@@ -108,31 +113,43 @@ def _host_programs(config: TrainConfig, env: Environment, parts: Parts, mesh: Me
     return Setup(config, env, parts, plans, mesh, init, chunks, evaluate, player)
 
 
-def configure_jax(config: TrainConfig) -> None:
-    """Settings that must be made before jax starts its backend."""
+def configure_jax(config: TrainConfig, num_seeds: int | None = None) -> None:
+    """Settings that must be made before jax starts its backend.
+
+    Args:
+        config: of the run, or of one of those to come.
+        num_seeds: to train side by side on the cores of a CPU; None goes by the run.
+    """
     if config.run.deterministic:
         flags = os.environ.get("XLA_FLAGS", "")
         os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
     if config.run.seed_batching == "auto" and "host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
         # One seed a core: faster on a CPU than all cores for one seed. Other backends do not look at this.
         with contextlib.suppress(RuntimeError):  # jax runs already, on the devices that it has
-            jax.config.update("jax_num_cpu_devices", _seeds_side_by_side(config))
+            jax.config.update("jax_num_cpu_devices", num_seeds or _side_by_side_of(config))
     if config.run.compilation_cache and not jax.config.values["jax_compilation_cache_dir"]:
         default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "limae_jax" / "xla"
         jax.config.update("jax_compilation_cache_dir", str(default))
         jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
-def _seeds_side_by_side(config: TrainConfig) -> int:
-    """How many seeds to train at the same time on the cores of a CPU, in as few rounds as there can be."""
+def _side_by_side_of(config: TrainConfig) -> int:
     if config.env.is_played_by_host:
         return 1
-    groups = Path(config.run_dir) / "groups.json"
-    if groups.exists():
-        return len(json.loads(groups.read_text())[0])
+    return stored_side_by_side(Path(config.run_dir)) or seeds_side_by_side(config.run.num_seeds)
+
+
+def stored_side_by_side(home: Path) -> int | None:
+    """How many seeds the runs of a directory were begun with at the same time; None if they were not begun."""
+    groups = home / "groups.json"
+    return len(json.loads(groups.read_text())[0]) if groups.exists() else None
+
+
+def seeds_side_by_side(num_seeds: int) -> int:
+    """How many seeds to train at the same time on the cores of a CPU, in as few rounds as there can be."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    rounds = -(-config.run.num_seeds // cores)
-    return -(-config.run.num_seeds // rounds)
+    rounds = -(-num_seeds // cores)
+    return -(-num_seeds // rounds)
 
 
 def available_memory(config: TrainConfig) -> tuple[int, str]:

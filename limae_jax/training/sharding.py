@@ -96,11 +96,11 @@ def wait_for_hosts(what: str) -> None:
 def group_seeds(seeds: Sequence[int], group_size: int, num_devices: int) -> list[np.ndarray]:
     """Splits seeds into groups of equal size, each a multiple of the number of devices.
 
-    The last group is filled up with further seeds, which train beside the others and are never reported.
+    The last group is filled up with seeds beyond the last one, which train beside the others and are never reported.
 
     Returns:
         [S] int32 arrays.
     """
     size = -(-group_size // num_devices) * num_devices
-    padded = -(-len(seeds) // size) * size
-    return list(np.arange(seeds[0], seeds[0] + padded, dtype=np.int32).reshape(-1, size))
+    missing = -len(seeds) % size
+    return list(np.asarray([*seeds, *range(seeds[-1] + 1, seeds[-1] + 1 + missing)], np.int32).reshape(-1, size))

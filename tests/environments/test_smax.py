@@ -81,22 +81,31 @@ def _blank_far_units(obs: np.ndarray, sight_scale: float) -> np.ndarray:
     return blanked
 
 
+def _assert_same(ours: np.ndarray, theirs: np.ndarray) -> None:
+    """Equal, up to the rounding of two programs that compute the same: XLA may fuse them differently."""
+    assert ours.dtype == theirs.dtype
+    if np.issubdtype(ours.dtype, np.floating):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+    else:
+        np.testing.assert_array_equal(ours, theirs)
+
+
 @pytest.mark.parametrize("config", [PLAIN, NARROW, CONIC], ids=lambda config: config.scenario)
-def test_it_plays_jaxmarls_game_exactly(config, player, replay):
+def test_it_plays_jaxmarls_game(config, player, replay):
     play = player(config, STEPS).play(jax.random.key(1))
     theirs, their_obs, their_reward = replay(_their_battle(config), play)
     following = jax.tree.map(lambda leaf: leaf[1:], play._replace(keys=None))
     theirs, their_obs, their_reward = jax.tree.map(lambda leaf: leaf[:-1], (theirs, their_obs, their_reward))
-    jax.tree.map(np.testing.assert_array_equal, following.states.game, theirs.state)
-    jax.tree.map(np.testing.assert_array_equal, following.states.enemy_policy, theirs.enemy_policy_state)
-    np.testing.assert_array_equal(following.timesteps.reward, their_reward)
+    jax.tree.map(_assert_same, following.states.game, theirs.state)
+    jax.tree.map(_assert_same, following.states.enemy_policy, theirs.enemy_policy_state)
+    _assert_same(following.timesteps.reward, their_reward)
     # Final observations and first ones included: none is blanked, none is the next episode's.
     if config.sight_scale == 1:
-        np.testing.assert_array_equal(following.timesteps.obs, their_obs)
+        _assert_same(following.timesteps.obs, their_obs)
     else:
         expected = _blank_far_units(their_obs, config.sight_scale)
         assert not np.array_equal(expected, their_obs)
-        np.testing.assert_array_equal(following.timesteps.obs, expected)
+        _assert_same(following.timesteps.obs, expected)
 
 
 def test_sight_follows_the_distance_between_units(player):

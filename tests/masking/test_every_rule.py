@@ -1,5 +1,7 @@
 """What holds for every rule."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -8,7 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mask_inputs import THRESHOLD_RULES, VARIANTS, first_mask, make, random_inputs
 
-from limae_jax.masking.names import RULES
+from limae_jax.config import TrainConfig
+from limae_jax.masking.names import RULES, load_rule
+from limae_jax.traced_settings import with_values
 
 shapes = st.sampled_from([(5, 3, 2), (5, 3, 4), (4, 1, 3)])
 
@@ -144,3 +148,22 @@ def test_permuting_agents_permutes_the_mask(name, order):
         # In vds' first batch all scores are 0, and ties go to the lower index.
         if name != "vds" or growth == 2.0:
             np.testing.assert_array_equal(masks[0][..., order], masks[1])
+
+
+@pytest.mark.parametrize("name", RULES)
+def test_numbers_of_a_rule_can_be_traced(name):
+    numbers = {"probability": 0.4, "tolerance": 0.3, "alpha": 0.6, "time_constant_steps": 3.0}
+    built_for = make(name, 4, **numbers)
+
+    @jax.jit
+    def select(numbers, state, given_inputs, key):
+        config = with_values(TrainConfig(), {"masking.name": name} | {f"masking.{n}": x for n, x in numbers.items()})
+        return load_rule(name).make_rule(config.masking, 4, 2).select(state, given_inputs, key)
+
+    states = [built_for.init()] * 2
+    for batch in range(3):
+        given_inputs, key = random_inputs(batch), jax.random.key(batch)
+        mask, states[0], _ = built_for.select(states[0], given_inputs, key)
+        traced_mask, states[1], _ = select(numbers, states[1], given_inputs, key)
+        np.testing.assert_array_equal(mask, traced_mask)
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5), *states)

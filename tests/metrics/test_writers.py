@@ -85,6 +85,12 @@ def test_two_runs_have_two_wandb_ids(tmp_path, fake_wandb):
     assert fake_wandb.starts[0][0]["id"] != fake_wandb.starts[1][0]["id"]
 
 
+def test_runs_of_a_sweep_are_told_apart_by_their_cells(tmp_path, fake_wandb):
+    make_writers(MetricsConfig(wandb=True), tmp_path / "system=qmix" / "seeds_0_to_2")
+    arguments, _ = fake_wandb.starts[0]
+    assert (arguments["name"], arguments["reinit"]) == ("system=qmix/seeds_0_to_2", "create_new")
+
+
 def _read_events(folder) -> list[tuple[str, int, float]]:
     """(tag, step, value) of all scalars, and ("purge", step, 0) where a session starts again."""
     from tensorboardX.proto.event_pb2 import Event

@@ -12,8 +12,11 @@ from fakes import counters, made_up_rows, marks, noise_like
 
 from limae_jax.networks.windows import empty_history
 from limae_jax.systems import masked_training
-from limae_jax.systems.masked_training import mae_loss
+from limae_jax.systems.masked_training import mae_loss, mae_optimiser
+from limae_jax.systems.names import load_system
 from limae_jax.systems.team_models import init_mae, make_mae, num_read
+from limae_jax.systems.value_based import ValueBasedCore
+from limae_jax.traced_settings import TRACED, traced_values, with_values
 
 equal = functools.partial(jax.tree.map, np.testing.assert_array_equal)
 KEYS = [jax.random.key(seed) for seed in range(20)]
@@ -168,6 +171,37 @@ def test_frozen_stays_as_pretraining_left_it():
     assert _differ(other.params["mae"], one.state.params["mae"])
 
 
+def test_the_losses_settings_can_be_traced():
+    """Built for other values of all traced settings and told those of the usual learner, the loss is the usual one."""
+    one = learner("li_ma2e")
+
+    def loss(values):
+        config = with_values(one.config, dict.fromkeys(TRACED, 0.5) | values)
+        core = ValueBasedCore(load_system("li_ma2e").make_spec(config, TRIO), config, TRIO)
+        return core.loss(one.state.params, one.state, BATCH, KEY)
+
+    total, (_, metrics) = jax.jit(loss)(traced_values(one.config))
+    _, wanted = _trained("li_ma2e")
+    np.testing.assert_allclose(total, wanted["loss"], rtol=1e-5)
+    for name, value in metrics.items():
+        np.testing.assert_allclose(value, wanted[name], rtol=1e-4, err_msg=name)
+
+
+def test_the_optimisers_settings_can_be_traced():
+    config = config_of("li_ma2e", mae_learning_rate=0.02, mae_max_grad_norm=0.3)
+    gradient = jnp.asarray([3.0, -0.1, 0.0])
+
+    def step(values):
+        optimiser = mae_optimiser(with_values(config, dict.fromkeys(TRACED, 0.5) | values))
+        state = optimiser.init(gradient)
+        for factor in (1.0, 0.01):
+            updates, state = optimiser.update(gradient * factor, state)
+        return updates, state
+
+    traced, built = jax.jit(step)(traced_values(config)), step(traced_values(config))
+    jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5), traced, built)
+
+
 @functools.cache
 def _pretrained():
     one = learner("li_ma2e", masking_name="frozen")
@@ -229,7 +263,7 @@ def test_pretraining_is_a_phase_of_its_own_with_its_own_budget():
         ("pretrain", 700, False),
         ("train", None, True),
     ]
-    assert [phase.updates_per_iteration for phase in phases] == [0, 5, 2]
+    assert [phase.updates_per_iteration for phase in phases] == [0, 5, 4]
     assert len({phase.streams for phase in phases[1:]}) == 2
 
 

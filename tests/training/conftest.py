@@ -1,4 +1,4 @@
-"""Runs small enough to test with: two marines against two, tiny networks, a few thousand steps."""
+"""Runs small enough to test with: a made-up game or two marines against two, tiny networks, a few thousand steps."""
 
 import dataclasses
 import os
@@ -7,28 +7,42 @@ import sys
 from pathlib import Path
 
 import pytest
+from fakes import CountingEnv
+from made_up_cli import COMMAND
 from tests_tiny import TINY
 
 from limae_jax.config import CheckpointConfig, MetricsConfig, RunConfig
+from limae_jax.traced_settings import TRACED, with_values
 from limae_jax.training import plan, runner, setup
 
 _make_setup = setup.make_setup
 _programs: dict = {}
 
 
-def _shared_setup(config):
+@pytest.fixture(autouse=True, scope="module")
+def game(request):
+    """Training plays a made-up game, which compiles in a tenth of the time, unless the module says PLAYS_SMAX."""
+    with pytest.MonkeyPatch.context() as patch:
+        if not getattr(request.module, "PLAYS_SMAX", False):
+            patch.setattr(setup, "make_env", lambda config: CountingEnv())
+        yield
+
+
+def _shared_setup(config, num_devices=None):
     """`make_setup`, but equal programs are compiled once for all runs of this process.
 
     They depend neither on how long a run is, nor where it lives, nor when it is evaluated.
     """
-    made = _make_setup(config)
+    made = _make_setup(config, num_devices)
     if made.player is not None:  # its games belong to the run
         return made
     evaluation = dataclasses.replace(config.evaluation, every_env_steps=1)
     same = dataclasses.replace(
         config, run=RunConfig(), checkpoint=CheckpointConfig(), metrics=MetricsConfig(), evaluation=evaluation
     )
-    key = (repr(same), plan.CHUNK_TIME_STEPS, type(made.env))
+    # Traced settings are arguments, so programs that differ in nothing else are equal too. Only `init` has those of the
+    # first such run, which `GroupTrainer` replaces.
+    key = (repr(with_values(same, dict.fromkeys(TRACED))), num_devices, plan.CHUNK_TIME_STEPS, type(made.env))
     made.init, made.evaluate, made.chunks = _programs.setdefault(key, (made.init, made.evaluate, made.chunks))
     return made
 
@@ -52,11 +66,13 @@ def tiny(tmp_path):
 
 
 @pytest.fixture
-def cli():
-    """Runs `python -m limae_jax` in a process of its own, as a user would."""
+def cli(request):
+    """Runs the command line in a process of its own, as a user would; see `game`."""
+    is_real = getattr(request.module, "PLAYS_SMAX", False)
+    program = [sys.executable, "-m", "limae_jax"] if is_real else COMMAND
 
     def run(*arguments: str, check: bool = True, **environment: str) -> subprocess.CompletedProcess[str]:
-        command = [sys.executable, "-m", "limae_jax", *arguments]
+        command = [*program, *arguments]
         env = {**os.environ, **environment}
         completed = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
         if check and completed.returncode != 0:

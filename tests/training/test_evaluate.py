@@ -17,6 +17,8 @@ from limae_jax.training import runner
 from limae_jax.training.evaluate import evaluate_run
 from limae_jax.training.evaluator import play_episodes
 
+PLAYS_SMAX = True
+
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):

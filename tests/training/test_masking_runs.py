@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from fakes import CountingEnv
 from test_resume import assert_equal_runs, stop_after
 
 from limae_jax.compose import load_config
@@ -27,9 +26,9 @@ _make_setup = setup.make_setup
 _programs: dict[tuple[str, str], Any] = {}
 
 
-def _shared_setup(config):
+def _shared_setup(config, num_devices=None):
     """`make_setup`, but what does not depend on the rule is compiled once for all runs here."""
-    made, rule = _make_setup(config), config.masking.name
+    made, rule = _make_setup(config, num_devices), config.masking.name
     kind = rule if rule in (WHOLE, *WITH_STATE) else "any"
     made.init = _programs.setdefault((kind, "init"), made.init)
     made.evaluate = _programs.setdefault((kind, "evaluate"), made.evaluate)
@@ -43,7 +42,6 @@ def _shared_setup(config):
 def quick(monkeypatch):
     """Short chunks: two of pre-training, several of training."""
     monkeypatch.setattr(plan, "CHUNK_TIME_STEPS", 256)
-    monkeypatch.setattr(setup, "make_env", lambda config: CountingEnv())
     for module in (setup, runner):
         monkeypatch.setattr(module, "make_setup", _shared_setup)
 

@@ -3,17 +3,15 @@
 import re
 
 import pytest
-from fakes import CountingEnv
 
 from limae_jax.compose import load_config
 from limae_jax.errors import InputError
-from limae_jax.training import runner, setup
+from limae_jax.training import runner
 
 BIG = ["run.num_seeds=4", "run.seed_batching=vmapped", "replay.capacity_rows=4000", "run.max_memory_gib=0.008"]
 
 
-def test_the_message_has_the_arithmetic_and_ways_out_that_work(tiny, monkeypatch):
-    monkeypatch.setattr(setup, "make_env", lambda config: CountingEnv())
+def test_the_message_has_the_arithmetic_and_ways_out_that_work(tiny):
     with pytest.raises(InputError) as refused:
         runner.train(load_config(tiny(*BIG)))
     message = str(refused.value)

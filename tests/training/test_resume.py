@@ -4,12 +4,12 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from made_up_cli import COMMAND
 from tests_tiny import TINY
 
 from limae_jax.compose import load_config
@@ -68,17 +68,6 @@ def test_what_was_counted_before_a_stop_is_in_the_next_row(tiny, final_arrays, m
         assert runner.train(stopped).exit_code == 130
     runner.train(stopped)
     assert_equal_runs(stopped.run_dir, whole.run_dir, final_arrays)
-
-
-def test_resuming_in_a_new_process_is_bit_exact(tiny, cli, final_arrays, uninterrupted, monkeypatch):
-    config = load_config(tiny("run.num_seeds=2", name="stopped"))
-    with monkeypatch.context() as patch:
-        stop_after(patch, 4)
-        stopped = runner.train(config)
-    assert (stopped.is_complete, stopped.exit_code) == (False, 130)
-    completed = cli("resume", config.run_dir)
-    assert "win" in completed.stdout + completed.stderr
-    assert_equal_runs(config.run_dir, uninterrupted, final_arrays)
 
 
 def test_the_same_command_again_continues_and_then_does_nothing(tiny, final_arrays, uninterrupted, monkeypatch):
@@ -161,7 +150,7 @@ def test_two_processes_never_train_the_same_run(tiny, tmp_path):
 
 
 def start(overrides):
-    command = [sys.executable, "-m", "limae_jax", "train", *overrides]
+    command = [*COMMAND, "train", *overrides]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 

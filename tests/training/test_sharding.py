@@ -4,19 +4,17 @@ import json
 import os
 import socket
 import subprocess
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
+from made_up_cli import COMMAND
 
 from limae_jax.compose import load_config
 from limae_jax.metrics.jsonl import read_rows
 from limae_jax.training import runner
 from limae_jax.training.sharding import group_seeds
 
-# A game without units, which compiles in half the time.
-GAME = ["env=mpe", "env.scenario=simple_spread", "env.num_agents=2", "env.max_steps=12"]
 NOT_TIMES = ("seed", "iteration", "env_steps", "grad_steps", "episodes", "test_episodes")
 TWO_DEVICES = {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"}
 
@@ -41,7 +39,7 @@ def test_groups_are_equal_and_fill_the_devices(seeds, size, devices, expected):
 
 
 def test_seeds_over_two_devices_do_as_on_one(tiny, cli):
-    overrides = [*GAME, "run.num_seeds=3", "run.seed_batching=vmapped", "run.total_env_steps=4000"]
+    overrides = ["run.num_seeds=3", "run.seed_batching=vmapped", "run.total_env_steps=4000"]
     one, two = tiny(*overrides, name="one"), tiny(*overrides, name="two")
     runner.train(load_config(one))
     cli("train", *two, **TWO_DEVICES)
@@ -57,7 +55,7 @@ def test_seeds_over_two_devices_do_as_on_one(tiny, cli):
 
 
 def test_a_run_begun_on_one_device_is_not_continued_on_two(tiny, cli):
-    overrides = tiny(*GAME, "run.num_seeds=3", "run.seed_batching=vmapped", "run.total_env_steps=4000")
+    overrides = tiny("run.num_seeds=3", "run.seed_batching=vmapped", "run.total_env_steps=4000")
     runner.train(load_config(overrides))
     completed = cli("train", *overrides[:-3], *overrides[-3:], "run.total_env_steps=9000", check=False, **TWO_DEVICES)
     assert completed.returncode == 2
@@ -65,12 +63,12 @@ def test_a_run_begun_on_one_device_is_not_continued_on_two(tiny, cli):
 
 
 def test_two_processes_train_one_run_together(tiny, cli):
-    overrides = [*GAME, "run.num_seeds=2", "run.seed_batching=vmapped", "run.total_env_steps=6000"]
+    overrides = ["run.num_seeds=2", "run.seed_batching=vmapped", "run.total_env_steps=6000"]
     together, alone = tiny(*overrides, name="together"), tiny(*overrides, name="alone")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         coordinator = f"127.0.0.1:{free.getsockname()[1]}"
-    command = [sys.executable, "-m", "limae_jax", "train", "--coordinator", coordinator, "--num-processes", "2"]
+    command = [*COMMAND, "train", "--coordinator", coordinator, "--num-processes", "2"]
     processes = [
         subprocess.Popen(
             [*command, "--process-id", str(index), *together],

@@ -1,0 +1,61 @@
+"""`limae-jax render`: a greedy battle of a trained team as a GIF. What was asked for is checked before jax starts."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from limae_jax.checks import check, check_one_of
+from limae_jax.config import SmaxConfig
+from limae_jax.config_file import read_run
+from limae_jax.environments.scenarios import smax_sizes
+from limae_jax.errors import InputError
+from limae_jax.systems.names import label
+
+
+def render_run(
+    run_dir: Path, out: Path | None = None, seed: int | None = None, checkpoint: str = "latest", agent: int = 0
+) -> tuple[Path, Path]:
+    """Writes the animation of a battle, and a sheet of some of its pictures beside it.
+
+    Args:
+        run_dir: of a run on SMAX.
+        out: the GIF; None is RUN_DIR/battle.gif. The sheet has the same name and ends in .png.
+        seed: whose team plays; None is the run's first.
+        checkpoint: "latest" or "best".
+        agent: whose sight, and whose beliefs if it has any, are shown.
+
+    Returns:
+        The paths of both files.
+
+    Raises:
+        InputError: the run is not on SMAX, there is no such seed or agent, or nothing can be written there.
+    """
+    check_one_of("--checkpoint", checkpoint, ("latest", "best"))
+    config = read_run(run_dir)
+    if not isinstance(config.env, SmaxConfig):
+        raise InputError(f"env.name={config.env.name}: render shows battles of smax only; RUN_DIR={run_dir} has none")
+    seed = config.seeds[0] if seed is None else seed
+    check(seed in config.seeds, "--seed", seed, f"the run has seeds {config.seeds[0]} to {config.seeds[-1]}")
+    agents = smax_sizes(config.env).num_agents
+    check(0 <= agent < agents, "--agent", agent, f"choose one of 0 to {agents - 1}")
+    gif = out or run_dir / "battle.gif"
+    check(gif.suffix.lower() == ".gif", "--out", gif, "must end in .gif")
+    check(gif.parent.is_dir(), "--out", gif, f"there is no folder {gif.parent}")
+
+    from limae_jax.analysis.battle import play_stored
+    from limae_jax.analysis.frames import draw_battle, save_animation, save_sheet
+    from limae_jax.training.setup import configure_jax
+
+    configure_jax(config)
+    battle = play_stored(config, run_dir, seed, checkpoint, agent)
+    title = f"{label(config.system.name)} on {config.env.scenario}, seed {seed}, {checkpoint} checkpoint"
+    if battle.beliefs is not None:
+        title += f": beliefs of agent {agent}"
+    frames = draw_battle(battle, agent, title)
+    sheet = gif.with_suffix(".png")
+    try:
+        save_animation(frames, gif)
+        save_sheet(frames, sheet)
+    except OSError as error:
+        raise InputError(f"--out={gif}: cannot write there ({error.strerror}); choose another file") from None
+    return gif, sheet

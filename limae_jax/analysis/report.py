@@ -1,0 +1,89 @@
+"""`limae-jax report`: tables, pictures and a page from finished runs. Nothing here starts jax."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from pathlib import Path
+
+from limae_jax.analysis.html import page
+from limae_jax.analysis.plots import all_pictures
+from limae_jax.analysis.runs import Study, read_study
+from limae_jax.analysis.statistics import NUM_RESAMPLES
+from limae_jax.analysis.summary import Outcomes
+from limae_jax.analysis.tables import csv_files, markdown, text_tables
+from limae_jax.errors import InputError
+from limae_jax.systems.names import NOT_DECENTRALISED
+
+PAGE = "report.html"
+
+
+def write_report(run_dirs: Sequence[Path], out: Path) -> Study:
+    """Writes report.html, report.md, a CSV file for each table, and each picture as PNG and SVG.
+
+    Args:
+        run_dirs: of `train`; see `runs.read_study` for what can stand together.
+        out: directory, made if need be; files of these names in it are replaced.
+
+    Returns:
+        What was read.
+
+    Raises:
+        InputError: the runs cannot stand in one report, or nothing can be written to `out`.
+    """
+    study = read_study(run_dirs)
+    outcomes = Outcomes(study)
+    tables, facts = text_tables(outcomes), _facts(outcomes)
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        for name, text in csv_files(outcomes).items():
+            (out / name).write_text(text, encoding="utf-8")
+        pictures = []
+        for picture in all_pictures(outcomes):
+            svg = io.BytesIO()
+            picture.save(svg, "svg")
+            (out / f"{picture.name}.svg").write_bytes(svg.getvalue())
+            picture.save(out / f"{picture.name}.png", "png")
+            pictures.append((picture, svg.getvalue()))
+        shown = [(picture.caption, svg) for picture, svg in pictures]
+        title = f"{_listed(study.methods, 'methods')} on {_listed(study.maps, 'maps')}"
+        (out / PAGE).write_text(page(title, facts, study.notes, tables, shown), encoding="utf-8")
+        names = [(picture.name, picture.caption) for picture, _ in pictures]
+        (out / "report.md").write_text(
+            _markdown(title, facts, study.notes, names) + "\n" + "\n".join(map(markdown, tables))
+        )
+    except OSError as error:
+        raise InputError(f"--out={out}: cannot write there ({error.strerror}); choose another folder") from None
+    return study
+
+
+def _markdown(title: str, facts: Sequence[str], notes: Sequence[str], pictures: Sequence[tuple[str, str]]) -> str:
+    paragraphs = [f"# {title}", *facts, *(f"> {note}" for note in notes)]
+    paragraphs += [f"![{caption}]({name}.png)\n\n{caption}" for name, caption in pictures]
+    return "\n\n".join(paragraphs) + "\n"
+
+
+def _facts(outcomes: Outcomes) -> list[str]:
+    study = outcomes.study
+    facts = [
+        "Evaluations are greedy. Env steps count those of pre-training. Curves and numbers are interquartile means over"
+        f" seeds; intervals are 95 % percentile bootstraps with {NUM_RESAMPLES} resamples of the seeds of each map."
+        " With fewer than four seeds the interquartile mean is the mean, and intervals are too narrow to be trusted.",
+    ]
+    for map_name in study.maps:
+        cell = study.on(map_name)[0]
+        every = f"an evaluation every {cell.every_env_steps:,} over {cell.num_episodes} episodes"
+        facts.append(f"{map_name}: {cell.budget_env_steps:,} env steps, {every}.")
+    if any(method.partition(" (")[0] in NOT_DECENTRALISED for method in study.methods):
+        facts.append("Not decentralised: agents read what no agent could know; a bound, not a method to deploy.")
+    if len(study.maps) > 1 and len(outcomes.shared_maps) < len(study.maps):
+        shared = ", ".join(outcomes.shared_maps)
+        averaged = f"only {shared} had all methods, and only that is averaged" if shared else "no map had all methods"
+        facts.append(f"Over maps: {averaged}.")
+    return facts
+
+
+def _listed(names: Sequence[str], what: str) -> str:
+    """All names, or how many there are if that would be long."""
+    text = ", ".join(names)
+    return text if len(text) <= 60 else f"{len(names)} {what}"

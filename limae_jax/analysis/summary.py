@@ -1,0 +1,201 @@
+"""What is computed from a study, as rows of plain tables; `plots` draws them, `tables` writes them down."""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from limae_jax.analysis import statistics as st
+from limae_jax.analysis.runs import Cell, SeedCurve, Study
+
+WIN = "test_win_rate"
+GOALS = (0.5, 0.8, 0.9)
+# Of curves: name of a row of metrics.jsonl -> what it is, with its unit.
+CURVES = {
+    WIN: "win rate",
+    "test_return_mean": "return",
+    "test_ally_deaths_mean": "own units lost",
+    "test_enemy_deaths_mean": "enemy units killed",
+    "test_length_mean": "episode length (env steps)",
+}
+_PROFILE_THRESHOLDS = np.linspace(0.0, 1.0, 101)
+_SHARES = np.linspace(0.0, 1.0, 41)
+_HIDDEN = "mae/hidden_"
+
+TableRow = dict[str, Any]
+
+
+def _bounds(name: str, estimate: st.Estimate) -> TableRow:
+    low, high = float(estimate.low), float(estimate.high)
+    return {
+        name: float(estimate.value),
+        f"{name}_low": None if math.isnan(low) else low,
+        f"{name}_high": None if math.isnan(high) else high,
+    }
+
+
+def _key(cell: Cell) -> TableRow:
+    return {"map": cell.map, "method": cell.method, "seeds": len(cell.seeds)}
+
+
+def curve_rows(cell: Cell, metric: str) -> list[TableRow]:
+    """The learning curve of a cell: interquartile mean over its seeds with a band, at common env steps."""
+    first = max(seed.env_steps[np.isfinite(seed.metric(metric))][0] for seed in cell.seeds)
+    grid = st.common_grid(first, cell.every_env_steps, cell.budget_env_steps)
+    curves = np.stack([st.at(seed.env_steps, seed.metric(metric), grid) for seed in cell.seeds])
+    estimate = st.iqm_estimate([curves])
+    return [
+        {**_key(cell), "metric": metric, "env_steps": int(steps), **_bounds("iqm", st.Estimate(*point))}
+        for steps, *point in zip(grid, *estimate, strict=True)
+    ]
+
+
+def seed_row(cell: Cell, seed: SeedCurve) -> TableRow:
+    """What one seed came to; `steps_to_...` is infinite where it never got there."""
+    row: TableRow = {"map": cell.map, "method": cell.method, "seed": seed.seed, "run": str(seed.run_dir)}
+    for metric in CURVES:
+        if cell.has(metric):
+            row[f"final_{metric.removeprefix('test_').removesuffix('_mean')}"] = float(seed.metric(metric)[-1])
+    if cell.has(WIN):
+        wins, budget = seed.metric(WIN), cell.budget_env_steps
+        row |= {
+            "best_window_win_rate": float(np.max(st.window_means(wins))),
+            "late_drop": st.late_drop(wins),
+            "mean_win_rate": st.mean_until(seed.env_steps, wins, budget),
+        }
+        row |= {f"steps_to_{goal:.0%}": st.steps_to(seed.env_steps, wins, goal) for goal in GOALS}
+    return row
+
+
+class Outcomes:
+    """The seeds' outcomes, and what follows from them.
+
+    Attributes:
+        study: as read.
+        seeds: rows of `seed_row`.
+    """
+
+    def __init__(self, study: Study):
+        self.study = study
+        self.seeds = [seed_row(cell, seed) for cell in study.cells for seed in cell.seeds]
+        self._won = [cell for cell in study.cells if cell.has(WIN)]
+        self._curves: dict[tuple[str, str, str], list[TableRow]] = {}
+
+    def curve(self, cell: Cell, metric: str) -> list[TableRow]:
+        """`curve_rows`, computed once."""
+        key = (cell.map, cell.method, metric)
+        if key not in self._curves:
+            self._curves[key] = curve_rows(cell, metric)
+        return self._curves[key]
+
+    def hidden(self, cell: Cell) -> list[TableRow]:
+        """How often each agent was hidden in training, as learning curves; empty without a masking rule."""
+        metrics = itertools.takewhile(cell.has, (f"{_HIDDEN}{agent}" for agent in itertools.count()))
+        return [{**row, "agent": agent} for agent, metric in enumerate(metrics) for row in self.curve(cell, metric)]
+
+    def of(self, cell: Cell, name: str) -> np.ndarray:
+        """[N] a column of a cell's seeds."""
+        mine = [row for row in self.seeds if (row["map"], row["method"]) == (cell.map, cell.method)]
+        return np.array([row[name] for row in mine], float)
+
+    @functools.cached_property
+    def methods_on_maps(self) -> list[TableRow]:
+        """A row for each cell with win rates: interquartile means over its seeds, and how many got how far."""
+        rows = []
+        for cell in self._won:
+            row = _key(cell)
+            for name in ("final_win_rate", "best_window_win_rate", "mean_win_rate", "late_drop"):
+                row |= _bounds(name, st.iqm_estimate([self.of(cell, name)]))
+            for goal in GOALS:
+                steps = self.of(cell, f"steps_to_{goal:.0%}")
+                row[f"reached_{goal:.0%}"] = int(np.isfinite(steps).sum())
+                row[f"median_steps_to_{goal:.0%}"] = float(np.median(steps))
+            rows.append(row)
+        return rows
+
+    @functools.cached_property
+    def comparisons(self) -> list[TableRow]:
+        """A row for each map and pair of methods; the baseline is the earlier of the two."""
+        rows = []
+        for map_name in self.study.maps:
+            cells = [cell for cell in self.study.on(map_name) if cell in self._won]
+            for baseline, cell in itertools.combinations(cells, 2):
+                finals = [self.of(one, "final_win_rate") for one in (cell, baseline)]
+                row = {"map": map_name, "method": cell.method, "baseline": baseline.method}
+                row |= _bounds("probability_of_improvement", st.probability_of_improvement(finals[:1], finals[1:]))
+                for goal in GOALS:
+                    row |= self._speed_up(cell, baseline, goal)
+                rows.append(row)
+        return rows
+
+    def _speed_up(self, cell: Cell, baseline: Cell, goal: float) -> TableRow:
+        name = f"steps_to_{goal:.0%}"
+        ours, theirs = self.of(cell, name), self.of(baseline, name)
+        found = st.speed_up(ours, theirs, cell.budget_env_steps)
+        title = f"speed_up_to_{goal:.0%}"
+        bound = {(False, False): "", (True, False): "at least", (False, True): "at most", (True, True): "censored"}
+        return {**_bounds(title, found.ratio), f"{title}_is": bound[found.is_at_least, found.is_at_most]}
+
+    @functools.cached_property
+    def shared_maps(self) -> list[str]:
+        """Maps with win rates on which every method was run."""
+        everyone = set(self.study.methods)
+        return [name for name in self.study.maps if {cell.method for cell in self._won if cell.map == name} == everyone]
+
+    def _strata(self, method: str, name: str) -> list[np.ndarray]:
+        shared = self.shared_maps
+        return [self.of(cell, name) for cell in self._won if cell.method == method and cell.map in shared]
+
+    @functools.cached_property
+    def aggregate(self) -> list[TableRow]:
+        """A row for each method over the maps that all of them share; empty if there are none."""
+        maps, rows = self.shared_maps, []
+        baseline = self.study.methods[0]
+        for method in self.study.methods if maps else ():
+            finals = self._strata(method, "final_win_rate")
+            row = {"method": method, "maps": len(maps), "seeds": sum(map(len, finals))}
+            for name in ("final_win_rate", "mean_win_rate"):
+                row |= _bounds(name, st.iqm_estimate(self._strata(method, name)))
+            better = st.probability_of_improvement(finals, self._strata(baseline, "final_win_rate"))
+            title = "probability_of_improvement"
+            row |= _bounds(title, better) if method != baseline else dict.fromkeys((title, *_tails(title)))
+            rows.append({**row, "baseline": baseline})
+        return rows
+
+    @functools.cached_property
+    def aggregate_curves(self) -> list[TableRow]:
+        """Win rate over the shared maps, against the share of each map's budget."""
+        rows = []
+        for method in self.study.methods if self.shared_maps else ():
+            cells = [cell for cell in self._won if cell.method == method and cell.map in self.shared_maps]
+            first = max(seed.env_steps[0] / cell.budget_env_steps for cell in cells for seed in cell.seeds)
+            shares = _SHARES[min(first, 1.0) <= _SHARES]
+            strata = [
+                np.stack([st.at(seed.env_steps, seed.metric(WIN), shares * c.budget_env_steps) for seed in c.seeds])
+                for c in cells
+            ]
+            estimate = st.iqm_estimate(strata)
+            for share, *point in zip(shares, *estimate, strict=True):
+                key = {"method": method, "maps": len(cells), "seeds": sum(map(len, strata)), "share": float(share)}
+                rows.append({**key, **_bounds("iqm", st.Estimate(*point))})
+        return rows
+
+    @functools.cached_property
+    def profiles(self) -> list[TableRow]:
+        """Share of seeds above each final win rate, over the shared maps."""
+        rows = []
+        for method in self.study.methods if self.shared_maps else ():
+            estimate = st.performance_profile(self._strata(method, "final_win_rate"), _PROFILE_THRESHOLDS)
+            for threshold, *point in zip(_PROFILE_THRESHOLDS, *estimate, strict=True):
+                row = {"method": method, "win_rate_above": round(float(threshold), 2)}
+                rows.append({**row, **_bounds("share_of_seeds", st.Estimate(*point))})
+        return rows
+
+
+def _tails(name: str) -> Sequence[str]:
+    return f"{name}_low", f"{name}_high"

@@ -1,0 +1,178 @@
+"""Tables of a study: as text for people (Markdown, and `html` has the same cells), and as CSV with every digit."""
+
+from __future__ import annotations
+
+import csv
+import io
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from limae_jax.analysis.statistics import WINDOW
+from limae_jax.analysis.summary import CURVES, GOALS, Outcomes, TableRow
+
+NOT_REACHED = "not reached"
+
+
+class Table(NamedTuple):
+    """Cells as they are shown.
+
+    Attributes:
+        title: of the table.
+        about: what the numbers are, in a sentence or two.
+        header: of the columns.
+        rows: of text.
+    """
+
+    title: str
+    about: str
+    header: tuple[str, ...]
+    rows: list[list[str]]
+
+
+def csv_text(rows: Sequence[TableRow]) -> str:
+    """Rows as CSV; columns are those of any row, None and what was not reached are empty."""
+    header = list(dict.fromkeys(name for row in rows for name in row))
+    text = io.StringIO()
+    writer = csv.DictWriter(text, header, lineterminator="\n")
+    writer.writeheader()
+    for row in rows:
+        writer.writerow({name: "" if value in (None, math.inf) else value for name, value in row.items()})
+    return text.getvalue()
+
+
+def csv_files(outcomes: Outcomes) -> dict[str, str]:
+    """File name -> content; a table without rows has no file."""
+    cells = outcomes.study.cells
+    tables = {
+        "seeds": outcomes.seeds,
+        "methods": outcomes.methods_on_maps,
+        "comparisons": outcomes.comparisons,
+        "aggregate": outcomes.aggregate,
+        "aggregate_curves": outcomes.aggregate_curves,
+        "profiles": outcomes.profiles,
+        "curves": [
+            row for cell in cells for metric in CURVES if cell.has(metric) for row in outcomes.curve(cell, metric)
+        ],
+        "hidden": [row for cell in cells for row in outcomes.hidden(cell)],
+    }
+    return {f"{name}.csv": csv_text(rows) for name, rows in tables.items() if rows}
+
+
+def text_tables(outcomes: Outcomes) -> list[Table]:
+    """The tables of the page, in order; those without rows are left out."""
+    tables = (_aggregate(outcomes), _methods(outcomes), _steps(outcomes), _comparisons(outcomes), _seeds(outcomes))
+    return [table for table in tables if table.rows]
+
+
+def markdown(table: Table) -> str:
+    """A table in Markdown, with its title."""
+    lines = [table.header, ["---"] * len(table.header), *table.rows]
+    body = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
+    return f"## {table.title}\n\n{table.about}\n\n{body}\n"
+
+
+def _number(value: float | None, form: str = ".2f") -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _interval(row: TableRow, name: str) -> str:
+    """`0.80 [0.75, 0.84]`, without the bracket where there is no interval."""
+    if row[name] is None:
+        return "-"
+    bounds = row[f"{name}_low"], row[f"{name}_high"]
+    return _number(row[name]) + (f" [{bounds[0]:.2f}, {bounds[1]:.2f}]" if None not in bounds else "")
+
+
+def _env_steps(value: float) -> str:
+    return f"{value:,.0f}" if math.isfinite(value) else NOT_REACHED
+
+
+def _methods(outcomes: Outcomes) -> Table:
+    names = ("final_win_rate", "best_window_win_rate", "mean_win_rate", "late_drop")
+    return Table(
+        "Win rates",
+        "Interquartile mean over the seeds (the mean of fewer than four) with 95 % bootstrap interval. Final: the last"
+        f" evaluation. Best window: the best {WINDOW} evaluations in a row. Mean: area under the curve divided by the"
+        f" budget. Late drop: the largest fall between windows of {WINDOW} evaluations in the second half of training.",
+        ("map", "method", "seeds", "final", "best window", "mean", "late drop"),
+        [
+            [row["map"], row["method"], str(row["seeds"]), *(_interval(row, name) for name in names)]
+            for row in outcomes.methods_on_maps
+        ],
+    )
+
+
+def _steps(outcomes: Outcomes) -> Table:
+    goals = [f"{goal:.0%}" for goal in GOALS]
+    return Table(
+        "Env steps to a win rate",
+        "Median over the seeds of the env steps at the first evaluation with at least that win rate, and how many seeds"
+        " got there. Seeds that never did count as later than all others.",
+        ("map", "method", *goals),
+        [
+            [
+                row["map"],
+                row["method"],
+                *(
+                    f"{_env_steps(row[f'median_steps_to_{goal}'])} ({row[f'reached_{goal}']} of {row['seeds']})"
+                    for goal in goals
+                ),
+            ]
+            for row in outcomes.methods_on_maps
+        ],
+    )
+
+
+def _comparisons(outcomes: Outcomes) -> Table:
+    goals = [f"{goal:.0%}" for goal in GOALS]
+    baseline = outcomes.study.methods[0]
+    return Table(
+        f"Compared with {baseline}",
+        "P(better): probability that a seed's final win rate is above one of the baseline's, a tie counting half."
+        " Times sooner: mean env steps of the baseline until it got there, divided by the method's; seeds that never"
+        " got there count with the whole budget, so that the ratio is a bound where it says so, and says little"
+        " (censored) where seeds of both never did. 95 % bootstrap. All pairs are in comparisons.csv.",
+        ("map", "method", "P(better)", *(f"times sooner at {goal}" for goal in goals)),
+        [
+            [row["map"], row["method"], _interval(row, "probability_of_improvement")]
+            + [f"{row[f'speed_up_to_{goal}_is']} {_interval(row, f'speed_up_to_{goal}')}".strip() for goal in goals]
+            for row in outcomes.comparisons
+            if row["baseline"] == baseline
+        ],
+    )
+
+
+def _aggregate(outcomes: Outcomes) -> Table:
+    maps = ", ".join(outcomes.shared_maps)
+    return Table(
+        "Over all shared maps",
+        f"Maps: {maps}. Interquartile mean over maps and seeds with 95 % stratified bootstrap interval; P(better) is"
+        f" against {outcomes.study.methods[0]}, the mean over the maps.",
+        ("method", "runs", "final win rate", "mean win rate", "P(better)"),
+        [
+            [row["method"], str(row["seeds"])]
+            + [_interval(row, name) for name in ("final_win_rate", "mean_win_rate", "probability_of_improvement")]
+            for row in (outcomes.aggregate if len(outcomes.study.maps) > 1 else ())
+        ],
+    )
+
+
+def _seeds(outcomes: Outcomes) -> Table:
+    steps = [f"steps_to_{goal:.0%}" for goal in GOALS]
+    return Table(
+        "Seeds",
+        "The last evaluation of each seed, and where it stood before.",
+        (
+            *("map", "method", "seed", "win rate", "return", "length", "own lost", "killed"),
+            *("best window", "late drop", *(f"env steps to {goal:.0%}" for goal in GOALS)),
+        ),
+        [
+            [row["map"], row["method"], str(row["seed"]), _number(row.get("final_win_rate"), ".3f")]
+            + [_number(row.get(name)) for name in ("final_return", "final_length")]
+            + [_number(row.get(name)) for name in ("final_ally_deaths", "final_enemy_deaths")]
+            + [_number(row.get(name)) for name in ("best_window_win_rate", "late_drop")]
+            + [_env_steps(row[name]) if name in row else "-" for name in steps]
+            for row in outcomes.seeds
+        ],
+    )

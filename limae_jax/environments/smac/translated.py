@@ -1,0 +1,59 @@
+"""Games of StarCraft II for a team that was trained on SMAX."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import jax
+import numpy as np
+
+from limae_jax.environments.scenarios import STOP_ACTION
+from limae_jax.environments.smac.games import Games, GamesBetween
+from limae_jax.environments.smac.maps import NO_OP_ACTION
+from limae_jax.environments.smac.records import Steps
+from limae_jax.environments.smac.translate import Seen, Translator
+
+
+class TranslatedGames(GamesBetween):
+    """`games` with SMAX's observations and actions in place of SMAC's; the rewards and records are SMAC's own.
+
+    `Steps.state` is zeros: SMAX's state cannot be filled faithfully, and no team acts on it.
+    """
+
+    def __init__(self, games: Games, translator: Translator):
+        super().__init__(games)
+        self._spec = translator.spec
+        # One program for all workers, and one transfer a step.
+        self._see = jax.jit(jax.vmap(translator.see))
+        self._blank = translator.blank()
+        self._seen: Seen = self._blank
+        self._numbers = self._is_dead = np.zeros(0)
+
+    def reset(self) -> Steps:
+        """The first observations, as of new episodes; `is_first` says whether they are that."""
+        steps = self._games.reset()
+        num_workers = len(steps.avail)
+        self._seen = jax.tree.map(lambda x: np.broadcast_to(x, (num_workers, *x.shape)), self._blank)
+        nothing = np.full((num_workers, self._spec.num_agents), STOP_ACTION, np.int32)
+        # Games that others have begun get their frame here.
+        return self._translated(steps, nothing, np.ones(num_workers, bool))
+
+    def step(self, action: np.ndarray) -> Steps:
+        """See `pool.WorkerPool.step`.
+
+        Args:
+            action: [W, A] whole numbers in SMAX's numbering.
+        """
+        action = np.asarray(action, np.int32)
+        theirs = np.where(self._is_dead, NO_OP_ACTION, np.take_along_axis(self._numbers, action, axis=1))
+        steps = self._games.step(theirs)
+        return self._translated(steps, action, steps.is_first)
+
+    def _translated(self, steps: Steps, last_action: np.ndarray, starts: np.ndarray) -> Steps:
+        facts = steps.facts
+        view, self._seen = self._see(
+            self._seen, last_action, starts, facts.allies, facts.enemies, facts.enemy_slots, steps.avail
+        )
+        self._numbers, self._is_dead = np.asarray(view.numbers), steps.avail[..., NO_OP_ACTION]
+        state = np.zeros((len(steps.avail), self._spec.state_size), np.float32)
+        return replace(steps, obs=np.asarray(view.obs), state=state, avail=np.asarray(view.avail))

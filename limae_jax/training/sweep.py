@@ -1,0 +1,106 @@
+"""The sweep as a whole: program after program, whatever becomes of each; the same command continues it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+from limae_jax.config import TrainConfig
+from limae_jax.grid import Sweep
+from limae_jax.metrics.jsonl import read_rows
+from limae_jax.metrics.schema import Row
+from limae_jax.metrics.sweep_table import CellConsole, Line, SweepTable
+from limae_jax.training.cluster import send_programs
+from limae_jax.training.signals import StopRequest
+from limae_jax.training.sweep_plan import Program, is_finished, plan_programs
+from limae_jax.training.sweep_program import Outcome, done_or_failed, prepare, train_program
+
+EXIT_NOT_ALL = 1
+
+
+class SweepResult(NamedTuple):
+    """How a sweep went.
+
+    Attributes:
+        outcomes: by run directory; a run that was not come to is missing.
+        exit_code: 0 if all runs are done, 1 if one failed or is broken, 128 + signal if the sweep was stopped.
+    """
+
+    outcomes: dict[Path, Outcome]
+    exit_code: int
+
+
+class _News:
+    """Takes note of what becomes of the runs, and shows it."""
+
+    def __init__(self, table: SweepTable, programs: Sequence[Program]):
+        self.table = table
+        self.outcomes: dict[Path, Outcome] = {}
+        run_dirs = [config.run_dir for program in programs for config in program.configs]
+        self._places = {run_dir: index for index, run_dir in enumerate(run_dirs)}
+
+    def consoles(self, program: Program) -> list[CellConsole]:
+        """Where the program's runs show themselves."""
+        return [CellConsole(self.table, self._places[config.run_dir]) for config in program.configs]
+
+    def settle(self, program: Program, outcomes: Sequence[Outcome]) -> None:
+        """What became of the program's runs."""
+        for config, outcome in zip(program.configs, outcomes, strict=True):
+            self.outcomes[Path(config.run_dir)] = outcome
+            self.table.mark(self._places[config.run_dir], *outcome)
+
+
+def run_sweep(sweep: Sweep, console: bool = False) -> SweepResult:
+    """Trains what is not finished of a sweep.
+
+    Args:
+        sweep: see `grid.load_sweep`.
+        console: whether to show the table.
+
+    Raises:
+        InputError: the sweep's directory holds something else, or there is no such cluster.
+    """
+    programs = plan_programs(sweep)
+    with SweepTable(_lines(sweep, programs), enabled=console) as table, StopRequest() as stop:
+        news = _News(table, programs)
+        left = [program for program in programs if not _settle_if_finished(program, news)]
+        if sweep.settings.cluster == "none":
+            prepare(left)
+            for program in left:
+                if stop.signal is None:
+                    news.settle(program, train_program(program, stop, news.consoles(program)))
+        else:
+            for program, outcomes in send_programs(left, sweep.settings, stop, news.consoles):
+                news.settle(program, outcomes)
+        states = [outcome.state for outcome in news.outcomes.values()]
+        is_stopped = stop.signal is not None and (len(states) < len(table.lines) or "stopped" in states)
+        if is_stopped:
+            here = sweep.settings.cluster == "none"
+            what = "stopped and saved" if here else "stopped waiting; once the jobs that go on have ended"
+            table.note(f"{what}, the same command continues the sweep")
+    not_all = EXIT_NOT_ALL if {"failed", "broken"} & set(states) else 0
+    return SweepResult(news.outcomes, stop.exit_code if is_stopped else not_all)
+
+
+def _settle_if_finished(program: Program, news: _News) -> bool:
+    if not all(map(is_finished, program.configs)):
+        return False
+    last = [{row["seed"]: row for row in _rows(config)}.values() for config in program.configs]
+    news.settle(program, [done_or_failed([row["seed"] for row in rows if row["is_failed"]]) for rows in last])
+    return True
+
+
+def _rows(config: TrainConfig) -> list[Row]:
+    return read_rows(Path(config.run_dir) / "metrics.jsonl")
+
+
+def _lines(sweep: Sweep, programs: Sequence[Program]) -> list[Line]:
+    """What the table shows of the runs before anything is done."""
+    directory, lines = Path(str(sweep.settings.dir)).resolve(), []
+    for config in (config for program in programs for config in program.configs):
+        name = Path(config.run_dir).resolve().relative_to(directory)
+        line = Line(str(name), config.run.num_seeds, config.run.total_env_steps)
+        line.add_scores(_rows(config))
+        lines.append(line)
+    return lines

@@ -1,0 +1,124 @@
+"""What of a sweep is to be done: which of its runs are there already, and which can share a compiled program."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from limae_jax.config import TrainConfig
+from limae_jax.config_file import CONFIG_FILE, check_continuation, check_run_dir, read_run
+from limae_jax.grid import Sweep
+from limae_jax.metrics.jsonl import read_rows
+from limae_jax.traced_settings import SEEDS_AND_PLACE, equal_but_for, shares_program
+from limae_jax.training.checkpoint import read_host
+from limae_jax.training.run_directory import SHARED_FILE, group_directory, home_of
+
+_WHERE_AND_HOW_LONG = (*SEEDS_AND_PLACE, "run.total_env_steps")
+
+
+class Program(NamedTuple):
+    """Runs that are trained together by one compiled program.
+
+    Attributes:
+        configs: of the runs, with `run.dir` set.
+        home: directory for what they have in common; of a single run, its own.
+    """
+
+    configs: tuple[TrainConfig, ...]
+    home: Path
+
+    @property
+    def num_seeds(self) -> int:
+        """Of all its runs."""
+        return sum(config.run.num_seeds for config in self.configs)
+
+
+def plan_programs(sweep: Sweep) -> list[Program]:
+    """Sorts the runs of a sweep into programs; nothing is written.
+
+    Seeds of a cell that the sweep's directory holds already, under whatever name, go on where they are, with the runs
+    that they began with; new ones get a run directory of their own, `DIR/<cell>/seeds_<first>_to_<last>`.
+
+    Raises:
+        InputError: a folder holds something else.
+    """
+    directory = Path(str(sweep.settings.dir))
+    stored = [(path.parent, read_run(path.parent)) for path in sorted(directory.glob(f"*/seeds_*/{CONFIG_FILE}"))]
+    begun: dict[Path, list[TrainConfig]] = {}
+    fresh: list[list[TrainConfig]] = []
+    for cell in sweep.cells:
+        folder, missing = directory / cell.name, set(cell.config.seeds)
+        for run_dir, old in stored:
+            if run_dir.parent != folder and not equal_but_for(old, cell.config, _WHERE_AND_HOW_LONG):
+                continue
+            config = _at(cell.config, run_dir, old.seeds)
+            check_continuation(old, config, run_dir)
+            if missing & set(old.seeds):
+                begun.setdefault((home_of(run_dir) or run_dir).resolve(), []).append(config)
+                missing -= set(old.seeds)
+        for seeds in _stretches(sorted(missing)):
+            config = _at(cell.config, folder / f"seeds_{seeds[0]}_to_{seeds[-1]}", seeds)
+            check_run_dir(config)
+            _add_where_it_fits(fresh, config)
+    return [_begun(home, configs) for home, configs in begun.items()] + [_fresh(directory, one) for one in fresh]
+
+
+def _add_where_it_fits(programs: list[list[TrainConfig]], config: TrainConfig) -> None:
+    for configs in programs:
+        if shares_program(configs[0], config):
+            configs.append(config)
+            return
+    programs.append([config])
+
+
+def _at(config: TrainConfig, run_dir: Path, seeds: Sequence[int]) -> TrainConfig:
+    own = replace(config.run, name=None, dir=str(run_dir), first_seed=seeds[0], num_seeds=len(seeds))
+    return replace(config, run=own)
+
+
+def _stretches(seeds: Sequence[int]) -> Iterable[Sequence[int]]:
+    """Consecutive seeds in ascending order, one stretch after the other."""
+    ends = [index for index in range(1, len(seeds)) if seeds[index] != seeds[index - 1] + 1]
+    return (seeds[begin:end] for begin, end in zip([0, *ends], [*ends, len(seeds)], strict=True) if begin < end)
+
+
+def _fresh(directory: Path, configs: Sequence[TrainConfig]) -> Program:
+    if len(configs) == 1:
+        return Program(tuple(configs), Path(configs[0].run_dir))
+    names = "\n".join(str(Path(config.run_dir).relative_to(directory)) for config in configs)
+    return Program(tuple(configs), directory / "programs" / hashlib.sha256(names.encode()).hexdigest()[:12])
+
+
+def _begun(home: Path, configs: Sequence[TrainConfig]) -> Program:
+    """A program as it was begun: its runs go on together, whether all of them were asked for or not."""
+    record = home / SHARED_FILE
+    if not record.is_file() or "runs" not in (content := json.loads(record.read_text())):
+        return Program(tuple(configs), Path(configs[0].run_dir))
+    asked = {Path(config.run_dir).resolve(): config for config in configs}
+    total = max(config.run.total_env_steps for config in configs)
+    together = []
+    for name in content["runs"]:
+        run_dir = (home / name).resolve()
+        config = asked.get(run_dir) or _at(stored := read_run(run_dir), run_dir, stored.seeds)
+        together.append(replace(config, run=replace(config.run, total_env_steps=total)))
+    return Program(tuple(together), home)
+
+
+def is_finished(config: TrainConfig) -> bool:
+    """Whether every seed of a run has its environment steps or has failed, and its last parameters are saved."""
+    run_dir = Path(config.run_dir)
+    rows = {row["seed"]: row for row in read_rows(run_dir / "metrics.jsonl")}
+    for seed in config.seeds:
+        if seed not in rows or not (rows[seed]["is_failed"] or rows[seed]["env_steps"] >= config.run.total_env_steps):
+            return False
+    for group in json.loads((run_dir / "groups.json").read_text()):
+        saved = read_host(group_directory(run_dir, np.asarray(group)) / "last") or {"iteration": []}
+        if any(rows[seed]["iteration"] not in saved["iteration"] for seed in group if seed in config.seeds):
+            return False
+    return True

@@ -1,0 +1,79 @@
+"""One program of a sweep: its runs are trained, and what became of each is told, whatever it is."""
+
+from __future__ import annotations
+
+import contextlib
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import NamedTuple
+
+import jax
+
+from limae_jax.checks import one_line
+from limae_jax.metrics.console import RunConsole
+from limae_jax.training.run_directory import locked
+from limae_jax.training.runner import train_together
+from limae_jax.training.setup import configure_jax, seeds_side_by_side, stored_side_by_side
+from limae_jax.training.signals import StopRequest
+from limae_jax.training.sweep_plan import Program
+
+ERROR_FILE = "error.txt"
+
+
+class Outcome(NamedTuple):
+    """What became of a run.
+
+    Attributes:
+        state: `done`, `stopped`, `failed` if the loss of a seed was not finite, or `broken` by an error.
+        note: what went wrong.
+    """
+
+    state: str
+    note: str = ""
+
+
+def done_or_failed(failed_seeds: Sequence[int]) -> Outcome:
+    """The outcome of a run that was trained to its end."""
+    if not failed_seeds:
+        return Outcome("done")
+    return Outcome("failed", f"the loss of seed {', '.join(map(str, failed_seeds))} was not finite")
+
+
+def prepare(programs: Sequence[Program]) -> None:
+    """Settles how many devices the programs will find: no more can be made once jax runs."""
+    if programs:
+        configure_jax(programs[0].configs[0], max(_side_by_side(program) or 1 for program in programs))
+
+
+def _side_by_side(program: Program) -> int | None:
+    """How many devices of a CPU a program uses; None leaves it to `run.seed_batching`."""
+    config = program.configs[0]
+    if config.run.seed_batching != "auto":
+        return None
+    if config.env.is_played_by_host:
+        return 1
+    return stored_side_by_side(program.home) or seeds_side_by_side(program.num_seeds)
+
+
+def train_program(program: Program, stop: StopRequest, consoles: Sequence[RunConsole]) -> list[Outcome]:
+    """Trains the runs of a program, or continues them; call `prepare` before the first.
+
+    Returns:
+        What became of each. An error of any kind is the program's own, so that the others of a sweep go on. It is
+        written to error.txt in the program's home.
+    """
+    num_devices = _side_by_side(program) if jax.default_backend() == "cpu" else None
+    num_devices = min(num_devices, jax.device_count()) if num_devices else None
+    error_file = program.home / ERROR_FILE
+    try:
+        with contextlib.ExitStack() as stack:
+            for place in {program.home.resolve(), *(Path(config.run_dir).resolve() for config in program.configs)}:
+                stack.enter_context(locked(place))
+            error_file.unlink(missing_ok=True)
+            results = train_together(program.configs, program.home, stop, consoles, num_devices)
+    except Exception as error:
+        program.home.mkdir(parents=True, exist_ok=True)
+        error_file.write_text(traceback.format_exc(), encoding="utf-8")
+        return [Outcome("broken", one_line(f"{type(error).__name__}: {error}"))] * len(program.configs)
+    return [done_or_failed(result.failed_seeds) if result.is_complete else Outcome("stopped") for result in results]

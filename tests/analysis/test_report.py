@@ -1,0 +1,181 @@
+"""The report of runs with known answers: its tables, its pictures, its page in a browser."""
+
+import csv
+import json
+import re
+import subprocess
+import xml.etree.ElementTree as ET
+
+import numpy as np
+import pytest
+from PIL import Image
+from toy_runs import write_run
+
+from limae_jax.analysis.plots import all_pictures
+from limae_jax.analysis.report import PAGE, write_report
+from limae_jax.analysis.runs import read_study
+from limae_jax.analysis.summary import Outcomes
+from limae_jax.analysis.tables import text_tables
+from limae_jax.cli import main
+
+QMIX = [[0.0, 0.4, 0.5, 0.8], [0.2, 0.6, 0.7, 0.6], [0.1, 0.2, 0.3, 0.4]]
+MEAN_TD = [[0.6, 0.8, 0.9, 1.0], [0.4, 0.8, 0.5, 0.8], [0.5, 0.5, 0.7, 0.9]]
+RANDOM = [[0.0, 0.1, 0.4, 0.7], [0.0, 0.3, 0.6, 0.7], [0.0, 0.0, 0.0, 0.0]]
+HIDDEN = {"mae/hidden_0": [[0.2] * 4] * 3, "mae/hidden_1": [[0.6, 0.6, 0.5, 0.4]] * 3}
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory):
+    """The folder of a report on three methods and two maps, one of which is not played by all."""
+    folder = tmp_path_factory.mktemp("toys")
+    runs = [
+        write_run(folder / "mean_td", MEAN_TD, "system.name=li_ma2e", **HIDDEN),
+        write_run(folder / "random", RANDOM, "system.name=ma2e", **HIDDEN),
+        write_run(folder / "qmix", QMIX, "system.name=qmix"),
+        write_run(folder / "8m", QMIX, "system.name=qmix", "env.scenario=8m"),
+        write_run(folder / "8m_oracle", MEAN_TD[:1], "system.name=oracle", "env.scenario=8m"),
+    ]
+    write_report(runs, folder / "out")
+    return folder / "out"
+
+
+def table(report, name: str, **where: str) -> list[dict[str, str]]:
+    with (report / f"{name}.csv").open() as file:
+        return [row for row in csv.DictReader(file) if all(row[key] == value for key, value in where.items())]
+
+
+def test_curves_are_the_means_of_three_seeds(report):
+    rows = table(report, "curves", map="3m", method="qmix", metric="test_win_rate")
+    assert [row["env_steps"] for row in rows] == ["100", "200", "300", "400"]
+    assert [float(row["iqm"]) for row in rows] == pytest.approx(np.mean(QMIX, axis=0))
+    lows, highs = ([float(row[key]) for row in rows] for key in ("iqm_low", "iqm_high"))
+    # 1 resample in 27 is one seed three times, more than the 2.5 % that an interval leaves out on either side.
+    assert lows == pytest.approx(np.min(QMIX, axis=0)) and highs == pytest.approx(np.max(QMIX, axis=0))
+    deaths = table(report, "curves", map="3m", method="qmix", metric="test_ally_deaths_mean")
+    assert [float(row["iqm"]) for row in deaths] == pytest.approx(3 - np.mean(QMIX, axis=0))
+
+
+def test_steps_that_were_never_made_are_censored(report):
+    seeds = table(report, "seeds", map="3m", method="qmix")
+    assert [row["steps_to_50%"] for row in seeds] == ["300.0", "200.0", ""]
+    assert [row["steps_to_80%"] for row in seeds] == ["400.0", "", ""]
+    (row,) = table(report, "methods", map="3m", method="qmix")
+    assert (row["reached_50%"], row["median_steps_to_50%"]) == ("2", "300.0")
+    assert (row["reached_80%"], row["median_steps_to_80%"]) == ("1", "")
+    assert "| 3m | qmix | 300 (2 of 3) | not reached (1 of 3) | not reached (0 of 3) |" in (
+        report / "report.md"
+    ).read_text(encoding="utf-8")
+
+
+def test_outcomes_of_a_seed(report):
+    row = table(report, "seeds", map="3m", method="qmix", seed="1")[0]
+    assert float(row["final_win_rate"]) == 0.6 and float(row["final_return"]) == pytest.approx(1.2)
+    # Windows (0.2 + 0.6 + 0.7) / 3 and (0.6 + 0.7 + 0.6) / 3.
+    assert float(row["best_window_win_rate"]) == pytest.approx(1.9 / 3)
+    # 100 steps each at 0.2, and on the way to 0.6, 0.7 and 0.6.
+    assert float(row["mean_win_rate"]) == pytest.approx((0.2 + 0.4 + 0.65 + 0.65) / 4)
+
+
+def test_methods_are_compared_with_qmix(report):
+    (row,) = table(report, "comparisons", map="3m", method="li_ma2e, mean_td", baseline="qmix")
+    # 1.0, 0.8 and 0.9 against 0.8, 0.6 and 0.4: all pairs but the tie.
+    assert float(row["probability_of_improvement"]) == pytest.approx(8.5 / 9)
+    # (300 + 200 + 400) / (100 + 200 + 100); one of QMIX's seeds never got there.
+    assert float(row["speed_up_to_50%"]) == pytest.approx(2.25) and row["speed_up_to_50%_is"] == "at least"
+    assert float(row["speed_up_to_50%_low"]) < 2.25 < float(row["speed_up_to_50%_high"])
+
+
+def test_only_shared_maps_are_averaged(report):
+    # No map was played by all four methods.
+    assert not (report / "aggregate.csv").exists()
+    page = (report / PAGE).read_text(encoding="utf-8")
+    assert "Over maps: no map had all methods." in page
+    assert "oracle (not decentralised)" in page and "Not decentralised: agents read" in page
+
+
+def test_aggregate_over_maps(tmp_path):
+    runs = [
+        write_run(tmp_path / f"{system}_{name}", wins, f"system.name={system}", f"env.scenario={name}")
+        for system, wins in (("qmix", QMIX), ("vdn", MEAN_TD))
+        for name in ("3m", "8m")
+    ]
+    outcomes = Outcomes(read_study(runs))
+    qmix, vdn = outcomes.aggregate
+    # Of six finals the lowest and the highest are left out.
+    assert qmix["final_win_rate"] == pytest.approx((0.4 + 0.6 + 0.6 + 0.8) / 4)
+    assert (qmix["probability_of_improvement"], vdn["seeds"], vdn["maps"]) == (None, 6, 2)
+    assert vdn["probability_of_improvement"] == pytest.approx(8.5 / 9)
+    above = {row["win_rate_above"]: row["share_of_seeds"] for row in outcomes.profiles if row["method"] == "qmix"}
+    assert (above[0.5], above[0.6]) == pytest.approx((4 / 6, 2 / 6))
+    curve = [row for row in outcomes.aggregate_curves if row["method"] == "qmix"]
+    assert curve[0]["share"] == 0.25 and curve[-1]["iqm"] == pytest.approx(0.6)
+    assert [picture.name for picture in all_pictures(outcomes)][:2] == ["aggregate", "win_rates"]
+    assert text_tables(outcomes)[0].title == "Over all shared maps"
+
+
+def test_how_often_agents_were_hidden(report):
+    rows = table(report, "hidden", method="li_ma2e, mean_td", agent="1")
+    assert [float(row["iqm"]) for row in rows] == pytest.approx([0.6, 0.6, 0.5, 0.4])
+    assert table(report, "hidden", method="qmix") == []
+
+
+def test_each_picture_is_there_twice_and_on_the_page(report):
+    names = {path.stem for path in report.glob("*.png")}
+    maps = {f"{kind}_{name}" for kind in ("curves", "steps") for name in ("3m", "8m")}
+    assert names == {path.stem for path in report.glob("*.svg")} == maps | {"masking_rules", "hidden_3m", "win_rates"}
+    for name in names:
+        # More than one colour.
+        with Image.open(report / f"{name}.png") as picture:
+            assert len(picture.convert("RGB").getcolors(1 << 24)) > 10
+        ET.parse(report / f"{name}.svg")
+    page = (report / PAGE).read_text(encoding="utf-8")
+    assert page.count("<img ") == len(names) == page.count("data:image/svg+xml;base64,")
+    assert not re.search(r"""(src|href)=["'](?!data:)""", page)
+
+
+def test_what_is_not_won_or_lost_has_curves_only(tmp_path):
+    run = write_run(tmp_path / "mpe", [[None, None]], "env.name=mpe", "env.scenario=simple_spread")
+    write_report([run], tmp_path / "out")
+    assert {path.stem for path in (tmp_path / "out").glob("*.png")} == {"curves_simple_spread"}
+    assert "## Seeds" in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")
+
+
+def test_command(tmp_path, capsys):
+    run = write_run(tmp_path / "run", [[0.0, 0.5], [0.5, 0.5]])
+    (tmp_path / "file").write_text("")
+    assert main(["report", str(run), "--out", str(tmp_path / "file")]) == 2
+    assert "cannot write there" in capsys.readouterr().err
+    assert main(["report", str(run), str(tmp_path / "nowhere"), "--out", str(tmp_path / "out")]) == 2
+    assert f"RUN_DIR={tmp_path / 'nowhere'}: no such directory" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
+LOOK = """<img src="data:image/png;base64,broken" alt="broken"><pre id="seen"></pre><script>
+addEventListener("load", () => {
+  const seen = [...document.images].map(image => {
+    const box = image.getBoundingClientRect();
+    return [image.alt, image.complete && image.naturalWidth, box.width, box.height, box.right <= innerWidth];
+  });
+  document.getElementById("seen").textContent = JSON.stringify(seen);
+});
+</script></body>"""
+
+
+@pytest.mark.browser
+def test_page_opens_in_a_browser(report, browser, tmp_path):
+    page = (report / PAGE).read_text(encoding="utf-8")
+    # The page forbids itself scripts; the one that looks at its pictures is let in.
+    watched = page.replace("default-src 'none';", "default-src 'none'; script-src 'unsafe-inline';")
+    (tmp_path / "page.html").write_text(watched.replace("</body>", LOOK), encoding="utf-8")
+    switches = "--headless --no-sandbox --disable-gpu --no-first-run --disable-background-networking "
+    switches += "--disable-component-update --disable-sync --enable-logging=stderr --window-size=1200,900 --dump-dom"
+    profile = f"--user-data-dir={tmp_path / 'profile'}"
+    command = [browser, *switches.split(), profile, (tmp_path / "page.html").as_uri()]
+    shown = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True)
+    assert "CONSOLE" not in shown.stderr
+    seen = json.loads(re.search(r'<pre id="seen">(.*?)</pre>', shown.stdout, re.DOTALL)[1])
+    *pictures, broken = seen
+    assert broken[1] == 0
+    assert len(pictures) == page.count("<img ")
+    for _, natural_width, width, height, is_within in pictures:
+        assert natural_width > 200 and width > 200 and height > 100 and is_within

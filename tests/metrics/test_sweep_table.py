@@ -1,0 +1,89 @@
+"""The table of a sweep: states, scores, the time left."""
+
+import io
+
+import pytest
+from rich.console import Console
+
+from limae_jax.metrics.sweep_table import CellConsole, Line, SweepTable
+
+
+@pytest.fixture
+def made():
+    """A table of three runs of two seeds, its output, and a clock to set."""
+    output, now = io.StringIO(), [100.0]
+    lines = [Line(name, 2, 1000) for name in ("a", "b", "c")]
+    table = SweepTable(lines, console=Console(file=output, width=100))
+    table._clock = lambda: now[0]
+    return table, output, now
+
+
+def row(seed, env_steps=0, win=None):
+    return {"seed": seed, "env_steps": env_steps, "test_win_rate": win, "test_return_mean": -1.5}
+
+
+def test_the_time_left_goes_by_what_this_session_did(made):
+    table, _, now = made
+    with table:
+        assert table.seconds_left() is None
+        table.mark(0, "done")  # earlier: no work of this session
+        console = CellConsole(table, 1)
+        console.start(["title"])
+        console.update("train", 500, 50.0, 20.0, None, None)  # 1000 steps of its 2000 are missing, as on its start
+        assert table.seconds_left() is None
+        now[0] += 10.0
+        console.update("train", 750, 50.0, 10.0, None, None)
+        # 500 steps in 10 s; 500 of this run and 2000 of the next are missing.
+        assert table.seconds_left() == pytest.approx(50.0)
+        assert table.counts() == "1 done, 1 running, 1 to come; about 0:50 left"
+        table.mark(1, "failed", "seed 1")
+        assert table.seconds_left() == pytest.approx(20.0)
+        table.mark(2, "broken", "no game")
+        assert table.counts() == "1 done, 1 failed, 1 broken"
+
+
+def test_elsewhere_than_on_a_terminal_each_change_is_a_line_and_the_table_comes_last(made):
+    table, output, _ = made
+    with table:
+        console = CellConsole(table, 0)
+        console.start(["title"])
+        console.evaluation([row(0, win=0.25), row(1, win=0.75)])
+        console.note("not shown")
+        console.summary([row(0, win=0.5), row(1, win=0.75)], [], "dir", 1.0)
+        table.mark(0, "done")
+        CellConsole(table, 1).evaluation([row(0)])
+    lines = output.getvalue().splitlines()
+    assert lines[:2] == ["a: running", "a: done  0.62 [0.50 to 0.75]"]
+    assert [line.split()[:2] for line in lines[3:6]] == [["a", "done"], ["b", "to"], ["c", "to"]]
+    assert "-1.50" in lines[4]
+    assert "not shown" not in output.getvalue()
+
+
+def test_a_run_of_another_process_is_shown_by_its_rows(made):
+    table, _, now = made
+    with table:
+        console = CellConsole(table, 0)
+        console.read([])
+        assert (table.lines[0].state, table.lines[0].missing) == ("running", 2000)
+        console.read([row(0, 400, 0.1), row(1, 300, 0.2)])
+        now[0] += 10.0
+        console.read([row(0, 400, 0.1), row(1, 300, 0.2), row(0, 800, 0.5), row(1, 1100, 0.5)])
+        assert table.lines[0].missing == 200
+        assert table.lines[0].scores == {0: 0.5, 1: 0.5}
+        # 1100 steps in 10 s; 200 and twice 2000 are missing.
+        assert table.seconds_left() == pytest.approx(4200 / 110)
+
+
+def test_on_a_terminal_a_long_table_shows_what_runs_and_what_went_wrong():
+    output = io.StringIO()
+    lines = [Line(f"run{index}", 1, 1000) for index in range(40)]
+    with SweepTable(lines, console=Console(file=output, width=80, height=20, force_terminal=True)) as table:
+        table.mark(3, "running")
+        table.mark(5, "broken", "no game")
+        output.truncate(0)
+        table.mark(7, "done")
+        shown = output.getvalue()
+    assert "run3" in shown and "run5" in shown and "no game" in shown
+    assert "run7" not in shown and "run39" not in shown
+    assert "1 done, 1 running, 37 to come, 1 broken" in shown
+    assert "run39" in output.getvalue()

@@ -1,0 +1,201 @@
+"""Sweeps of a made-up game that compiles at once: interrupted and continued, grown, with broken runs among them."""
+
+import json
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from fakes import CountingEnv
+from test_resume import stop_after, without_times
+from tests_tiny import TINY
+
+from limae_jax.errors import InputError
+from limae_jax.grid import load_sweep
+from limae_jax.metrics.jsonl import read_rows
+from limae_jax.training import plan, runner, setup, sweep, sweep_program
+from limae_jax.training.group import GroupTrainer
+from limae_jax.training.policy import load_teams
+from limae_jax.training.report import RunReport
+from limae_jax.training.run_directory import settle_groups
+from limae_jax.training.shares import share_groups
+from limae_jax.training.sweep_plan import is_finished, plan_programs
+
+# Wherever something is trained, in groups of three seeds, so that it is compiled once.
+THREE = ["run.num_seeds=3", "run.seed_batching=3"]
+SHORT = ["evaluation.every_env_steps=600", "run.total_env_steps=1500", "replay.capacity_rows=100"]
+# The first group is of two runs, the second one is filled up.
+GRID = ["system=vdn,iql", "system.learning_rate=1e-3,4e-3", "run.num_seeds=2", "run.seed_batching=3"]
+
+
+class Killed(BaseException):
+    """What ends a process at once: nothing catches it, and nothing is saved."""
+
+
+class Silent:
+    def warning(self, text):
+        raise AssertionError(text)
+
+
+@pytest.fixture(autouse=True)
+def made_up_game(monkeypatch):
+    """Short chunks of a game without units; map 8m cannot be played."""
+
+    def make_env(config):
+        if config.scenario == "8m":
+            raise RuntimeError("no such\ngame")
+        return CountingEnv()
+
+    monkeypatch.setattr(plan, "CHUNK_TIME_STEPS", 512)
+    monkeypatch.setattr(setup, "make_env", make_env)
+
+
+def swept(directory, *overrides):
+    return load_sweep([*TINY, *SHORT, f"sweep.dir={directory}", *overrides])
+
+
+def arrays_of(asked):
+    """Everything that the newest checkpoints of a sweep hold, by run or program and name."""
+    arrays = {}
+    for program in plan_programs(asked):
+        made = runner.make_setup(program.configs[0])
+        for group in share_groups(program.configs, settle_groups(program.home, []), program.home):
+            trainer = GroupTrainer(made, group.seeds, len(group.runs), group.directory, Silent(), group.shares)
+            assert trainer.is_restored
+            tree = (trainer.state, trainer._best_params, trainer.progress.best_score, trainer.progress.iteration)
+            for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
+                name = f"{program.home.name} {group.directory.name}{jax.tree_util.keystr(path)}"
+                arrays[name] = np.asarray(leaf)
+    return arrays
+
+
+def rows_of(asked):
+    folder = Path(asked.settings.dir)
+    paths = sorted(folder.glob("*/seeds_*/metrics.jsonl"))
+    return {str(path.relative_to(folder)): without_times(read_rows(path)) for path in paths}
+
+
+@pytest.fixture(scope="module")
+def uninterrupted(tmp_path_factory):
+    """A sweep of two systems, two learning rates and two seeds that nothing disturbed, and its arrays. Only read it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan, "CHUNK_TIME_STEPS", 512)
+        patch.setattr(setup, "make_env", lambda config: CountingEnv())
+        asked = swept(tmp_path_factory.mktemp("whole"), *GRID)
+        result = sweep.run_sweep(asked)
+        assert result.exit_code == 0
+        assert [outcome.state for outcome in result.outcomes.values()] == ["done"] * 4
+        return asked, arrays_of(asked)
+
+
+def kill_after(monkeypatch, calls):
+    seen = []
+    progress = RunReport.progress
+
+    def counted(self, *args):
+        seen.append(args)
+        if len(seen) > calls:
+            raise Killed
+        progress(self, *args)
+
+    monkeypatch.setattr(RunReport, "progress", counted)
+
+
+def test_a_sweep_that_was_killed_half_way_ends_as_one_that_was_not(tmp_path, uninterrupted, monkeypatch):
+    reference, expected = uninterrupted
+    asked = swept(tmp_path, *GRID, "checkpoint.every_s=0.001")
+    # A chunk is told of once for each of its runs: this is in the second program, with both groups of the first done.
+    whole = sum(len(rows) for rows in rows_of(reference).values())
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        kill_after(patch, 16)
+        sweep.run_sweep(asked)
+    rows = sum(len(rows) for rows in rows_of(asked).values())
+    assert 0 < rows < whole
+    assert sweep.run_sweep(asked).exit_code == 0
+    assert rows_of(asked) == rows_of(reference)
+    arrays = arrays_of(asked)
+    assert [name.partition(" ")[2] for name in arrays] == [name.partition(" ")[2] for name in expected]
+    for (name, found), wanted in zip(arrays.items(), expected.values(), strict=True):
+        np.testing.assert_array_equal(found, wanted, err_msg=name)
+    assert any(".replay.experience" in name for name in arrays)
+
+
+def test_each_run_has_its_own_parameters_settings_and_directory(uninterrupted):
+    asked, arrays = uninterrupted
+    folder = Path(asked.settings.dir)
+    slow, fast = (folder / f"system.learning_rate={rate},system=vdn" / "seeds_0_to_1" for rate in ("0.001", "0.004"))
+    made = runner.make_setup(next(cell.config for cell in asked.cells if cell.config.system.name == "vdn"))
+    teams = [load_teams(run_dir, made.parts.system, name) for run_dir in (slow, fast) for name in ("latest", "best")]
+    assert all({0, 1} <= set(one.seeds.tolist()) for one in teams)
+    leaves = [np.asarray(jax.tree.leaves(one.params)[0])[:2] for one in teams]
+    assert not np.allclose(leaves[0], leaves[2])
+    joint = next(value for name, value in arrays.items() if ".learner.params" in name and "group_0" in name)
+    assert joint.shape[0] == 3
+    np.testing.assert_array_equal(leaves[0], joint[:2])
+    with pytest.raises(InputError, match="is trained together with other cells of a sweep"):
+        runner.resume(slow)
+
+
+def test_what_is_finished_is_skipped_and_more_seeds_are_new_runs(uninterrupted, monkeypatch):
+    (asked, _), trained = uninterrupted, []
+
+    def noted(configs, *args):
+        trained.extend((config.system.name, config.system.learning_rate, config.seeds) for config in configs)
+        return [runner.TrainResult(Path(config.run_dir), config, [], [], True, 0) for config in configs]
+
+    monkeypatch.setattr(sweep_program, "train_together", noted)
+    assert sweep.run_sweep(asked).exit_code == 0
+    assert trained == []
+    # Four seeds of which two are there, and a learning rate that is new.
+    grown = [text.replace("1e-3,", "1e-3,2e-3,") for text in GRID]
+    sweep.run_sweep(swept(asked.settings.dir, *grown, "system=vdn", "run.num_seeds=4"))
+    assert trained == [("vdn", 0.001, (2, 3)), ("vdn", 0.002, (0, 1, 2, 3)), ("vdn", 0.004, (2, 3))]
+
+
+def test_a_longer_sweep_and_a_part_of_it_go_on_with_the_programs_that_were_begun(uninterrupted):
+    asked, _ = uninterrupted
+    longer = plan_programs(swept(asked.settings.dir, *GRID, "run.total_env_steps=3000"))
+    assert [program.home for program in longer] == [program.home for program in plan_programs(asked)]
+    assert all(not is_finished(config) for program in longer for config in program.configs)
+    # The other learning rate is in the same program, so it is trained on with the one that was asked for.
+    (part,) = plan_programs(swept(asked.settings.dir, *GRID, "system=vdn", "system.learning_rate=1e-3"))
+    assert [config.system.learning_rate for config in part.configs] == [0.001, 0.004]
+
+
+def test_other_settings_in_the_same_place_are_refused(uninterrupted):
+    with pytest.raises(InputError, match=r"system\.gamma: 0\.99 -> 0\.5"):
+        plan_programs(swept(uninterrupted[0].settings.dir, *GRID, "system.gamma=0.5"))
+
+
+def test_a_sweep_that_is_asked_to_stop_saves_and_says_how_to_go_on(tmp_path, monkeypatch, capfd):
+    asked = swept(tmp_path, *THREE, "system=vdn,iql")
+    stop_after(monkeypatch, 1)
+    result = sweep.run_sweep(asked, console=True)
+    assert result.exit_code == 130
+    assert [outcome.state for outcome in result.outcomes.values()] == ["stopped"]
+    shown = capfd.readouterr().out
+    assert "stopped and saved, the same command continues the sweep" in shown
+    assert "1 to come, 1 stopped" in shown
+
+
+def test_a_broken_run_does_not_stop_the_others(tmp_path):
+    asked = swept(tmp_path, *THREE, "env.scenario=8m,2m_vs_2m", "system=vdn")
+    result = sweep.run_sweep(asked)
+    assert result.exit_code == 1
+    outcomes = {run_dir.parent.name: outcome for run_dir, outcome in result.outcomes.items()}
+    assert outcomes["env.scenario=8m"] == ("broken", "RuntimeError: no such game")
+    assert outcomes["env.scenario=2m_vs_2m"].state == "done"
+    assert "RuntimeError" in (tmp_path / "env.scenario=8m" / "seeds_0_to_2" / "error.txt").read_text()
+    # A single run of a sweep is a run like any other.
+    alone = tmp_path / "env.scenario=2m_vs_2m" / "seeds_0_to_2"
+    assert json.loads((alone / "groups.json").read_text()) == [[0, 1, 2]]
+    assert runner.resume(alone).is_complete
+
+
+def test_a_seed_that_is_not_finite_is_told_again_by_the_finished_sweep(tmp_path):
+    asked = swept(tmp_path, *THREE, "system=vdn", "system.learning_rate=1e-3,1e30", "system.max_grad_norm=1e30")
+    for _ in range(2):
+        result = sweep.run_sweep(asked)
+        states = {run_dir.parent.name: outcome.state for run_dir, outcome in result.outcomes.items()}
+        assert states == {"system.learning_rate=0.001": "done", "system.learning_rate=1e+30": "failed"}
+        assert result.exit_code == 1

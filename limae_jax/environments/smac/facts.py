@@ -52,14 +52,13 @@ class UnitReader:
         return (order.index(name) if name in order else len(order), unit.tag)
 
     def read(self, env: Any) -> dict[str, np.ndarray]:
-        """`allies`, `enemies`, `enemy_slots` and `alive` as they are now, of one worker."""
+        """`allies`, `enemies` and `enemy_slots` as they are now, of one worker."""
         allies = [env.agents[agent] for agent in range(len(env.agents))]
         enemies = [env.enemies[slot] for slot in self._enemy_slots]
         return {
             "allies": _rows(allies, [self._ally_types.get(unit.unit_type, -1) for unit in allies]),
             "enemies": _rows(enemies, self._enemy_types),
             "enemy_slots": np.asarray(self._enemy_slots, np.int32),
-            "alive": np.asarray([unit.health > 0 for unit in allies], bool),
         }
 
 

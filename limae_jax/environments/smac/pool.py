@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from limae_jax.environments.smac.maps import NO_OP_ACTION
 from limae_jax.environments.smac.messages import ACT, Command, Done, Failed, Refused, Reset, SaveReplay, Task
 from limae_jax.environments.smac.process import WorkerProcess, ready, stop
 from limae_jax.environments.smac.records import EpisodeRecord, GameInfo, Steps
@@ -113,8 +114,9 @@ class WorkerPool:
         }
         failed = self._carry_out(commands)
         is_discarded = np.zeros(self.num_workers, bool)
-        is_discarded[list(failed)] = True
-        self.discarded += int(np.sum(is_discarded & ~is_over))
+        if failed:
+            is_discarded[list(failed)] = True
+            self.discarded += int(np.sum(is_discarded & ~is_over))
         return self._see(is_over | is_discarded, is_discarded)
 
     def take_records(self) -> list[EpisodeRecord]:
@@ -242,9 +244,11 @@ class WorkerPool:
     def _see(self, is_first: np.ndarray, is_discarded: np.ndarray) -> Steps:
         if self._arrays is None:
             raise RuntimeError("the pool is closed")
-        arrays, facts = self._arrays.copies(), self._arrays.facts()
+        arrays, facts = self._arrays.copies(), self._arrays.facts() if self._settings.shows_units else None
         self._seen = arrays["avail"].copy(), arrays["terminal"] | arrays["truncated"]
-        return Steps(**arrays, is_first=is_first, is_discarded=is_discarded, facts=facts)
+        # SMAC lets the dead do nothing, and nobody else.
+        alive = ~arrays["avail"][..., NO_OP_ACTION]
+        return Steps(**arrays, alive=alive, is_first=is_first, is_discarded=is_discarded, facts=facts)
 
 
 def _check_actions(action: np.ndarray, avail: np.ndarray, is_over: np.ndarray) -> None:
@@ -253,7 +257,7 @@ def _check_actions(action: np.ndarray, avail: np.ndarray, is_over: np.ndarray) -
     num_workers, num_agents, num_actions = avail.shape
     existing = action % num_actions
     is_legal = avail[np.arange(num_workers)[:, None], np.arange(num_agents), existing] & (existing == action)
-    is_wrong = ~is_legal & ~is_over[:, None]
+    is_wrong = ~(is_legal | is_over[:, None])
     if is_wrong.any():
         worker, agent = np.argwhere(is_wrong)[0]
         raise ValueError(f"worker {worker}: agent {agent} cannot perform action {action[worker, agent]}")

@@ -13,7 +13,7 @@ import numpy as np
 
 from limae_jax.environments.smac.records import FACT_COLUMNS, Facts, GameInfo
 
-_STEPS = ("obs", "state", "avail", "alive", "reward", "terminal", "truncated")
+_STEPS = ("obs", "state", "avail", "reward", "terminal", "truncated")
 
 
 def create_memory() -> int:
@@ -36,7 +36,6 @@ def layout(info: GameInfo) -> dict[str, tuple[tuple[int, ...], type]]:
         "action": ((num_agents,), np.int32),
         "reward": ((), np.float32),
         "avail": ((num_agents, info.num_actions), np.bool_),
-        "alive": ((num_agents,), np.bool_),
         "terminal": ((), np.bool_),
         "truncated": ((), np.bool_),
     }
@@ -73,7 +72,7 @@ class SharedArrays:
         self._arrays["action"][:] = action
 
     def copies(self) -> dict[str, np.ndarray]:
-        """The arrays of `records.Steps`, to keep."""
+        """Those of `records.Steps`, to keep."""
         return {name: self._arrays[name].copy() for name in _STEPS}
 
     def facts(self) -> Facts:

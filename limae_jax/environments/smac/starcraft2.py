@@ -41,7 +41,7 @@ class Game(StarCraft2Env):
     def get_avail_agent_actions(self, agent_id: int) -> list[int]:
         """As in SMAC, which works it out three times for each observation of the game: to check, to see, to tell."""
         if self._avail_of is not self._obs:
-            self._avail_of, self._avail = self._obs, {}
+            self._avail_of, self._avail = self._obs, dict[int, list[int]]()
         if agent_id not in self._avail:
             self._avail[agent_id] = super().get_avail_agent_actions(agent_id)
         return self._avail[agent_id]

@@ -140,8 +140,9 @@ class Player:
             row[:] = obs
         shared["state"][:] = self._env.get_state()
         shared["avail"][:] = self._env.get_avail_actions()
-        for name, values in self._units.read(self._env).items():
-            shared[name][:] = values
+        if self._settings.shows_units:
+            for name, values in self._units.read(self._env).items():
+                shared[name][:] = values
         shared["reward"][()], shared["terminal"][()], shared["truncated"][()] = reward, is_terminal, is_truncated
 
     def _save_replay(self, command: SaveReplay) -> Done:

@@ -39,6 +39,7 @@ class BattleGames(ScriptedGames):
         self.battle = smac_battles.start_of(scenario, generator)
         self.enemy_slots = np.tile(generator.permutation(num_enemies), (4, 1))
         self.replays: list = []
+        self.shows_units = True
         self._avail = np.zeros(0)
 
     def step(self, action: np.ndarray) -> Steps:
@@ -61,4 +62,4 @@ class BattleGames(ScriptedGames):
         self._avail[..., :2] = [False, True]
         is_dead = is_dead[games, : self.num_allies]
         self._avail[is_dead] = np.arange(self._avail.shape[-1]) == 0
-        return replace(steps, avail=self._avail.copy(), alive=~is_dead, facts=facts)
+        return replace(steps, avail=self._avail.copy(), alive=~is_dead, facts=facts if self.shows_units else None)

@@ -56,12 +56,13 @@ def check_env(config: EnvConfig) -> None:
         check_installation(config.scenario)
 
 
-def open_games(config: EnvConfig, seed: int = 0) -> WorkerPool:
+def open_games(config: EnvConfig, seed: int = 0, shows_units: bool = False) -> WorkerPool:
     """Starts the worker processes of an environment that the host plays.
 
     Args:
         config: of the environment.
         seed: whose games; each seed has other ones.
+        shows_units: whether the units are read too, for teams that were trained on SMAX.
 
     Raises:
         InputError: StarCraft II or a package is missing, or something else than SMAC is asked for.
@@ -80,5 +81,6 @@ def open_games(config: EnvConfig, seed: int = 0) -> WorkerPool:
         step_mul=config.step_mul,
         seed=seed * MAX_WORKERS % 2**31,
         timeout_s=config.timeout_s,
+        shows_units=shows_units,
     )
     return WorkerPool(settings, config.workers, config.max_crashes)

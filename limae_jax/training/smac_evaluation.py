@@ -119,7 +119,8 @@ def _reports(
 ) -> Iterator[Report]:
     for env, runs in groups:
         say(f"launching {env.workers} games of {env.scenario}")
-        with contextlib.closing(open_games(env)) as pool:
+        needs_units = any(isinstance(run.trained.env, SmaxConfig) for run in runs)
+        with contextlib.closing(open_games(env, shows_units=needs_units)) as pool:
             games = SharedGames(pool)
             for run in runs:
                 about = {"checkpoint": checkpoint, "game_version": pool.info.game_version}

@@ -31,8 +31,9 @@ def opened(monkeypatch):
     """Scripted games in place of processes, and untrained teams; holds the games that were opened."""
     games = []
 
-    def open_games(env):
+    def open_games(env, shows_units):
         games.append(BattleGames(env.scenario, env.workers, faults=((1, 1),)))
+        games[-1].shows_units = shows_units
         return games[-1]
 
     def load_teams(run_dir, system, checkpoint):

@@ -13,6 +13,9 @@ from limae_jax.training.report import RunReport
 
 pytestmark = pytest.mark.smac
 
+# Rather than a made-up game: StarCraft II itself.
+PLAYS_SMAX = True
+
 SMALL = [override for override in TINY if not override.startswith(("env.", "evaluation.", "run."))]
 
 

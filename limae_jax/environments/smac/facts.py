@@ -31,6 +31,7 @@ class UnitReader:
         self._enemy_order = list(dict.fromkeys(check_map(map_name).enemies))
         self._ally_types: dict[int, int] = {}
         self._enemy_slots: list[int] = []
+        self._enemy_types: list[int] = []
 
     def start(self, env: Any) -> None:
         """Matches the enemies with rows, for the whole episode that has just been started.
@@ -42,6 +43,8 @@ class UnitReader:
         # 0 is a type that the map does not have.
         self._ally_types = {number: index for number, index in own.items() if number}
         self._enemy_slots = sorted(env.enemies, key=lambda slot: self._rank(env.enemies[slot]))
+        names = (_ENEMY_TYPES.get(env.enemies[slot].unit_type, "") for slot in self._enemy_slots)
+        self._enemy_types = [_smax_type(name) for name in names]
 
     def _rank(self, unit: Any) -> tuple[int, int]:
         name = _ENEMY_TYPES.get(unit.unit_type, "")
@@ -49,15 +52,13 @@ class UnitReader:
         return (order.index(name) if name in order else len(order), unit.tag)
 
     def read(self, env: Any) -> dict[str, np.ndarray]:
-        """`allies`, `enemies`, `enemy_slots` and `alive` as they are now, of one worker."""
+        """`allies`, `enemies` and `enemy_slots` as they are now, of one worker."""
         allies = [env.agents[agent] for agent in range(len(env.agents))]
         enemies = [env.enemies[slot] for slot in self._enemy_slots]
-        enemy_types = [_smax_type(_ENEMY_TYPES.get(unit.unit_type, "")) for unit in enemies]
         return {
             "allies": _rows(allies, [self._ally_types.get(unit.unit_type, -1) for unit in allies]),
-            "enemies": _rows(enemies, enemy_types),
+            "enemies": _rows(enemies, self._enemy_types),
             "enemy_slots": np.asarray(self._enemy_slots, np.int32),
-            "alive": np.asarray([unit.health > 0 for unit in allies], bool),
         }
 
 

@@ -1,9 +1,16 @@
-"""What a pool and its worker processes say to each other. The arrays of a step go through shared memory."""
+"""What a pool and its worker processes say to each other.
+
+What a step consists of goes through shared memory, see `shared_arrays`; the usual command and the usual answer are then
+a mere wake-up.
+"""
 
 from __future__ import annotations
 
+import pickle
 from dataclasses import dataclass
+from multiprocessing.connection import Connection
 from pathlib import Path
+from typing import Any
 
 from limae_jax.environments.smac.records import EpisodeRecord
 from limae_jax.environments.smac.settings import GameSettings
@@ -49,9 +56,7 @@ class Reset:
 
 @dataclass(frozen=True)
 class Act:
-    """Play one joint action, one number for each agent."""
-
-    action: tuple[int, ...]
+    """Play the joint action in the shared memory."""
 
 
 @dataclass(frozen=True)
@@ -66,18 +71,13 @@ Command = Reset | Act | SaveReplay
 
 @dataclass(frozen=True)
 class Done:
-    """A command was carried out; observations and units lie in the shared memory.
+    """A command was carried out; where it led lies in the shared memory.
 
     Attributes:
-        reward: of the action, 0 of anything else.
-        terminal, truncated: see `records.Steps`.
         record: of the episode if it ended.
-        game_version: of StarCraft II, if it is known.
+        game_version: of StarCraft II, if a game has just been started in it.
     """
 
-    reward: float = 0.0
-    terminal: bool = False
-    truncated: bool = False
     record: EpisodeRecord | None = None
     game_version: str | None = None
 
@@ -95,3 +95,22 @@ class Refused:
     """The game can never be played like this; `error` says what the user has to mend."""
 
     error: str
+
+
+ACT, DONE = Act(), Done()
+
+
+def send(connection: Connection, message: Any) -> None:
+    """Sends a message: nothing but a length of 0 if it is ACT or DONE, the one of most steps in either direction."""
+    connection.send_bytes(b"" if message is ACT or message is DONE else pickle.dumps(message))
+
+
+def receive(connection: Connection, usual: Act | Done) -> Any:
+    """Waits for a message.
+
+    Args:
+        connection: to whoever called `send`.
+        usual: ACT or DONE, whichever comes from there.
+    """
+    data = connection.recv_bytes()
+    return pickle.loads(data) if data else usual

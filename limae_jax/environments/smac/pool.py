@@ -12,7 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from limae_jax.environments.smac.messages import Act, Command, Done, Failed, Refused, Reset, SaveReplay, Task
+from limae_jax.environments.smac.maps import NO_OP_ACTION
+from limae_jax.environments.smac.messages import ACT, Command, Done, Failed, Refused, Reset, SaveReplay, Task
 from limae_jax.environments.smac.process import WorkerProcess, ready, stop
 from limae_jax.environments.smac.records import EpisodeRecord, GameInfo, Steps
 from limae_jax.environments.smac.settings import GameSettings
@@ -91,7 +92,7 @@ class WorkerPool:
         """Starts an episode in every worker; those under way are abandoned, and leave no record."""
         self._carry_out({worker: self._reset_of(worker) for worker in range(self.num_workers)})
         everyone, nobody = np.ones(self.num_workers, bool), np.zeros(self.num_workers, bool)
-        return self._see(everyone, nobody, {})
+        return self._see(everyone, nobody)
 
     def step(self, action: np.ndarray) -> Steps:
         """Plays one joint action in every worker, or starts its next episode if the last one ended.
@@ -103,19 +104,20 @@ class WorkerPool:
             ValueError: an action is not available.
             GameError: a game kept failing. The pool is closed then.
         """
-        if self._seen is None:
+        if self._seen is None or self._arrays is None:
             raise RuntimeError("reset the pool before its first step")
         action, (avail, is_over) = np.asarray(action), self._seen
         _check_actions(action, avail, is_over)
+        self._arrays.command(action)
         commands: dict[int, Command] = {
-            worker: self._reset_of(worker) if over else Act(tuple(joint))
-            for worker, (over, joint) in enumerate(zip(is_over.tolist(), action.tolist(), strict=True))
+            worker: self._reset_of(worker) if over else ACT for worker, over in enumerate(is_over.tolist())
         }
-        replies, failed = self._carry_out(commands)
+        failed = self._carry_out(commands)
         is_discarded = np.zeros(self.num_workers, bool)
-        is_discarded[list(failed)] = True
-        self.discarded += int(np.sum(is_discarded & ~is_over))
-        return self._see(is_over | is_discarded, is_discarded, replies)
+        if failed:
+            is_discarded[list(failed)] = True
+            self.discarded += int(np.sum(is_discarded & ~is_over))
+        return self._see(is_over | is_discarded, is_discarded)
 
     def take_records(self) -> list[EpisodeRecord]:
         """The episodes that finished since this was last called, in the order in which they ended."""
@@ -135,7 +137,7 @@ class WorkerPool:
         folder.mkdir(parents=True, exist_ok=True)
         if self._seen is None:
             raise RuntimeError("there is nothing to save before the first reset")
-        _, failed = self._carry_out({worker: SaveReplay(folder) for worker in range(self.num_workers)})
+        failed = self._carry_out({worker: SaveReplay(folder) for worker in range(self.num_workers)})
         if failed:
             # The failed games have been replaced, so the episodes under way are others.
             self._seen = None
@@ -172,18 +174,17 @@ class WorkerPool:
     def _reset_of(self, worker: int) -> Reset:
         return Reset(_PAUSE_S * max(0, self._in_a_row[worker] - 1), self._crashes_of[worker])
 
-    def _carry_out(self, commands: dict[int, Command]) -> tuple[dict[int, Done], set[int]]:
+    def _carry_out(self, commands: dict[int, Command]) -> set[int]:
         """Has the workers carry out one command each; where one fails, a new episode of a new game is started.
 
         Returns:
-            What each worker answered last, and the numbers of those that failed.
+            The numbers of the workers that failed.
         """
         if self._is_closed:
             raise RuntimeError("the pool is closed")
         for number, command in commands.items():
             self._tell(number, command)
         waiting, failed = {number: self._workers[number] for number in commands}, set()
-        replies: dict[int, Done] = {}
         while waiting:
             for number in ready(waiting):
                 message = self._hear(number)
@@ -192,10 +193,9 @@ class WorkerPool:
                     self._replace(number, message)
                 elif isinstance(message, Done):
                     del waiting[number]
-                    replies[number] = message
                     self._note(number, message)
                 # Else the worker is a new one and says its sizes, which are known.
-        return replies, failed
+        return failed
 
     def _tell(self, number: int, command: Command) -> None:
         patience_s = _PATIENCE * self._settings.timeout_s
@@ -241,31 +241,23 @@ class WorkerPool:
                 )
         return message
 
-    def _see(self, is_first: np.ndarray, is_discarded: np.ndarray, replies: dict[int, Done]) -> Steps:
+    def _see(self, is_first: np.ndarray, is_discarded: np.ndarray) -> Steps:
         if self._arrays is None:
             raise RuntimeError("the pool is closed")
-        reward = np.zeros(self.num_workers, np.float32)
-        terminal, truncated = np.zeros(self.num_workers, bool), np.zeros(self.num_workers, bool)
-        for number, reply in replies.items():
-            reward[number], terminal[number], truncated[number] = reply.reward, reply.terminal, reply.truncated
-        arrays = self._arrays.copies()
-        self._seen = arrays["avail"].copy(), terminal | truncated
-        return Steps(
-            **arrays,
-            reward=reward,
-            is_first=is_first,
-            terminal=terminal,
-            truncated=truncated,
-            is_discarded=is_discarded,
-            facts=self._arrays.facts(),
-        )
+        arrays, facts = self._arrays.copies(), self._arrays.facts() if self._settings.shows_units else None
+        self._seen = arrays["avail"].copy(), arrays["terminal"] | arrays["truncated"]
+        # SMAC lets the dead do nothing, and nobody else.
+        alive = ~arrays["avail"][..., NO_OP_ACTION]
+        return Steps(**arrays, alive=alive, is_first=is_first, is_discarded=is_discarded, facts=facts)
 
 
 def _check_actions(action: np.ndarray, avail: np.ndarray, is_over: np.ndarray) -> None:
-    if action.shape != avail.shape[:2] or not np.issubdtype(action.dtype, np.integer):
+    if action.shape != avail.shape[:2] or action.dtype.kind not in "iu":
         raise ValueError(f"actions must be whole numbers {avail.shape[:2]}, not {action.dtype} {action.shape}")
     num_workers, num_agents, num_actions = avail.shape
-    existing = np.clip(action, 0, num_actions - 1)
+    existing = action % num_actions
     is_legal = avail[np.arange(num_workers)[:, None], np.arange(num_agents), existing] & (existing == action)
-    for worker, agent in np.argwhere(~is_legal & ~is_over[:, None]):
+    is_wrong = ~(is_legal | is_over[:, None])
+    if is_wrong.any():
+        worker, agent = np.argwhere(is_wrong)[0]
         raise ValueError(f"worker {worker}: agent {agent} cannot perform action {action[worker, agent]}")

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import os
+import select
 import signal
 import subprocess
 import sys
 import time
 from collections.abc import Iterable
 from multiprocessing import Pipe
-from multiprocessing.connection import Connection, wait
+from multiprocessing.connection import Connection
 from typing import Any
 
-from limae_jax.environments.smac.messages import Command, Failed, Task
+from limae_jax.environments.smac.messages import DONE, Command, Failed, Task, receive, send
 
 # How long a worker may take to end with its game before both are killed. pysc2 itself kills a game after 3 s.
 GRACE_S = 5.0
@@ -73,7 +74,7 @@ class WorkerProcess:
     def _send(self, message: Any) -> None:
         # A worker that is gone is noticed by `hear`.
         with contextlib.suppress(OSError):
-            self.connection.send(message)
+            send(self.connection, message)
 
     def _wait_at_most(self, patience_s: float) -> None:
         self._patience_s, self._deadline = patience_s, time.monotonic() + patience_s
@@ -91,10 +92,10 @@ class WorkerProcess:
         return max(0.0, self._deadline - time.monotonic())
 
     def hear(self) -> Any:
-        """What the worker said; `Failed` if it is gone, or has been silent for too long."""
+        """What the worker said, once `ready`; `Failed` if it is gone, or has been silent for too long."""
         try:
-            if self.connection.poll():
-                return self.connection.recv()
+            if self.seconds_left > 0 or self.connection.poll():
+                return receive(self.connection, DONE)
         except (EOFError, OSError):
             self.wait(GRACE_S)
             return Failed(f"the worker process ended ({_ending(self._process)})", is_gone=True)
@@ -152,6 +153,11 @@ def stop(workers: Iterable[WorkerProcess]) -> None:
 
 def ready(workers: dict[int, WorkerProcess]) -> list[int]:
     """Waits until a worker has said something, or is gone, or has run out of time; the numbers of those that have."""
-    left = min(worker.seconds_left for worker in workers.values())
-    spoken = wait([worker.connection for worker in workers.values()], left)
-    return [number for number, worker in workers.items() if worker.connection in spoken or worker.seconds_left == 0]
+    poller, numbers = select.poll(), {}
+    for number, worker in workers.items():
+        numbers[worker.connection.fileno()] = number
+        poller.register(worker.connection, select.POLLIN)
+    spoken = poller.poll(1e3 * min(worker.seconds_left for worker in workers.values()))
+    if spoken:
+        return [numbers[descriptor] for descriptor, _ in spoken]
+    return [number for number, worker in workers.items() if worker.seconds_left == 0]

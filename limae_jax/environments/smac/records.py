@@ -96,7 +96,7 @@ class Steps:
         truncated: [W] bool, the time limit ended the episode, and no team is dead.
         is_discarded: [W] bool, the game failed during the step that led here. What the worker played of that episode
             counts for nothing; this is the first timestep of a new one, of a new game.
-        facts: the units.
+        facts: the units; None if the games do not show them, see `settings.GameSettings`.
     """
 
     obs: np.ndarray
@@ -108,4 +108,4 @@ class Steps:
     terminal: np.ndarray
     truncated: np.ndarray
     is_discarded: np.ndarray
-    facts: Facts
+    facts: Facts | None

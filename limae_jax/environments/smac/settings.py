@@ -22,6 +22,7 @@ class GameSettings:
         timeout_s: seconds without an answer after which the game counts as hung. The pool waits a little longer
             before it gives the worker up.
         options: further arguments of SMAC's constructor, such as `obs_last_action`.
+        shows_units: whether the units are read at every step, for translation.
         env_factory: "module:function", called in the worker with these settings; it gives an object with the
             interface of `StarCraft2Env`.
     """
@@ -32,4 +33,5 @@ class GameSettings:
     seed: int = 0
     timeout_s: float = 60.0
     options: Mapping[str, Any] = field(default_factory=dict)
+    shows_units: bool = False
     env_factory: str = "limae_jax.environments.smac.game:make_game"

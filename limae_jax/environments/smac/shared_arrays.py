@@ -1,4 +1,4 @@
-"""What the workers saw last, in memory that they share with the pool.
+"""What the workers saw last and are to do next, in memory that they share with the pool.
 
 The memory has no name, only file descriptors: the system frees it when the last process that has one is gone, however
 that process ended.
@@ -13,6 +13,8 @@ import numpy as np
 
 from limae_jax.environments.smac.records import FACT_COLUMNS, Facts, GameInfo
 
+_STEPS = ("obs", "state", "avail", "reward", "terminal", "truncated")
+
 
 def create_memory() -> int:
     """A file descriptor of memory of size 0, which a worker may inherit."""
@@ -20,7 +22,10 @@ def create_memory() -> int:
 
 
 def layout(info: GameInfo) -> dict[str, tuple[tuple[int, ...], type]]:
-    """Shape and type of each array of one worker; see `records.Steps`. The widest types come first, for alignment."""
+    """Shape and type of each array of one worker; see `records.Steps`. The widest types come first, for alignment.
+
+    `action` is SMAC's number for each agent.
+    """
     num_agents, num_enemies, num_facts = info.num_agents, info.num_enemies, len(FACT_COLUMNS)
     return {
         "obs": ((num_agents, info.obs_size), np.float32),
@@ -28,8 +33,11 @@ def layout(info: GameInfo) -> dict[str, tuple[tuple[int, ...], type]]:
         "allies": ((num_agents, num_facts), np.float32),
         "enemies": ((num_enemies, num_facts), np.float32),
         "enemy_slots": ((num_enemies,), np.int32),
+        "action": ((num_agents,), np.int32),
+        "reward": ((), np.float32),
         "avail": ((num_agents, info.num_actions), np.bool_),
-        "alive": ((num_agents,), np.bool_),
+        "terminal": ((), np.bool_),
+        "truncated": ((), np.bool_),
     }
 
 
@@ -55,14 +63,17 @@ class SharedArrays:
             self._arrays[name] = np.ndarray(shape, dtype, buffer=view, offset=offset)
             offset += sizes[name]
 
-    def write(self, worker: int, **values: np.ndarray) -> None:
-        """Sets a worker's part of the arrays; every name of `layout` once."""
-        for name, array in self._arrays.items():
-            array[worker] = values[name]
+    def of(self, worker: int) -> dict[str, np.ndarray]:
+        """A worker's part of each array, to read and to write."""
+        return {name: array[worker, ...] for name, array in self._arrays.items()}
+
+    def command(self, action: np.ndarray) -> None:
+        """Sets what the workers are to do, [W, A]."""
+        self._arrays["action"][:] = action
 
     def copies(self) -> dict[str, np.ndarray]:
-        """The arrays of `records.Steps`, to keep."""
-        return {name: self._arrays[name].copy() for name in ("obs", "state", "avail", "alive")}
+        """Those of `records.Steps`, to keep."""
+        return {name: self._arrays[name].copy() for name in _STEPS}
 
     def facts(self) -> Facts:
         """The units, to keep."""

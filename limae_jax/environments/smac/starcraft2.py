@@ -24,6 +24,8 @@ class Game(StarCraft2Env):
     """
 
     reported_version: str | None = None
+    _obs: Any = None
+    _avail_of: Any = None
 
     def _launch(self) -> None:
         try:
@@ -35,6 +37,14 @@ class Game(StarCraft2Env):
             raise InputError(f"{path}: damaged, or for another version of StarCraft II; copy it again") from error
         controller: Any = self._controller
         self.reported_version = controller.ping().game_version
+
+    def get_avail_agent_actions(self, agent_id: int) -> list[int]:
+        """As in SMAC, which works it out three times for each observation of the game: to check, to see, to tell."""
+        if self._avail_of is not self._obs:
+            self._avail_of, self._avail = self._obs, dict[int, list[int]]()
+        if agent_id not in self._avail:
+            self._avail[agent_id] = super().get_avail_agent_actions(agent_id)
+        return self._avail[agent_id]
 
     def full_restart(self) -> NoReturn:
         """Raises GameFailureError, where SMAC would launch another game."""

@@ -51,6 +51,8 @@ class TranslatedGames(GamesBetween):
 
     def _translated(self, steps: Steps, last_action: np.ndarray, starts: np.ndarray) -> Steps:
         facts = steps.facts
+        if facts is None:
+            raise ValueError("a team that was trained on SMAX needs games that show their units")
         view, self._seen = self._see(
             self._seen, last_action, starts, facts.allies, facts.enemies, facts.enemy_slots, steps.avail
         )

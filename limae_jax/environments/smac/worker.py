@@ -23,10 +23,10 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from limae_jax.environments.smac.facts import UnitReader
 from limae_jax.environments.smac.messages import (
+    ACT,
+    DONE,
     Act,
     Command,
     Done,
@@ -36,6 +36,8 @@ from limae_jax.environments.smac.messages import (
     Reset,
     SaveReplay,
     Task,
+    receive,
+    send,
 )
 from limae_jax.environments.smac.records import LOOPS_PER_SECOND, EpisodeRecord, GameInfo
 from limae_jax.environments.smac.settings import GameSettings
@@ -65,7 +67,7 @@ class Player:
         self._env: Any = self._make_env(self._settings)
         self.info = _info(self._env, self._settings)
         self._units = UnitReader(task.settings.map_name)
-        self._arrays: SharedArrays | None = None
+        self._shared = SharedArrays(task.memory, self.info, task.num_workers).of(task.worker)
         self._crashes = self._finished = self._length = 0
         self._return = 0.0
         self._is_broken = self._is_playing = False
@@ -75,7 +77,7 @@ class Player:
         try:
             if isinstance(command, Reset):
                 return self._reset(command)
-            return self._step(command) if isinstance(command, Act) else self._save_replay(command)
+            return self._step() if isinstance(command, Act) else self._save_replay(command)
         except InputError as error:
             return Refused(str(error))
         except Exception as error:
@@ -95,7 +97,7 @@ class Player:
             raise GameFailureError("the game failed while an episode was started")
         self._is_playing, self._length, self._return = True, 0, 0.0
         self._units.start(self._env)
-        self._publish()
+        self._publish(reward=0.0, is_terminal=False, is_truncated=False)
         return Done(game_version=getattr(self._env, "reported_version", None))
 
     def _replace(self, crashes: int) -> None:
@@ -106,19 +108,19 @@ class Player:
         self._env = self._make_env(replace(self._settings, seed=(self._settings.seed + stride) % 2**31))
         self._crashes, self._finished, self._is_broken, self._is_playing = crashes, 0, False, False
 
-    def _step(self, command: Act) -> Done:
+    def _step(self) -> Done:
         timeouts, restarts = self._env.timeouts, self._env.force_restarts
-        reward, is_over, info = self._env.step(list(command.action))
+        reward, is_over, info = self._env.step(self._shared["action"].tolist())
         if "battle_won" not in info or self._env.force_restarts != restarts:
             raise GameFailureError("the game failed during a step")
         self._length, self._return = self._length + 1, self._return + float(reward)
-        self._publish()
-        if not is_over:
-            return Done(reward=float(reward))
-        self._finished, self._is_playing = self._finished + 1, False
         # Not from the units: SMAC also ends a battle in which only medivacs are left.
-        is_truncated = self._env.timeouts != timeouts
-        return Done(float(reward), not is_truncated, is_truncated, self._record(info, is_truncated))
+        is_truncated = is_over and self._env.timeouts != timeouts
+        self._publish(reward, is_over and not is_truncated, is_truncated)
+        if not is_over:
+            return DONE
+        self._finished, self._is_playing = self._finished + 1, False
+        return Done(self._record(info, is_truncated))
 
     def _record(self, info: dict[str, Any], is_truncated: bool) -> EpisodeRecord:
         return EpisodeRecord(
@@ -132,16 +134,16 @@ class Player:
             truncated=is_truncated,
         )
 
-    def _publish(self) -> None:
-        if self._arrays is None:
-            self._arrays = SharedArrays(self._task.memory, self.info, self._task.num_workers)
-        self._arrays.write(
-            self._task.worker,
-            obs=np.asarray(self._env.get_obs(), np.float32),
-            state=np.asarray(self._env.get_state(), np.float32),
-            avail=np.asarray(self._env.get_avail_actions(), bool),
-            **self._units.read(self._env),
-        )
+    def _publish(self, reward: float, is_terminal: bool, is_truncated: bool) -> None:
+        shared = self._shared
+        for row, obs in zip(shared["obs"], self._env.get_obs(), strict=True):
+            row[:] = obs
+        shared["state"][:] = self._env.get_state()
+        shared["avail"][:] = self._env.get_avail_actions()
+        if self._settings.shows_units:
+            for name, values in self._units.read(self._env).items():
+                shared[name][:] = values
+        shared["reward"][()], shared["terminal"][()], shared["truncated"][()] = reward, is_terminal, is_truncated
 
     def _save_replay(self, command: SaveReplay) -> Done:
         self._env.replay_dir = str(command.folder)
@@ -219,18 +221,18 @@ def main(descriptor: int) -> None:
     """
     signal.signal(signal.SIGTERM, _on_terminate)
     connection = Connection(descriptor)
-    task: Task = connection.recv()
+    task: Task = receive(connection, ACT)
     threading.Thread(target=_end_with_parent, args=(task,), daemon=True).start()
     # Registered first, so run last: after smac has closed its game.
     atexit.register(_tidy_up, task)
     try:
         player = Player(task)
     except InputError as error:
-        connection.send(Refused(str(error)))
+        send(connection, Refused(str(error)))
         return
-    connection.send(player.info)
+    send(connection, player.info)
     # The connection breaks off when the parent ends; the signal that follows ends this process.
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
-            connection.send(player.carry_out(connection.recv()))
+            send(connection, player.carry_out(receive(connection, ACT)))
     signal.pause()

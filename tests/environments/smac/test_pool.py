@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -93,6 +94,7 @@ def test_episodes(pids):
     assert obs[3, 1, :, AGENT].tolist() == [0, 1, 2]
     assert obs[0, :, 0, OWN_SEED].tolist() == [SEED, SEED + 1]
     assert not obs[..., HAS_JAX].any(), "a worker has imported jax"
+    assert all(one.facts is None for one in seen), "nobody has asked for the units"
     assert seen[4].state.shape == (2, 48) and (seen[4].state == 1).all()
     assert seen[6].alive.all() and not seen[7].alive.any() and seen[7].avail[0, 0].tolist() == [True] + [False] * 8
 
@@ -104,7 +106,7 @@ def test_episodes(pids):
 
 
 def test_units_arrive_by_type_and_tag():
-    with WorkerPool(settings(), 1) as pool:
+    with WorkerPool(replace(settings(), shows_units=True), 1) as pool:
         facts = pool.reset().facts
     column = FACT_COLUMNS.index
     assert facts.enemy_slots.tolist() == [[2, 1, 0]] and facts.enemies[0, :, column("x")].tolist() == [22, 21, 20]

@@ -43,7 +43,7 @@ def stand_in(monkeypatch, tmp_path):
 
 
 def settings(name="3m", timeout_s=30.0, **options):
-    return GameSettings(name, seed=7, timeout_s=timeout_s, options=options)
+    return GameSettings(name, seed=7, timeout_s=timeout_s, options=options, shows_units=True)
 
 
 def random_actions(generator, steps):

@@ -45,7 +45,8 @@ def untrained(monkeypatch, tmp_path):
 def is_stand_in(monkeypatch, tmp_path):
     """Whether the game is one that notes in a file how many orders it refused."""
     monkeypatch.setenv("FAKESC2_LOG", str(tmp_path / "games.jsonl"))
-    # A game that is not given the time to end in order notes nothing.
+    # A game that is not given the time to end in order, or is ended by a signal before that, notes nothing.
+    monkeypatch.setenv("FAKESC2_IGNORE_TERM", "1")
     monkeypatch.setattr(process, "GRACE_S", 60.0)
     return b"fakesc2" in Path(check_binary()).read_bytes()[:4096]
 

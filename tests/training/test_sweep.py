@@ -88,6 +88,19 @@ def uninterrupted(tmp_path_factory):
         return asked, arrays_of(asked)
 
 
+def test_each_cell_is_trained_under_its_own_settings(uninterrupted):
+    _, arrays = uninterrupted
+    rates = {name: array for name, array in arrays.items() if name.endswith(".settings['system.learning_rate']")}
+    # Of two systems each: two seeds of the first rate and one of the second, then the other one and what fills up.
+    expected = [[1e-3, 1e-3, 4e-3], [4e-3, 4e-3, 4e-3]] * 2
+    np.testing.assert_allclose(sorted(rate.tolist() for rate in rates.values()), sorted(expected), rtol=1e-6)
+    # The first and the third are the same seed: only their rates set them apart.
+    first = {name: array for name, array in arrays.items() if "group_0[0].learner" in name}
+    moved = [array for name, array in first.items() if "params['agent']" in name and "target" not in name]
+    assert moved
+    assert max(np.abs(array[0] - array[2]).max() for array in moved) > 1e-2
+
+
 def kill_after(monkeypatch, calls):
     seen = []
     progress = RunReport.progress

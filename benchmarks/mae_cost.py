@@ -16,7 +16,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from train_throughput import machine
+from host import Row, write_rows
 
 from limae_jax.compose import load_config
 from limae_jax.keys import Stream, stream_key
@@ -26,7 +26,6 @@ from limae_jax.masking.names import load_rule
 from limae_jax.training.loop import init_seed, run_iteration
 from limae_jax.training.setup import Setup, clock_at, make_setup
 
-Row = dict[str, Any]
 _SMALL = ["replay.capacity_rows=64", "replay.min_rows=32"]
 
 
@@ -112,7 +111,7 @@ def main() -> None:
     rows: list[Row] = []
 
     def add(row: Row) -> None:
-        rows.append(row | machine())
+        rows.append(row)
         print(json.dumps(row), flush=True)
 
     for scenario in args.scenarios:
@@ -127,7 +126,7 @@ def main() -> None:
         about = {"against": "seeds", "scenario": "3m", "system": "li_ma2e", "seeds": seeds}
         add(about | measure_update(["system=li_ma2e", "env.scenario=3m"], seeds, args.rounds))
     if args.json:
-        args.json.write_text(json.dumps(rows, indent=1) + "\n")
+        write_rows(args.json, rows)
 
 
 if __name__ == "__main__":

@@ -12,18 +12,16 @@ from __future__ import annotations
 import argparse
 import importlib.metadata
 import json
-import os
 import statistics
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import psutil
+from host import Row, write_rows
 
-import limae_jax
 from limae_jax.environments.smac.game import make_game
 from limae_jax.environments.smac.pool import WorkerPool
 from limae_jax.environments.smac.settings import GameSettings
@@ -77,7 +75,7 @@ class Meter:
         }
 
 
-def play_bare(map_name: str, num_steps: int) -> dict[str, Any]:
+def play_bare(map_name: str, num_steps: int) -> Row:
     """SMAC by itself."""
     make_game(GameSettings(map_name))  # so that it can be imported
     from smac.env import StarCraft2Env
@@ -101,7 +99,7 @@ def play_bare(map_name: str, num_steps: int) -> dict[str, Any]:
     return {"workers": 0, **rates, "returns": returns[:-1]}
 
 
-def play_pool(map_name: str, num_steps: int, num_workers: int) -> dict[str, Any]:
+def play_pool(map_name: str, num_steps: int, num_workers: int) -> Row:
     """The adapter, about `num_steps` steps of each worker. Starting an episode is no step."""
     with WorkerPool(GameSettings(map_name, seed=_SEED), num_workers) as pool:
         seen, in_episode = pool.reset(), np.zeros(num_workers, int)
@@ -117,14 +115,14 @@ def play_pool(map_name: str, num_steps: int, num_workers: int) -> dict[str, Any]
         return {"workers": num_workers, **meter.rates(counted), "returns": returns}
 
 
-def measure(map_name: str, num_steps: int, num_workers: int) -> dict[str, Any]:
+def measure(map_name: str, num_steps: int, num_workers: int) -> Row:
     """One measurement, in a process of its own; no worker is the bare package."""
     command = [sys.executable, __file__, "--map", map_name, "--steps", str(num_steps), "--one", str(num_workers)]
     output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     return json.loads(output.splitlines()[-1])
 
 
-def check_returns(rows: list[dict[str, Any]]) -> int:
+def check_returns(rows: list[Row]) -> int:
     """How many whole episodes the bare package and the first workers have both played, with equal returns."""
     bare = next(row["returns"] for row in rows if row["workers"] == 0)
     num_episodes = min(len(row["returns"]) for row in rows)
@@ -133,34 +131,26 @@ def check_returns(rows: list[dict[str, Any]]) -> int:
     return num_episodes
 
 
-def summary(rows: list[dict[str, Any]], workers: list[int]) -> list[dict[str, Any]]:
-    """Medians over the rounds."""
-    table = []
+def summary(rows: list[Row], workers: list[int]) -> list[Row]:
+    """Medians over the rounds; `ratio_to_bare` is that of the speeds, in the same round."""
+    table, bare = [], [row["env_steps_per_s"] for row in rows if row["workers"] == 0]
     for number in workers:
         some = [row for row in rows if row["workers"] == number]
         names = ("env_steps_per_s", "cpu_ms_per_step", "quick_step_ms")
         medians = {name: round(statistics.median(row[name] for row in some), 3) for name in names}
-        table.append({"workers": number, **medians, "rounds": [row["env_steps_per_s"] for row in some]})
+        rates = [row["env_steps_per_s"] for row in some]
+        ratio = statistics.median(rate / alone for rate, alone in zip(rates, bare, strict=True))
+        table.append({"workers": number, **medians, "ratio_to_bare": round(ratio, 3), "rounds": rates})
     return table
 
 
-def host(map_name: str) -> dict[str, Any]:
-    """What the numbers depend on."""
-    packages = ("smac", "pysc2", "s2clientprotocol", "protobuf", "numpy")
-    git = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+def facts(map_name: str) -> Row:
+    """What the numbers depend on beside the host."""
     with WorkerPool(GameSettings(map_name), 1) as pool:
         pool.reset()
         game = pool.info.game_version
-    return {
-        "map": map_name,
-        "game": game,
-        "cpu_count": os.cpu_count(),
-        "load_average": round(os.getloadavg()[0], 1),
-        "python": sys.version.split()[0],
-        "limae_jax": limae_jax.__version__,
-        "commit": subprocess.run(git, stdout=subprocess.PIPE, text=True).stdout.strip(),
-        **{name: importlib.metadata.version(name) for name in packages},
-    }
+    packages = ("smac", "pysc2", "s2clientprotocol", "protobuf")
+    return {"map": map_name, "game": game, **{name: importlib.metadata.version(name) for name in packages}}
 
 
 def main() -> None:
@@ -180,11 +170,11 @@ def main() -> None:
     # In turn, so that what else the machine does is spread over all.
     rows = [measure(args.map, args.steps, number) for _ in range(args.rounds) for number in workers]
     table = summary(rows, workers)
-    results = {"host": host(args.map), "equal_episodes": check_returns(rows), "results": table}
+    about = {**facts(args.map), "equal_episodes": check_returns(rows)}
     for row in table:
         print(json.dumps(row))
     if args.json:
-        args.json.write_text(json.dumps(results, indent=1) + "\n")
+        write_rows(args.json, [about | row for row in table])
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from limae_jax.training.run_directory import versions
+from host import Row, write_rows
 
 RATES = (1e-4, 2e-4, 3e-4, 5e-4, 7e-4, 1e-3, 2e-3, 3e-3)
 # The work of JaxMARL's qmix_rnn, see train_throughput.py.
@@ -64,30 +64,23 @@ def main() -> None:
     parser.add_argument("--cells", type=int, default=len(RATES), help="learning rates, from the first on")
     parser.add_argument("--seeds", type=int, default=2)
     parser.add_argument("--env-steps", type=int, default=100_000, help="of each seed")
-    parser.add_argument(
-        "--processes", type=int, help="cells to run in processes of their own, to save time; default all"
-    )
     parser.add_argument("--json", type=Path, help="also write the result there")
     args = parser.parse_args()
     overrides = [*WORK.split(), f"run.num_seeds={args.seeds}", f"run.total_env_steps={args.env_steps}"]
-    result: dict[str, object] = {"work": WORK, "learning_rates": RATES[: args.cells], "seeds": args.seeds}
-    result |= {"env_steps": args.env_steps, "load_before": os.getloadavg()}
     rates = RATES[: args.cells]
+    row: Row = {"work": WORK, "learning_rates": rates, "seeds": args.seeds, "env_steps": args.env_steps}
     totals = {}
-    for measure, measured in ((one_program, rates), (processes, rates[: args.processes])):
+    for measure in (one_program, processes):
         with tempfile.TemporaryDirectory() as folder:
-            each = measure(overrides, measured, Path(folder))
-        # Processes that were not run are taken to be as long as the mean of those that were.
-        scale = len(rates) / len(measured)
-        totals[measure.__name__] = {name: round(scale * sum(one[name] for one in each), 1) for name in each[0]}
-        result[measure.__name__] = {**totals[measure.__name__], "cells_run": len(measured), "each": each}
-        print(json.dumps({measure.__name__: result[measure.__name__]}), flush=True)
+            each = measure(overrides, rates, Path(folder))
+        totals[measure.__name__] = {name: round(sum(one[name] for one in each), 1) for name in each[0]}
+        row[measure.__name__] = {**totals[measure.__name__], "each": each}
+        print(json.dumps({measure.__name__: row[measure.__name__]}), flush=True)
     for name in ("wall_s", "cpu_s"):
-        result[f"ratio_{name}"] = round(totals["processes"][name] / totals["one_program"][name], 2)
-    result |= {"load_after": os.getloadavg(), "versions": versions()}
-    print(json.dumps(result))
+        row[f"ratio_{name}"] = round(totals["processes"][name] / totals["one_program"][name], 2)
+    print(json.dumps(row))
     if args.json:
-        args.json.write_text(json.dumps(result, indent=1) + "\n")
+        write_rows(args.json, [row])
 
 
 if __name__ == "__main__":

@@ -1,13 +1,14 @@
-"""Training speed: environment steps per second after warm-up, without evaluation.
+"""Training speed: environment steps per second after warm-up, without evaluation; time to compile; peak memory.
 
-python benchmarks/train_throughput.py --preset jaxmarl --seeds 1 2 4 8 --json results.json
+python benchmarks/train_throughput.py --preset iql vdn qmix ma2e li_ma2e oracle
+python benchmarks/train_throughput.py --preset jaxmarl --seeds 1 2 4 8 16 32 64 -- run.seed_batching=vmapped
 """
 
 from __future__ import annotations
 
 import argparse
+import itertools
 import json
-import os
 import resource
 import statistics
 import subprocess
@@ -17,22 +18,26 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from host import Row, write_rows
 
-import limae_jax
 from limae_jax.compose import load_config
+from limae_jax.systems.names import CONTEXT_SYSTEMS, SYSTEMS
 from limae_jax.training.plan import group_size, phase_at
 from limae_jax.training.setup import clock_at, configure_jax, make_setup
 from limae_jax.training.sharding import group_seeds, put_seeds
 
+# Those with an auto-encoder do one step of it for each TD step on every row; here their pre-training is short.
+_SHORT_PRETRAINING = " mae.pretrain_env_steps=1000"
 PRESETS = {
     # The work of JaxMARL's qmix_rnn: rows of 128 steps, one update of 32 rows for 8 x 128 environment steps.
     "jaxmarl": "system=qmix env.scenario=3m env.num_envs=8 replay.row_length=128 replay.batch_rows=32"
     " replay.capacity_rows=624 replay.min_rows=32 system.hidden_size=64 system.mixer_embed_dim=32"
     " system.mixer_hypernet_dim=64 system.updates_per_iteration=1",
-    # The settings that the results in the README were made with.
-    "qmix": "system=qmix env.scenario=3s_vs_5z",
-    # The same work, and one step of the auto-encoder for each TD step on every row.
-    "li_ma2e": "system=li_ma2e env.scenario=3s_vs_5z mae.pretrain_env_steps=1000",
+    # Each system with the settings that the results in the README were made with.
+    **{
+        name: f"system={name} env.scenario=3s_vs_5z" + (_SHORT_PRETRAINING if CONTEXT_SYSTEMS.get(name) else "")
+        for name in SYSTEMS
+    },
 }
 
 
@@ -76,29 +81,24 @@ class Group:
         return (self._env_steps() - first) / (time.perf_counter() - began)
 
 
-def make_row(preset: str, num_seeds: int, group: Group, rate: float) -> dict[str, object]:
-    """One row of the table."""
+def make_row(preset: str, num_seeds: int, group: Group, rate: float) -> Row:
+    """One row of the table. `seconds_per_million` is the time in which every seed makes a million steps."""
+    # Groups of seeds follow each other, each at this speed.
     return {
         "preset": preset,
         "system": group.config.system.name,
         "scenario": group.config.env.scenario,
         "seeds": num_seeds,
         "env_steps_per_s": round(rate, 1),
+        "seconds_per_million": round(1e6 * num_seeds / rate, 1),
         "compile_s": round(group.setup.compile_s, 2),
         "peak_memory_bytes": peak_memory_bytes(),
         "seeds_at_once": len(group.seeds),
         "chunk_compile_s": round(group.setup.chunks["train"].compile_s, 2),
-        **machine(),
     }
 
 
-def machine() -> dict[str, object]:
-    """Where and with what a row was measured."""
-    facts = {"backend": jax.default_backend(), "device": jax.local_devices()[0].device_kind, "jax": jax.__version__}
-    return {**facts, "cpu_count": os.cpu_count(), "limae_jax": limae_jax.__version__}
-
-
-def alternate(preset: str, num_seeds: int, args: argparse.Namespace) -> list[dict[str, object]]:
+def alternate(preset: str, num_seeds: int, args: argparse.Namespace) -> list[Row]:
     """Our speed and that of JaxMARL's script, measured in turn in this process."""
     from jaxmarl_qmix import JaxMarlQmix
 
@@ -115,9 +115,9 @@ def alternate(preset: str, num_seeds: int, args: argparse.Namespace) -> list[dic
     return [row, their_row]
 
 
-def in_a_process_of_its_own(args: argparse.Namespace, num_seeds: int) -> list[dict[str, object]]:
-    """The rows for one number of seeds."""
-    options = ["--preset", args.preset, "--seeds", str(num_seeds), "--seconds", str(args.seconds)]
+def in_a_process_of_its_own(args: argparse.Namespace, preset: str, num_seeds: int) -> list[Row]:
+    """The rows for one preset and number of seeds."""
+    options = ["--preset", preset, "--seeds", str(num_seeds), "--seconds", str(args.seconds)]
     if args.jaxmarl:
         options += ["--jaxmarl", str(args.jaxmarl), "--rounds", str(args.rounds)]
     command = [sys.executable, __file__, *options, "--", *args.overrides]
@@ -125,10 +125,17 @@ def in_a_process_of_its_own(args: argparse.Namespace, num_seeds: int) -> list[di
     return [json.loads(line) for line in lines if line.startswith("{")]
 
 
+def show(rows: list[Row]) -> list[Row]:
+    """Prints one JSON object a row."""
+    for row in rows:
+        print(json.dumps(row), flush=True)
+    return rows
+
+
 def main() -> None:
-    """Parses the command line and prints one JSON object a row."""
+    """Parses the command line and measures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--preset", choices=sorted(PRESETS), default="jaxmarl")
+    parser.add_argument("--preset", choices=sorted(PRESETS), nargs="+", default=["jaxmarl"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--seconds", type=float, default=20.0, help="to measure each row for")
     parser.add_argument("--jaxmarl", type=Path, help="a JaxMARL checkout: measure its qmix_rnn in turn with ours")
@@ -136,20 +143,18 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the rows there")
     parser.add_argument("overrides", nargs="*", help="settings as for limae-jax train")
     args = parser.parse_args()
-    rows: list[dict[str, object]] = []
-    if len(args.seeds) > 1:
+    rows: list[Row] = []
+    if len(args.preset) * len(args.seeds) > 1:
         # A process for each row: the devices of a CPU are settled when jax starts, and so is the peak of memory.
-        for num_seeds in args.seeds:
-            rows += in_a_process_of_its_own(args, num_seeds)
+        for preset, num_seeds in itertools.product(args.preset, args.seeds):
+            rows += show(in_a_process_of_its_own(args, preset, num_seeds))
     elif args.jaxmarl:
-        rows = alternate(args.preset, args.seeds[0], args)
+        rows = show(alternate(args.preset[0], args.seeds[0], args))
     else:
-        group = Group(args.preset, args.seeds[0], args.overrides)
-        rows = [make_row(args.preset, args.seeds[0], group, group.env_steps_per_s(args.seconds))]
-    for row in rows:
-        print(json.dumps(row), flush=True)
+        group = Group(args.preset[0], args.seeds[0], args.overrides)
+        rows = show([make_row(args.preset[0], args.seeds[0], group, group.env_steps_per_s(args.seconds))])
     if args.json:
-        args.json.write_text(json.dumps(rows, indent=1) + "\n")
+        write_rows(args.json, rows)
 
 
 if __name__ == "__main__":

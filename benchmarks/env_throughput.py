@@ -1,0 +1,138 @@
+"""Environment steps a second of random legal play, without a learner: SMAX here and as jaxmarl has it.
+
+python benchmarks/env_throughput.py --json benchmarks/results/env_throughput.json
+
+Both play the same battles in one compiled scan, in turn. jaxmarl's own `step` resets within the step that ends an
+episode; here the reset is a time step of its own, which is not counted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import statistics
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from host import Row, write_rows
+
+from limae_jax.config import SmaxConfig
+from limae_jax.environments import make_env
+from limae_jax.environments.jaxmarl import import_jaxmarl, strongly_typed
+from limae_jax.environments.vector import VectorEnv
+from limae_jax.systems.acting import random_action
+
+_STEPS = 64  # in a call of the compiled program
+
+# (state, key) -> (state, environment steps made)
+Play = Callable[[Any, jax.Array], tuple[Any, jax.Array]]
+
+
+def play_here(scenario: str, num_envs: int) -> tuple[Any, Play]:
+    """This package's environment, and where it starts."""
+    env = VectorEnv(make_env(SmaxConfig(scenario=scenario)), num_envs)
+
+    def step(carry, key):
+        states, seen = carry
+        action_key, env_key = jax.random.split(key)
+        action = random_action(seen.avail, jax.random.uniform(action_key, seen.avail.shape[:-1]))
+        return env.step(states, seen, action, env_key), jnp.sum(~seen.is_last)
+
+    return env.reset(jax.random.key(0)), _scanned(step)
+
+
+def play_jaxmarl(scenario: str, num_envs: int) -> tuple[Any, Play]:
+    """jaxmarl's environment, with the options that this package passes on by default."""
+    smax = import_jaxmarl("jaxmarl.environments.smax")
+    units = smax.map_name_to_scenario(scenario)
+    env = smax.HeuristicEnemySMAX(
+        scenario=units, see_enemy_actions=True, walls_cause_death=True, attack_mode="closest", max_steps=100
+    )
+
+    def play_one(state, key):
+        action_key, env_key = jax.random.split(key)
+        avail = env.get_avail_actions(state)
+        stacked = jnp.stack([avail[agent] for agent in env.agents]).astype(bool)
+        action = random_action(stacked, jax.random.uniform(action_key, stacked.shape[:-1]))
+        obs, state, reward, done, _ = env.step(env_key, state, dict(zip(env.agents, action, strict=True)))
+        return state, (obs, reward, done)
+
+    def step(carry, key):
+        # What a learner would read is carried, so that none of it is optimised away.
+        return jax.vmap(play_one)(carry[0], jax.random.split(key, num_envs)), jnp.int32(num_envs)
+
+    keys = jax.random.split(jax.random.key(0), num_envs)
+    _, states = jax.vmap(env.reset)(keys)
+    return jax.vmap(play_one)(strongly_typed(states), keys), _scanned(step)
+
+
+def _scanned(step: Callable[[Any, jax.Array], tuple[Any, jax.Array]]) -> Play:
+    def play(state, key):
+        state, counts = jax.lax.scan(step, state, jax.random.split(key, _STEPS))
+        return state, jnp.sum(counts)
+
+    return play
+
+
+class Player:
+    """A compiled program and where its battles stand."""
+
+    def __init__(self, start: Any, play: Play):
+        self._state, self._calls = start, 0
+        began = time.perf_counter()
+        self._program = jax.jit(play).lower(start, jax.random.key(0)).compile()
+        self.compile_s = time.perf_counter() - began
+        self._call()
+
+    def _call(self) -> int:
+        self._calls += 1
+        self._state, count = self._program(self._state, jax.random.key(self._calls))
+        return int(count)
+
+    def env_steps_per_s(self, seconds: float) -> float:
+        """Of all copies together."""
+        began, count = time.perf_counter(), 0
+        while time.perf_counter() - began < seconds:
+            count += self._call()
+        return count / (time.perf_counter() - began)
+
+
+def measure(scenario: str, num_envs: int, seconds: float, rounds: int) -> Row:
+    """Both in turn; medians."""
+    players = {
+        "limae_jax": Player(*play_here(scenario, num_envs)),
+        "jaxmarl": Player(*play_jaxmarl(scenario, num_envs)),
+    }
+    rates = [{name: player.env_steps_per_s(seconds) for name, player in players.items()} for _ in range(rounds)]
+    row: Row = {"scenario": scenario, "num_envs": num_envs}
+    for name, player in players.items():
+        row[f"{name}_env_steps_per_s"] = round(statistics.median(rate[name] for rate in rates), 1)
+        row[f"{name}_compile_s"] = round(player.compile_s, 2)
+    row["ratio"] = round(statistics.median(rate["limae_jax"] / rate["jaxmarl"] for rate in rates), 3)
+    return row
+
+
+def main() -> None:
+    """Parses the command line and prints one JSON object a row."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--scenarios", nargs="+", default=["3m", "3s_vs_5z", "8m"])
+    parser.add_argument("--envs", type=int, nargs="+", default=[8, 64, 512], help="copies side by side")
+    parser.add_argument("--seconds", type=float, default=2.0, help="to measure each of both for, in each round")
+    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--json", type=Path, help="also write the rows there")
+    args = parser.parse_args()
+    rows: list[Row] = []
+    for scenario in args.scenarios:
+        for num_envs in args.envs:
+            rows.append(measure(scenario, num_envs, args.seconds, args.rounds))
+            print(json.dumps(rows[-1]), flush=True)
+    if args.json:
+        write_rows(args.json, rows)
+
+
+if __name__ == "__main__":
+    main()

@@ -116,10 +116,10 @@ def speed_up(ours: np.ndarray, theirs: np.ndarray, budget: float) -> SpeedUp:
     return SpeedUp(ratio, bool(np.isinf(theirs).any()), bool(np.isinf(ours).any()))
 
 
-def steps_to(env_steps: np.ndarray, scores: np.ndarray, goal: float) -> float:
-    """Env steps [E] at the first evaluation [E] that reaches `goal`; infinite if none does."""
+def reached_at(passed: np.ndarray, scores: np.ndarray, goal: float) -> float:
+    """`passed` [E], env steps or seconds, at the first evaluation [E] that reaches `goal`; infinite if none does."""
     reached = np.flatnonzero(scores >= goal)
-    return float(env_steps[reached[0]]) if len(reached) else float("inf")
+    return float(passed[reached[0]]) if len(reached) else float("inf")
 
 
 def mean_until(env_steps: np.ndarray, scores: np.ndarray, budget: float) -> float:

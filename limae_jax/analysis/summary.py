@@ -56,7 +56,7 @@ def curve_rows(cell: Cell, metric: str) -> list[TableRow]:
 
 
 def seed_row(cell: Cell, seed: SeedCurve) -> TableRow:
-    """What one seed came to; `steps_to_...` is infinite where it never got there."""
+    """What one seed came to; `steps_to_...` and `seconds_to_...` are infinite where it never got there."""
     row: TableRow = {"map": cell.map, "method": cell.method, "seed": seed.seed, "run": str(seed.run_dir)}
     for metric in CURVES:
         if cell.has(metric):
@@ -68,7 +68,9 @@ def seed_row(cell: Cell, seed: SeedCurve) -> TableRow:
             "late_drop": st.late_drop(wins),
             "mean_win_rate": st.mean_until(seed.env_steps, wins, budget),
         }
-        row |= {f"steps_to_{goal:.0%}": st.steps_to(seed.env_steps, wins, goal) for goal in GOALS}
+        # Seconds of everything that the run did until then; of seeds that shared a program, the program's.
+        for name, passed in (("steps", seed.env_steps), ("seconds", seed.metric("wall_s"))):
+            row |= {f"{name}_to_{goal:.0%}": st.reached_at(passed, wins, goal) for goal in GOALS}
     return row
 
 

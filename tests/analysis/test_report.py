@@ -31,7 +31,9 @@ def report(tmp_path_factory):
     runs = [
         write_run(folder / "mean_td", MEAN_TD, "system.name=li_ma2e", **HIDDEN),
         write_run(folder / "random", RANDOM, "system.name=ma2e", **HIDDEN),
-        write_run(folder / "qmix", QMIX, "system.name=qmix"),
+        write_run(
+            folder / "qmix", QMIX, "system.name=qmix", wall_s=[[10, 20, 30, 40], [12, 22, 32, 42], [9, 18, 27, 36]]
+        ),
         write_run(folder / "8m", QMIX, "system.name=qmix", "env.scenario=8m"),
         write_run(folder / "8m_oracle", MEAN_TD[:1], "system.name=oracle", "env.scenario=8m"),
     ]
@@ -59,6 +61,7 @@ def test_steps_that_were_never_made_are_censored(report):
     seeds = table(report, "seeds", map="3m", method="qmix")
     assert [row["steps_to_50%"] for row in seeds] == ["300.0", "200.0", ""]
     assert [row["steps_to_80%"] for row in seeds] == ["400.0", "", ""]
+    assert [row["seconds_to_50%"] for row in seeds] == ["30.0", "22.0", ""]
     (row,) = table(report, "methods", map="3m", method="qmix")
     assert (row["reached_50%"], row["median_steps_to_50%"]) == ("2", "300.0")
     assert (row["reached_80%"], row["median_steps_to_80%"]) == ("1", "")

@@ -80,9 +80,9 @@ def test_speed_up_counts_who_never_got_there_with_the_budget(ours, theirs, ratio
 
 def test_steps_to_a_goal():
     steps, scores = np.array([100, 200, 300, 400]), np.array([0.2, 0.5, 0.4, 0.9])
-    assert st.steps_to(steps, scores, 0.5) == 200
-    assert st.steps_to(steps, scores, 0.51) == 400
-    assert st.steps_to(steps, scores, 0.91) == np.inf
+    assert st.reached_at(steps, scores, 0.5) == 200
+    assert st.reached_at(steps, scores, 0.51) == 400
+    assert st.reached_at(steps, scores, 0.91) == np.inf
 
 
 def test_mean_until_the_budget():

@@ -82,12 +82,13 @@ def _sweep(args: argparse.Namespace) -> int:
 def _evaluate(args: argparse.Namespace) -> int:
     from limae_jax.checks import check_one_of
     from limae_jax.compose import plan_evaluation
+    from limae_jax.config_file import expand_sweeps
     from limae_jax.environments import check_env
 
     check_one_of("--checkpoint", args.checkpoint, ("latest", "best"))
     words = [*args.run_dirs, *args.overrides]
     overrides = [word for word in words if "=" in word and not Path(word).is_dir()]
-    run_dirs = [Path(word) for word in words if word not in overrides]
+    run_dirs = expand_sweeps(Path(word) for word in words if word not in overrides)
     if not run_dirs:
         raise InputError("the following arguments are required: RUN_DIR; see limae-jax evaluate --help")
     envs = [plan_evaluation(run_dir, overrides)[1].env for run_dir in run_dirs]
@@ -107,7 +108,9 @@ def _report(args: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         raise InputError(f"report: needs the package {error.name}; pip install {error.name}") from None
 
-    study = write_report(args.run_dirs, args.out)
+    from limae_jax.config_file import expand_sweeps
+
+    study = write_report(expand_sweeps(args.run_dirs), args.out)
     for note in study.notes:
         print(f"note: {note}")
     print(f"{len(study.methods)} method(s) on {len(study.maps)} map(s): open {args.out / PAGE}")

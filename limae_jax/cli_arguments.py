@@ -73,7 +73,7 @@ def _build_parser() -> argparse.ArgumentParser:
     _add_overrides(command)
     _add_evaluate(commands)
     command = _add(commands, "report", "compare finished runs: tables, pictures, a page", "report runs/* --out report")
-    command.add_argument("run_dirs", metavar="RUN_DIR", type=Path, nargs="+", help="directories that `train` made")
+    command.add_argument("run_dirs", metavar="RUN_DIR", type=Path, nargs="+", help="made by `train` or `sweep`")
     command.add_argument("--out", metavar="DIR", type=Path, required=True, help="where to write the report")
     command = _add(commands, "render", "show a greedy battle of a trained team", "render runs/quickstart --agent 1")
     _add_run_dir(command)
@@ -105,7 +105,7 @@ def _add(
 
 def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     command = _add(commands, "evaluate", "play trained teams greedily", "evaluate runs/quickstart --checkpoint best")
-    command.add_argument("run_dirs", metavar="RUN_DIR", nargs="+", help="directories that `train` made")
+    command.add_argument("run_dirs", metavar="RUN_DIR", nargs="+", help="made by `train` or `sweep`")
     _add_overrides(command)
     command.add_argument("--checkpoint", default="latest", metavar="latest|best", help="which one (default: latest)")
     command.add_argument("--replays", action="store_true", help="with env=smac: save the games in RUN_DIR/smac/replays")

@@ -127,6 +127,20 @@ def read_run(run_dir: Path) -> TrainConfig:
         raise InputError(f"{path}: {one_line(error)}") from None
 
 
+def sweep_runs(directory: Path) -> list[Path]:
+    """The run directories of a sweep, `directory`/<cell>/seeds_<first>_to_<last>, in order; empty if it is no sweep."""
+    return [path.parent for path in sorted(directory.glob(f"*/seeds_*/{CONFIG_FILE}"))]
+
+
+def expand_sweeps(directories: Iterable[Path]) -> list[Path]:
+    """Run directories as they are, and those of a sweep in its place."""
+    return [
+        run_dir
+        for directory in directories
+        for run_dir in ([] if (directory / CONFIG_FILE).is_file() else sweep_runs(directory)) or [directory]
+    ]
+
+
 def _nearby_runs(run_dir: Path) -> str:
     folders = (run_dir, run_dir.parent, Path("runs"))
     runs = sorted({str(path.parent) for folder in folders for path in folder.glob(f"*/{CONFIG_FILE}")})

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from limae_jax.config import TrainConfig
-from limae_jax.config_file import CONFIG_FILE, check_continuation, check_run_dir, read_run
+from limae_jax.config_file import check_continuation, check_run_dir, read_run, sweep_runs
 from limae_jax.grid import Sweep
 from limae_jax.metrics.jsonl import read_rows
 from limae_jax.traced_settings import SEEDS_AND_PLACE, equal_but_for, shares_program
@@ -49,7 +49,7 @@ def plan_programs(sweep: Sweep) -> list[Program]:
         InputError: a folder holds something else.
     """
     directory = Path(str(sweep.settings.dir))
-    stored = [(path.parent, read_run(path.parent)) for path in sorted(directory.glob(f"*/seeds_*/{CONFIG_FILE}"))]
+    stored = [(run_dir, read_run(run_dir)) for run_dir in sweep_runs(directory)]
     begun: dict[Path, list[TrainConfig]] = {}
     fresh: list[list[TrainConfig]] = []
     for cell in sweep.cells:

@@ -153,6 +153,14 @@ def test_command(tmp_path, capsys):
     assert not (tmp_path / "out").exists()
 
 
+def test_a_sweep_stands_for_its_runs(tmp_path):
+    write_run(tmp_path / "sweep" / "system=qmix" / "seeds_0_to_2", QMIX, "system.name=qmix")
+    write_run(tmp_path / "sweep" / "system=vdn" / "seeds_0_to_2", RANDOM, "system.name=vdn")
+    single = write_run(tmp_path / "iql", RANDOM, "system.name=iql")
+    assert main(["report", str(tmp_path / "sweep"), str(single), "--out", str(tmp_path / "out")]) == 0
+    assert {row["method"] for row in table(tmp_path / "out", "seeds")} == {"qmix", "vdn", "iql"}
+
+
 LOOK = """<img src="data:image/png;base64,broken" alt="broken"><pre id="seen"></pre><script>
 addEventListener("load", () => {
   const seen = [...document.images].map(image => {

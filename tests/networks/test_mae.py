@@ -419,6 +419,16 @@ def gradient(fresh):
     return of_loss
 
 
+def test_the_first_guesses_are_about_zero():
+    """They are noise, which an auto-encoder of few gradient steps would not unlearn; normed tokens are about 1."""
+    sizes, stretch = LAST_STEP, row_stretch(LAST_STEP)
+    mae = network(sizes).mae
+    params = mae.init(jax.random.key(3), stretch, jnp.asarray(MASKS))
+    decoded = mae.apply(params, stretch, jnp.asarray(MASKS))
+    guesses = np.asarray(mae.apply(params, decoded, method="reconstruct"))
+    assert 0.02 < guesses.std() < 0.3 and np.asarray(decoded).std() > 0.8
+
+
 def test_the_mask_token_and_every_code_learn(gradient):
     """From the loss over hidden agents; the [MASK] token only where somebody is hidden."""
     learns, _ = gradient(MASKS, MASKS)

@@ -133,12 +133,13 @@ def sweep_runs(directory: Path) -> list[Path]:
 
 
 def expand_sweeps(directories: Iterable[Path]) -> list[Path]:
-    """Run directories as they are, and those of a sweep in its place."""
-    return [
-        run_dir
-        for directory in directories
-        for run_dir in ([] if (directory / CONFIG_FILE).is_file() else sweep_runs(directory)) or [directory]
-    ]
+    """Run directories as they are, and those of a sweep, or of a cell of one, in its place."""
+    expanded: list[Path] = []
+    for directory in directories:
+        is_run = (directory / CONFIG_FILE).is_file()
+        of_cell = [path.parent for path in sorted(directory.glob(f"seeds_*/{CONFIG_FILE}"))]
+        expanded += [directory] if is_run else of_cell or sweep_runs(directory) or [directory]
+    return expanded
 
 
 def _nearby_runs(run_dir: Path) -> str:

@@ -159,6 +159,9 @@ def test_a_sweep_stands_for_its_runs(tmp_path):
     single = write_run(tmp_path / "iql", RANDOM, "system.name=iql")
     assert main(["report", str(tmp_path / "sweep"), str(single), "--out", str(tmp_path / "out")]) == 0
     assert {row["method"] for row in table(tmp_path / "out", "seeds")} == {"qmix", "vdn", "iql"}
+    cell = tmp_path / "sweep" / "system=qmix"
+    assert main(["report", str(cell), str(single), "--out", str(tmp_path / "part")]) == 0
+    assert {row["method"] for row in table(tmp_path / "part", "seeds")} == {"qmix", "iql"}
 
 
 LOOK = """<img src="data:image/png;base64,broken" alt="broken"><pre id="seen"></pre><script>

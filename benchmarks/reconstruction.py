@@ -1,6 +1,6 @@
 """How well agents guess their team-mates: R2 of auto-encoders on fresh episodes, each agent seeing itself alone.
 
-limae-jax train system=li_ma2e env.scenario=8m run.num_seeds=3 run.total_env_steps=20000    # the pre-training alone
+limae-jax train system=li_ma2e env.scenario=8m run.num_seeds=3 run.total_env_steps=23000    # the pre-training alone
 python benchmarks/reconstruction.py runs/li_ma2e_8m --policy random
 limae-jax resume runs/li_ma2e_8m run.total_env_steps=500000
 python benchmarks/reconstruction.py runs/li_ma2e_8m --policy learned
@@ -15,6 +15,7 @@ from pathlib import Path
 
 import jax
 import numpy as np
+from host import Row, write_rows
 
 from limae_jax.config_file import read_run
 from limae_jax.environments import make_env
@@ -26,7 +27,7 @@ from limae_jax.training.policy import load_teams
 _EPISODE_SEED = 20_260_801
 
 
-def measure(run_dir: Path, policy: str, num_episodes: int) -> list[dict[str, object]]:
+def measure(run_dir: Path, policy: str, num_episodes: int) -> list[Row]:
     """A row for each seed of a run, and one with the medians."""
     config = read_run(run_dir)
     env = make_env(config.env)
@@ -34,7 +35,7 @@ def measure(run_dir: Path, policy: str, num_episodes: int) -> list[dict[str, obj
     teams = load_teams(run_dir, system)
     epsilon = {"random": 1.0, "learned": 0.0}[policy]
     play = jax.jit(lambda params, key: play_episodes(env, system, params, num_episodes, key, epsilon))
-    rows: list[dict[str, object]] = []
+    rows: list[Row] = []
     for index in np.flatnonzero(np.isin(teams.seeds, config.seeds)):
         params = jax.tree.map(lambda x, index=index: x[index], teams.params)
         _, quality = play(params, jax.random.fold_in(jax.random.key(_EPISODE_SEED), int(teams.seeds[index])))
@@ -57,7 +58,7 @@ def main() -> None:
     for row in rows:
         print(json.dumps(row), flush=True)
     if args.json:
-        args.json.write_text(json.dumps(rows, indent=1) + "\n")
+        write_rows(args.json, rows)
 
 
 if __name__ == "__main__":

@@ -42,7 +42,7 @@ def measure(run_dir: Path, policy: str, num_episodes: int) -> list[Row]:
         numbers = {name: round(float(value), 4) for name, value in quality.items()}
         rows.append({"scenario": config.env.scenario, "policy": policy, "seed": int(teams.seeds[index]), **numbers})
     names = [name for name in rows[0] if name.startswith("r2")]
-    medians = {name: round(statistics.median(row[name] for row in rows), 4) for name in names}  # type: ignore
+    medians = {name: round(statistics.median(row[name] for row in rows), 4) for name in names}
     return [*rows, {"scenario": config.env.scenario, "policy": policy, "seed": "median", **medians}]
 
 

@@ -109,6 +109,7 @@ def main() -> None:
     parser.add_argument("--json", type=Path, help="also write the rows there")
     args = parser.parse_args()
     rows: list[Row] = []
+    li_ma2e = ["system=li_ma2e", "env.scenario=3m"]
 
     def add(row: Row) -> None:
         rows.append(row)
@@ -119,12 +120,19 @@ def main() -> None:
             about = {"against": "agents", "scenario": scenario, "system": system}
             add(about | measure_update([f"system={system}", f"env.scenario={scenario}"], 1, args.rounds))
         add({"against": "score", "scenario": scenario} | measure_score(scenario, args.rounds))
+    # QMIX, and the attention; that, and the reconstruction; that, and the auto-encoder's own training.
+    for name, overrides in (
+        ("oracle", ["system=oracle", "env.scenario=3m"]),
+        ("frozen", [*li_ma2e, "masking=frozen"]),
+        ("all", li_ma2e),
+    ):
+        add({"against": "parts", "scenario": "3m", "parts": name} | measure_update(overrides, 1, args.rounds))
     for window in args.windows:
         about = {"against": "window", "scenario": "3m", "system": "li_ma2e", "window": window}
-        add(about | measure_update(["system=li_ma2e", "env.scenario=3m", f"mae.window={window}"], 1, args.rounds))
+        add(about | measure_update([*li_ma2e, f"mae.window={window}"], 1, args.rounds))
     for seeds in args.seeds:
         about = {"against": "seeds", "scenario": "3m", "system": "li_ma2e", "seeds": seeds}
-        add(about | measure_update(["system=li_ma2e", "env.scenario=3m"], seeds, args.rounds))
+        add(about | measure_update(li_ma2e, seeds, args.rounds))
     if args.json:
         write_rows(args.json, rows)
 

@@ -110,6 +110,7 @@ def alternate(preset: str, num_seeds: int, args: argparse.Namespace) -> list[Row
     row["rounds"] = [round(rate) for rate, _ in rates]
     their_row = {**row, "system": "jaxmarl qmix_rnn", "env_steps_per_s": round(other, 1), "seeds_at_once": num_seeds}
     their_row |= {"compile_s": round(theirs.compile_s, 2), "chunk_compile_s": None, "peak_memory_bytes": None}
+    their_row["seconds_per_million"] = round(1e6 * num_seeds / other, 1)
     their_row["rounds"] = [round(rate) for _, rate in rates]
     row["ratio_to_jaxmarl"] = round(statistics.median(a / b for a, b in rates), 3)
     return [row, their_row]

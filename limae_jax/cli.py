@@ -103,12 +103,12 @@ def _evaluate(args: argparse.Namespace) -> int:
 
 
 def _report(args: argparse.Namespace) -> int:
+    from limae_jax.config_file import expand_sweeps
+
     try:
         from limae_jax.analysis.report import PAGE, write_report
     except ModuleNotFoundError as error:
         raise InputError(f"report: needs the package {error.name}; pip install {error.name}") from None
-
-    from limae_jax.config_file import expand_sweeps
 
     study = write_report(expand_sweeps(args.run_dirs), args.out)
     for note in study.notes:

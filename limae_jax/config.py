@@ -14,6 +14,7 @@ from typing import ClassVar
 from limae_jax.checks import MAX_INT, Section, check, check_types
 from limae_jax.env_config import ENV_CONFIGS, EnvConfig, MpeConfig, SmacConfig, SmaxConfig
 from limae_jax.mae_config import MaeConfig, MaskingConfig
+from limae_jax.masking.names import RULES
 from limae_jax.registry import check_name
 from limae_jax.systems.names import CONTEXT_SYSTEMS, check_system
 
@@ -33,6 +34,19 @@ __all__ = [
     "SystemConfig",
     "TrainConfig",
 ]
+
+# Heads only as the width must be a multiple of them, so that it can be that of a run that it is compared with.
+_READ_BY_THE_ORACLE = ("mae.window", "mae.width", "mae.num_heads", "mae.context", "mae.pretrain_env_steps")
+# Pre-training hides agents with the probability, whatever the rule.
+_READ_WITH_EVERY_RULE = ("name", "granularity", "probability")
+
+
+def _unread_by_rule(rule: str, name: str) -> str:
+    section, _, item = name.partition(".")
+    if section != "masking" or item in (*_READ_WITH_EVERY_RULE, *RULES[rule].parameters):
+        return ""
+    readers = [other for other in RULES if item in RULES[other].parameters]
+    return f"masking={rule} does not read it; choose masking={' or '.join(readers)}"
 
 
 @dataclass(frozen=True)
@@ -248,19 +262,21 @@ class TrainConfig:
         system = self.system.name
         if rule := CONTEXT_SYSTEMS.get(system):
             object.__setattr__(self, "masking", replace(self.masking, name=self.masking.name or rule))
-        for name in self.unread_sections:
-            section = getattr(self, name)
-            for item in fields(section):
-                value = getattr(section, item.name)
-                fix = f"system={system} does not read it; choose system=li_ma2e or ma2e"
-                check(value == item.default, f"{name}.{item.name}", value, fix)
+        for name, reason in self.unread_settings.items():
+            section, _, item = name.partition(".")
+            value, default = getattr(getattr(self, section), item), getattr(type(getattr(self, section)), item)
+            check(value == default, name, value, reason)
 
     @property
-    def unread_sections(self) -> tuple[str, ...]:
-        """Sections that the system does not read; they keep their defaults."""
-        if self.system.name not in CONTEXT_SYSTEMS:
-            return ("masking", "mae")
-        return () if CONTEXT_SYSTEMS[self.system.name] else ("masking",)
+    def unread_settings(self) -> dict[str, str]:
+        """Settings that would do nothing -> why, and what to do; they keep their defaults."""
+        system, rule = self.system.name, self.masking.name
+        names = [f"{part.section}.{item.name}" for part in (self.masking, self.mae) for item in fields(part)]
+        if rule and CONTEXT_SYSTEMS.get(system):
+            return {name: reason for name in names if (reason := _unread_by_rule(rule, name))}
+        read = _READ_BY_THE_ORACLE if system in CONTEXT_SYSTEMS else ()
+        fix = f"system={system} does not read it; choose system=li_ma2e or ma2e"
+        return {name: fix for name in names if name not in read}
 
     @property
     def run_dir(self) -> str:

@@ -92,7 +92,11 @@ def _mapping(name: str, value: Any) -> dict[Any, Any]:
 def to_yaml(config: TrainConfig) -> str:
     """The text of config.yaml. `from_yaml` gives back an equal object."""
     # What is not read is left out, so that a run stays readable when defaults change that do not concern it.
-    sections = {name: fields for name, fields in to_dict(config).items() if name not in config.unread_sections}
+    read = {
+        section: {name: value for name, value in fields.items() if f"{section}.{name}" not in config.unread_settings}
+        for section, fields in to_dict(config).items()
+    }
+    sections = {section: fields for section, fields in read.items() if fields}
     # Not as Unicode: YAML reads some characters, such as U+0085, as line breaks.
     return yaml.safe_dump(sections, sort_keys=False)
 

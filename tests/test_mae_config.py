@@ -110,15 +110,44 @@ def test_the_oracle_masks_nothing_and_refuses_every_rule(name):
     assert said.startswith(f"masking.{name}=") and "system=oracle does not read it" in said
 
 
+READ_BY_THE_ORACLE = {"window", "width", "num_heads", "pretrain_env_steps", "context"}
+
+
 def test_the_oracle_has_a_window_and_a_context():
-    config = settings_of("oracle", mae=OTHER["mae"])
-    assert config.mae == MaeConfig(**OTHER["mae"]) and config.masking.name is None
+    values = {name: value for name, value in OTHER["mae"].items() if name in READ_BY_THE_ORACLE}
+    config = settings_of("oracle", mae=values)
+    assert config.mae == MaeConfig(**values) and config.masking.name is None
+    assert from_yaml(to_yaml(config)) == config
+
+
+@pytest.mark.parametrize("name", sorted(OTHER["mae"].keys() - READ_BY_THE_ORACLE))
+def test_the_oracle_has_no_auto_encoder_and_refuses_its_settings(name):
+    said = message(settings_of, system="oracle", mae={name: OTHER["mae"][name]})
+    assert said.startswith(f"mae.{name}=") and "system=oracle does not read it" in said
+    assert f"{name}:" not in to_yaml(settings_of("oracle")).split("mae:")[1].split("replay:")[0]
+
+
+@pytest.mark.parametrize("rule", RULES)
+@pytest.mark.parametrize("name", sorted(OTHER["masking"].keys() - {"name", "granularity"}))
+def test_a_rule_refuses_the_settings_of_others(rule, name):
+    """A run whose setting does nothing would be reported as another method."""
+    values = {"name": rule, name: OTHER["masking"][name]}
+    if name in RULES[rule].parameters or name == "probability":
+        assert from_yaml(to_yaml(settings_of("li_ma2e", masking=values))).masking == MaskingConfig(**values)
+    else:
+        said = message(settings_of, system="li_ma2e", masking=values)
+        assert said.startswith(f"masking.{name}=") and f"masking={rule} does not read it; choose masking=" in said
+
+
+def test_who_reads_it_is_said():
+    said = message(settings_of, system="li_ma2e", masking={"alpha": 0.9})
+    assert said == "masking.alpha=0.9: masking=mean_td does not read it; choose masking=ema"
 
 
 @pytest.mark.parametrize(("system", "rule"), [("ma2e", "random"), ("li_ma2e", "mean_td")])
 def test_a_system_comes_with_its_rule_and_takes_another(system, rule):
     assert settings_of(system).masking == MaskingConfig(name=rule)
-    assert settings_of(system, masking={"top_k": 3}).masking == MaskingConfig(name=rule, top_k=3)
+    assert settings_of(system, masking={"probability": 0.3}).masking == MaskingConfig(name=rule, probability=0.3)
     for other in RULES:
         assert settings_of(system, masking={"name": other}).masking.name == other
     assert from_yaml(to_yaml(settings_of(system))) == settings_of(system)

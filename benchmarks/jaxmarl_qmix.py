@@ -55,7 +55,10 @@ def load_script(checkout: Path) -> types.ModuleType:
         raise SystemExit(f"--jaxmarl={checkout}: holds no baselines/QLearning/qmix_rnn.py")
     import_jaxmarl()
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    try:
+        spec.loader.exec_module(module)
+    except ModuleNotFoundError as error:
+        raise SystemExit(f"--jaxmarl={checkout}: its script needs {error.name}; pip install {error.name}") from None
     return module
 
 

@@ -74,8 +74,11 @@ def _sweep(args: argparse.Namespace) -> int:
 
     sweep = load_sweep(args.overrides)
 
-    from limae_jax.training.sweep import run_sweep
+    from limae_jax.training.sweep import run_sweep, show_plan
 
+    if args.dry_run:
+        show_plan(sweep)
+        return 0
     return run_sweep(sweep, console=True).exit_code
 
 

@@ -70,6 +70,7 @@ def _build_parser() -> argparse.ArgumentParser:
     _add_overrides(command)
     _add_hosts(command)
     command = _add(commands, "sweep", "train a grid of settings, or continue it", _SWEEP, _SWEEPS)
+    command.add_argument("--dry-run", action="store_true", help="show the runs and what is done of them; train nothing")
     _add_overrides(command)
     _add_evaluate(commands)
     command = _add(commands, "report", "compare finished runs: tables, pictures, a page", "report runs/* --out report")

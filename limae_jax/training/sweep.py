@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
+from rich.console import Console
+
 from limae_jax.config import TrainConfig
 from limae_jax.grid import Sweep
 from limae_jax.metrics.jsonl import read_rows
@@ -83,12 +85,40 @@ def run_sweep(sweep: Sweep, console: bool = False) -> SweepResult:
     return SweepResult(news.outcomes, stop.exit_code if is_stopped else not_all)
 
 
-def _settle_if_finished(program: Program, news: _News) -> bool:
+def show_plan(sweep: Sweep, console: Console | None = None) -> None:
+    """Shows the runs of a sweep, what is done of them, and which share a compiled program; nothing is written.
+
+    Args:
+        sweep: see `grid.load_sweep`.
+        console: to show it on, the standard output by default.
+
+    Raises:
+        InputError: the sweep's directory holds something else.
+    """
+    programs = plan_programs(sweep)
+    lines = _lines(sweep, programs)
+    left = iter(lines)
+    for number, program in enumerate(programs, start=1):
+        outcomes = _outcomes_if_finished(program) or [Outcome("to come")] * len(program.configs)
+        for outcome in outcomes:
+            line = next(left)
+            line.state, line.note = outcome.state, outcome.note or f"program {number}"
+    with SweepTable(lines, console=console) as table:
+        table.note(f"{len(lines)} runs in {len(programs)} programs; those of one are trained side by side")
+
+
+def _outcomes_if_finished(program: Program) -> list[Outcome] | None:
     if not all(map(is_finished, program.configs)):
-        return False
+        return None
     last = [{row["seed"]: row for row in _rows(config)}.values() for config in program.configs]
-    news.settle(program, [done_or_failed([row["seed"] for row in rows if row["is_failed"]]) for rows in last])
-    return True
+    return [done_or_failed([row["seed"] for row in rows if row["is_failed"]]) for rows in last]
+
+
+def _settle_if_finished(program: Program, news: _News) -> bool:
+    outcomes = _outcomes_if_finished(program)
+    if outcomes:
+        news.settle(program, outcomes)
+    return bool(outcomes)
 
 
 def _rows(config: TrainConfig) -> list[Row]:

@@ -1,5 +1,6 @@
 """Sweeps of a made-up game that compiles at once: interrupted and continued, grown, with broken runs among them."""
 
+import io
 import json
 from pathlib import Path
 
@@ -7,6 +8,7 @@ import jax
 import numpy as np
 import pytest
 from fakes import CountingEnv
+from rich.console import Console
 from test_resume import stop_after, without_times
 from tests_tiny import TINY
 
@@ -163,6 +165,23 @@ def test_what_is_finished_is_skipped_and_more_seeds_are_new_runs(uninterrupted, 
     grown = [text.replace("1e-3,", "1e-3,2e-3,") for text in GRID]
     sweep.run_sweep(swept(asked.settings.dir, *grown, "system=vdn", "run.num_seeds=4"))
     assert trained == [("vdn", 0.001, (2, 3)), ("vdn", 0.002, (0, 1, 2, 3)), ("vdn", 0.004, (2, 3))]
+
+
+def test_the_plan_of_a_sweep_is_shown_and_nothing_is_done(uninterrupted, tmp_path):
+    asked, _ = uninterrupted
+    before = sorted(Path(asked.settings.dir).rglob("*"))
+    shown = Console(file=io.StringIO(), width=120)
+    sweep.show_plan(swept(asked.settings.dir, *GRID, "run.num_seeds=3"), shown)
+    text = shown.file.getvalue()
+    # Two seeds of each of four cells are there; the third one is to come. Those of one system share a program.
+    assert "8 runs in 4 programs" in text and "4 done, 4 to come" in text
+    lines = {line.split()[0]: line.split() for line in text.splitlines() if "seeds_" in line}
+    programs = {tuple(sorted(name.split("/")[1] for name in lines if lines[name][-1] == str(k))) for k in range(1, 5)}
+    assert programs == {("seeds_0_to_1", "seeds_0_to_1"), ("seeds_2_to_2", "seeds_2_to_2")}
+    assert all(("done" in words) == ("seeds_0_to_1" in name) for name, words in lines.items())
+    assert sorted(Path(asked.settings.dir).rglob("*")) == before
+    sweep.show_plan(swept(tmp_path / "new", *GRID), shown)
+    assert "4 to come" in shown.file.getvalue() and not (tmp_path / "new").exists()
 
 
 def test_a_longer_sweep_and_a_part_of_it_go_on_with_the_programs_that_were_begun(uninterrupted):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import difflib
+import os
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
@@ -147,6 +148,8 @@ def expand_sweeps(directories: Iterable[Path]) -> list[Path]:
 
 
 def _nearby_runs(run_dir: Path) -> str:
+    if of_sweep := sweep_runs(run_dir):
+        return f"; it is a sweep, choose one of its {len(of_sweep)} runs, such as {of_sweep[0]}"
     folders = (run_dir, run_dir.parent, Path("runs"))
     runs = sorted({str(path.parent) for folder in folders for path in folder.glob(f"*/{CONFIG_FILE}")})
     close = difflib.get_close_matches(str(run_dir), runs, n=3, cutoff=0.3)
@@ -177,13 +180,17 @@ def check_run_dir(config: TrainConfig) -> None:
     """Checks that a run may use its directory: there is nothing yet, or the same run to continue.
 
     Raises:
-        InputError: another run or something else is there.
+        InputError: another run or something else is there, or nothing can be written there.
     """
     run_dir = Path(config.run_dir)
     if (run_dir / CONFIG_FILE).is_file():
         check_continuation(read_run(run_dir), config, run_dir)
     elif run_dir.exists() and not (run_dir.is_dir() and not any(run_dir.iterdir())):
         raise InputError(f"run.dir={run_dir}: holds something else than a run; choose another run.name or run.dir")
+    # Not by making it: nothing is written before all is checked.
+    place = next(path for path in (run_dir.absolute(), *run_dir.absolute().parents) if path.exists())
+    if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
+        raise InputError(f"run.dir={run_dir}: cannot be made, {place} is no folder to write in; choose another")
 
 
 def check_evaluation(stored: TrainConfig, wanted: TrainConfig) -> None:

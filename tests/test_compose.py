@@ -1,5 +1,7 @@
 """Overrides to settings: what works, and one clear line for what does not."""
 
+import os
+
 import hydra
 import pytest
 from hydra.core.global_hydra import GlobalHydra
@@ -272,6 +274,19 @@ def test_a_run_directory_holds_one_run(tmp_path):
         check_run_dir(TrainConfig(run=RunConfig(dir=str(tmp_path / "file"))))
 
 
+def test_a_run_directory_that_cannot_be_made_is_told_before_anything_is_written(tmp_path, monkeypatch):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(InputError, match=r"run.dir=.*file/run: cannot be made, .*file is no folder to write in"):
+        check_run_dir(TrainConfig(run=RunConfig(dir=str(tmp_path / "file" / "run"))))
+    new = TrainConfig(run=RunConfig(dir=str(tmp_path / "new" / "run")))
+    check_run_dir(new)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+    # As for a user who may not write there; root may everywhere.
+    monkeypatch.setattr(os, "access", lambda path, mode: False)
+    with pytest.raises(InputError, match=r"cannot be made, .* is no folder to write in"):
+        check_run_dir(new)
+
+
 def test_an_evaluation_may_change_the_game_only():
     stored = load_config(["env.scenario=5m_vs_6m"])
     check_evaluation(stored, override_config(stored, ["env.sight_scale=0.5", "env.max_steps=70"]))
@@ -290,6 +305,10 @@ def test_reading_a_run_directory(tmp_path):
         read_run(tmp_path / "goood")
     with pytest.raises(InputError, match=r"holds no config.yaml.* did you mean .*/good\?"):
         read_run(tmp_path)
+    (tmp_path / "grid" / "cell" / "seeds_0_to_1").mkdir(parents=True)
+    (tmp_path / "grid" / "cell" / "seeds_0_to_1" / "config.yaml").write_text(to_yaml(TrainConfig()))
+    with pytest.raises(InputError, match=r"it is a sweep, choose one of its 1 runs, such as .*/cell/seeds_0_to_1"):
+        read_run(tmp_path / "grid")
     (tmp_path / "good" / "config.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match=r"good/config.yaml: "):
         read_run(tmp_path / "good")

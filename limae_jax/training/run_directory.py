@@ -104,12 +104,15 @@ def locked(run_dir: Path) -> Iterator[None]:
     """Holds a run directory, so that two processes never train the same run.
 
     Raises:
-        InputError: another process holds it.
+        InputError: another process holds it, or it cannot be made.
     """
     if jax.process_index() != 0:
         yield
         return
-    run_dir.mkdir(parents=True, exist_ok=True)
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"run.dir={run_dir}: cannot be made ({error.strerror}); choose another") from None
     descriptor = os.open(run_dir, os.O_RDONLY)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

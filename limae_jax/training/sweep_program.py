@@ -73,7 +73,9 @@ def train_program(program: Program, stop: StopRequest, consoles: Sequence[RunCon
             error_file.unlink(missing_ok=True)
             results = train_together(program.configs, program.home, stop, consoles, num_devices)
     except Exception as error:
-        program.home.mkdir(parents=True, exist_ok=True)
-        error_file.write_text(traceback.format_exc(), encoding="utf-8")
+        # Where nothing can be written, as on a full disk, the note has to do.
+        with contextlib.suppress(OSError):
+            program.home.mkdir(parents=True, exist_ok=True)
+            error_file.write_text(traceback.format_exc(), encoding="utf-8")
         return [Outcome("broken", one_line(f"{type(error).__name__}: {error}"))] * len(program.configs)
     return [done_or_failed(result.failed_seeds) if result.is_complete else Outcome("stopped") for result in results]

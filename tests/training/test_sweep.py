@@ -21,6 +21,7 @@ from limae_jax.training.policy import load_teams
 from limae_jax.training.report import RunReport
 from limae_jax.training.run_directory import settle_groups
 from limae_jax.training.shares import share_groups
+from limae_jax.training.signals import StopRequest
 from limae_jax.training.sweep_plan import is_finished, plan_programs
 
 # Wherever something is trained, in groups of three seeds, so that it is compiled once.
@@ -222,6 +223,14 @@ def test_a_broken_run_does_not_stop_the_others(tmp_path):
     alone = tmp_path / "env.scenario=2m_vs_2m" / "seeds_0_to_2"
     assert json.loads((alone / "groups.json").read_text()) == [[0, 1, 2]]
     assert runner.resume(alone).is_complete
+
+
+def test_an_error_that_cannot_be_written_down_is_told_all_the_same(tmp_path):
+    (program,) = plan_programs(swept(tmp_path, "system=vdn"))
+    (tmp_path / "file").write_text("")
+    nowhere = program._replace(home=tmp_path / "file" / "home")
+    (outcome,) = sweep_program.train_program(nowhere, StopRequest(), [Silent()])
+    assert outcome.state == "broken" and "file/home: cannot be made (Not a directory)" in outcome.note
 
 
 def test_a_seed_that_is_not_finite_is_told_again_by_the_finished_sweep(tmp_path):

@@ -20,7 +20,7 @@ WINDOW = 3
 
 
 class Estimate(NamedTuple):
-    """A statistic with its interval; `low` and `high` are NaN where one seed leaves none."""
+    """A statistic with its interval; `low` and `high` are NaN where a stratum of one seed leaves none."""
 
     value: np.ndarray
     low: np.ndarray
@@ -45,7 +45,8 @@ def bootstrap(strata: Sequence[np.ndarray], statistic: Callable[[list[np.ndarray
         The statistic of `strata`, with bounds.
     """
     value = np.asarray(statistic([stratum[None] for stratum in strata]))[0]
-    if all(len(stratum) == 1 for stratum in strata):
+    # A single seed does not vary under resampling, so bounds would be those of the others alone.
+    if any(len(stratum) == 1 for stratum in strata):
         return Estimate(value, np.full_like(value, np.nan), np.full_like(value, np.nan))
     generator = np.random.default_rng(_GENERATOR_SEED)
     drawn = [stratum[generator.integers(len(stratum), size=(NUM_RESAMPLES, len(stratum)))] for stratum in strata]

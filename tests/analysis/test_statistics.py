@@ -42,6 +42,13 @@ def test_one_seed_has_no_interval():
     estimate = st.iqm_estimate([np.array([[0.5, 0.7]])])
     assert estimate.value.tolist() == [0.5, 0.7]
     assert np.isnan(estimate.low).all() and np.isnan(estimate.high).all()
+    # Nor has a comparison with it: 1 [1, 1] would be said of the other's seeds alone.
+    for estimate in (
+        st.probability_of_improvement([np.array([1.0])], [np.array([0.5, 0.7, 0.6])]),
+        st.speed_up(np.array([3.0]), np.array([4.0, 5.0]), 9).ratio,
+        st.iqm_estimate([np.array([0.1, 0.2, 0.3]), np.array([0.9])]),
+    ):
+        assert np.isfinite(estimate.value) and np.isnan(estimate.low) and np.isnan(estimate.high)
 
 
 def test_probability_of_improvement_counts_ties_half():

@@ -93,8 +93,9 @@ def _mapping(name: str, value: Any) -> dict[Any, Any]:
 def to_yaml(config: TrainConfig) -> str:
     """The text of config.yaml. `from_yaml` gives back an equal object."""
     # What is not read is left out, so that a run stays readable when defaults change that do not concern it.
+    unread = config.unread_settings
     read = {
-        section: {name: value for name, value in fields.items() if f"{section}.{name}" not in config.unread_settings}
+        section: {name: value for name, value in fields.items() if f"{section}.{name}" not in unread}
         for section, fields in to_dict(config).items()
     }
     sections = {section: fields for section, fields in read.items() if fields}

@@ -1,8 +1,8 @@
 """Every setting of a run, as frozen dataclasses. YAML and the command line are checked against them.
 
 Nothing here imports jax, so a mistake is answered at once. Fields that count environment steps end in
-`_env_steps`; one environment step is one joint action of a team. Cross-field checks that need the sizes of an
-environment are made in `training.phases.plan_run`.
+`_env_steps`; one environment step is one joint action of a team. What is due on the clock that all seeds share
+(evaluations, pre-training) counts time steps: environment steps and the final observation of each episode.
 """
 
 from __future__ import annotations

@@ -68,11 +68,12 @@ def _facts(outcomes: Outcomes) -> list[str]:
     facts = [
         "Evaluations are greedy. Env steps count those of pre-training. Curves and numbers are interquartile means over"
         f" seeds; intervals are 95 % percentile bootstraps with {NUM_RESAMPLES} resamples of the seeds of each map."
-        " With fewer than four seeds the interquartile mean is the mean, and intervals are too narrow to be trusted.",
+        " With fewer than four seeds the interquartile mean is the mean, and intervals are too narrow to be trusted;"
+        " where all resamples agree, none is shown, for seeds that agree do not prove that others would.",
     ]
     for map_name in study.maps:
         cell = study.on(map_name)[0]
-        every = f"an evaluation every {cell.every_env_steps:,} over {cell.num_episodes} episodes"
+        every = f"an evaluation every {cell.every_env_steps:,} time steps (final observations included) over {cell.num_episodes} episodes"
         facts.append(f"{map_name}: {cell.budget_env_steps:,} env steps, {every}.")
     if any(method.partition(" (")[0] in NOT_DECENTRALISED for method in study.methods):
         facts.append("Not decentralised: agents read what no agent could know; a bound, not a method to deploy.")

@@ -79,7 +79,7 @@ class Cell:
         method: system, masking rule, and settings that differ.
         masking: the rule, None for a system without.
         budget_env_steps: environment steps that every seed had.
-        every_env_steps: between evaluations.
+        every_env_steps: time steps between evaluations, final observations included.
         num_episodes: of an evaluation.
         seeds: in order.
     """
@@ -146,6 +146,8 @@ def read_study(run_dirs: Sequence[Path]) -> Study:
         _check_comparable(map_name, [run for run, name in zip(runs, maps, strict=True) if name == map_name])
     notes: list[str] = []
     cells = [_cell(map_name, method, some, notes) for (map_name, method), some in pooled.items()]
+    for (map_name, method), some in pooled.items():
+        notes += _other_versions(f"The seeds of {method} on {map_name}", some)
     cells = [cell for cell in cells if cell.seeds]
     if not cells:
         raise InputError(
@@ -153,7 +155,7 @@ def read_study(run_dirs: Sequence[Path]) -> Study:
         )
     order = Study(tuple(cells), ())
     cells = [cell for map_name in order.maps for cell in order.on(map_name)]
-    return Study(tuple(cells), (*notes, *_other_versions(runs)))
+    return Study(tuple(cells), (*notes, *_other_versions("The runs", runs)))
 
 
 def _read(path: Path) -> Run:
@@ -273,11 +275,11 @@ def _columns(rows: Iterable[Row]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
     return np.array([row["env_steps"] for row in rows]), columns
 
 
-def _other_versions(runs: Sequence[Run]) -> list[str]:
+def _other_versions(who: str, runs: Sequence[Run]) -> list[str]:
     """Differences that need not change what was learned, but could."""
     notes = []
     for name in ("limae-jax", "git_commit", "jax", "device"):
-        found = sorted({str(run.versions.get(name)) for run in runs})
+        found = sorted({str(run.versions.get(name) or "not recorded") for run in runs})
         if len(found) > 1:
-            notes.append(f"The runs differ in {name}: {', '.join(found)}.")
+            notes.append(f"{who} differ in {name}: {', '.join(found)}.")
     return notes

@@ -26,6 +26,7 @@ CURVES = {
 _PROFILE_THRESHOLDS = np.linspace(0.0, 1.0, 101)
 _SHARES = np.linspace(0.0, 1.0, 41)
 _HIDDEN = "mae/hidden_"
+CENSORED = "censored"
 
 TableRow = dict[str, Any]
 
@@ -55,21 +56,26 @@ def curve_rows(cell: Cell, metric: str) -> list[TableRow]:
     ]
 
 
+def _last(curve: np.ndarray) -> float:
+    return float(curve[np.isfinite(curve)][-1])
+
+
 def seed_row(cell: Cell, seed: SeedCurve) -> TableRow:
     """What one seed came to; `steps_to_...` and `seconds_to_...` are infinite where it never got there."""
     row: TableRow = {"map": cell.map, "method": cell.method, "seed": seed.seed, "run": str(seed.run_dir)}
     for metric in CURVES:
         if cell.has(metric):
-            row[f"final_{metric.removeprefix('test_').removesuffix('_mean')}"] = float(seed.metric(metric)[-1])
+            row[f"final_{metric.removeprefix('test_').removesuffix('_mean')}"] = _last(seed.metric(metric))
     if cell.has(WIN):
-        wins, budget = seed.metric(WIN), cell.budget_env_steps
+        scored, budget = np.isfinite(seed.metric(WIN)), cell.budget_env_steps
+        steps, wins, seconds = (of[scored] for of in (seed.env_steps, seed.metric(WIN), seed.metric("wall_s")))
         row |= {
             "best_window_win_rate": float(np.max(st.window_means(wins))),
             "late_drop": st.late_drop(wins),
-            "mean_win_rate": st.mean_until(seed.env_steps, wins, budget),
+            "mean_win_rate": st.mean_until(steps, wins, budget),
         }
-        # Seconds of everything that the run did until then; of seeds that shared a program, the program's.
-        for name, passed in (("steps", seed.env_steps), ("seconds", seed.metric("wall_s"))):
+        # Seconds of all that was done for the seed's group until then, from when that group began.
+        for name, passed in (("steps", steps), ("seconds", seconds)):
             row |= {f"{name}_to_{goal:.0%}": st.reached_at(passed, wins, goal) for goal in GOALS}
     return row
 
@@ -140,7 +146,7 @@ class Outcomes:
         ours, theirs = self.of(cell, name), self.of(baseline, name)
         found = st.speed_up(ours, theirs, cell.budget_env_steps)
         title = f"speed_up_to_{goal:.0%}"
-        bound = {(False, False): "", (True, False): "at least", (False, True): "at most", (True, True): "censored"}
+        bound = {(False, False): "", (True, False): "at least", (False, True): "at most", (True, True): CENSORED}
         return {**_bounds(title, found.ratio), f"{title}_is": bound[found.is_at_least, found.is_at_most]}
 
     @functools.cached_property

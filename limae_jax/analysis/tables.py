@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import NamedTuple
 
 from limae_jax.analysis.statistics import WINDOW
-from limae_jax.analysis.summary import CURVES, GOALS, Outcomes, TableRow
+from limae_jax.analysis.summary import CENSORED, CURVES, GOALS, Outcomes, TableRow
 
 NOT_REACHED = "not reached"
 
@@ -77,11 +77,17 @@ def _number(value: float | None, form: str = ".2f") -> str:
 
 
 def _interval(row: TableRow, name: str) -> str:
-    """`0.80 [0.75, 0.84]`, without the bracket where there is no interval."""
+    """`0.80 [0.75, 0.84]`, without the bracket where there is no interval or the bootstrap found no spread."""
     if row[name] is None:
         return "-"
-    bounds = row[f"{name}_low"], row[f"{name}_high"]
-    return _number(row[name]) + (f" [{bounds[0]:.2f}, {bounds[1]:.2f}]" if None not in bounds else "")
+    low, high = row[f"{name}_low"], row[f"{name}_high"]
+    return _number(row[name]) + ("" if low == high else f" [{low:.2f}, {high:.2f}]")
+
+
+def _times_sooner(row: TableRow, goal: str) -> str:
+    """The ratio with its interval, as a bound where it is one; no number where neither method's seeds all got there."""
+    kind = row[f"speed_up_to_{goal}_is"]
+    return kind if kind == CENSORED else f"{kind} {_interval(row, f'speed_up_to_{goal}')}".strip()
 
 
 def _env_steps(value: float) -> str:
@@ -131,12 +137,12 @@ def _comparisons(outcomes: Outcomes) -> Table:
         f"Compared with {baseline}",
         "P(better): probability that a seed's final win rate is above one of the baseline's, a tie counting half."
         " Times sooner: mean env steps of the baseline until it got there, divided by the method's; seeds that never"
-        " got there count with the whole budget, so that the ratio is a bound where it says so, and says little"
+        " got there count with the whole budget, so that the ratio is a bound where it says so, and is left out"
         " (censored) where seeds of both never did. 95 % bootstrap. All pairs are in comparisons.csv.",
         ("map", "method", "P(better)", *(f"times sooner at {goal}" for goal in goals)),
         [
             [row["map"], row["method"], _interval(row, "probability_of_improvement")]
-            + [f"{row[f'speed_up_to_{goal}_is']} {_interval(row, f'speed_up_to_{goal}')}".strip() for goal in goals]
+            + [_times_sooner(row, goal) for goal in goals]
             for row in outcomes.comparisons
             if row["baseline"] == baseline
         ],

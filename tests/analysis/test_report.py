@@ -88,6 +88,28 @@ def test_methods_are_compared_with_qmix(report):
     assert float(row["speed_up_to_50%_low"]) < 2.25 < float(row["speed_up_to_50%_high"])
 
 
+def test_numbers_that_say_nothing_are_not_shown(tmp_path):
+    # Of both methods a seed never had 80 %; 50 % was reached by all at once, and each seed of VDN beats each of QMIX.
+    runs = [
+        write_run(tmp_path / "qmix", [[0.5, 0.8], [0.5, 0.6]], "system.name=qmix"),
+        write_run(tmp_path / "vdn", [[0.5, 0.9], [0.7, 0.7], [0.5, 0.9]], "system.name=vdn"),
+    ]
+    write_report(runs[:1] + [write_run(tmp_path / "iql", [[0.6, 0.9], [0.6, 0.95]], "system.name=iql")], tmp_path / "a")
+    assert "| 3m | iql | 1.00 | 1.00 |" in (tmp_path / "a" / "report.md").read_text(encoding="utf-8")
+    write_report(runs, tmp_path / "b")
+    text = (tmp_path / "b" / "report.md").read_text(encoding="utf-8")
+    assert re.search(r"^\| 3m \| vdn \| 0\.83 \[0\.\d\d, 1\.00\] \| 1\.00 \| censored \|", text, re.M)
+
+
+def test_a_last_row_without_a_win_rate_does_not_count(tmp_path):
+    run = write_run(tmp_path / "a", [[0.5, 0.8, None], [0.5, 0.6, 0.7]])
+    first, second = Outcomes(read_study([run])).seeds
+    assert (first["final_win_rate"], second["final_win_rate"]) == (0.8, 0.7)
+    assert (first["best_window_win_rate"], first["steps_to_80%"]) == (pytest.approx(0.65), 200.0)
+    # 0.5 until step 100, on the way to 0.8 until 200, which holds to the end.
+    assert first["mean_win_rate"] == pytest.approx((0.5 + 0.65 + 0.8) / 3)
+
+
 def test_only_shared_maps_are_averaged(report):
     # No map was played by all four methods.
     assert not (report / "aggregate.csv").exists()

@@ -109,3 +109,12 @@ def test_other_versions_are_noted(tmp_path):
         write_run(tmp_path / "b", WINS, "system.name=vdn", versions={"jax": "0.9"}),
     ]
     assert read_study(runs).notes == ("The runs differ in jax: 0.10.2, 0.9.",)
+
+
+def test_seeds_of_one_method_from_other_commits_are_named(tmp_path):
+    runs = [
+        write_run(tmp_path / "a", WINS),
+        write_run(tmp_path / "b", WINS, "run.first_seed=5", versions={"git_commit": None}),
+    ]
+    differ = "differ in git_commit: abc, not recorded."
+    assert read_study(runs).notes == (f"The seeds of qmix on 3m {differ}", f"The runs {differ}")

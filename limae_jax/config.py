@@ -64,7 +64,7 @@ class SystemConfig(Section):
         double_q: whether the online network picks the action that the target network values.
         learning_rate: Adam's step size.
         max_grad_norm: gradients are scaled down to this global norm.
-        reward_scale: factor on the reward before it enters a target; null: 10, for SMAC 1.
+        reward_scale: factor on the reward before it enters a target; null: 10 on SMAX, else 1.
         target_update_env_steps: the target network is copied whenever this many environment steps have passed.
         updates_per_iteration: gradient steps after each collected block of `env.num_envs` rows.
         epsilon_start, epsilon_end, epsilon_decay_env_steps: linear exploration schedule of the training phase.
@@ -111,7 +111,8 @@ class ReplayConfig(Section):
         row_length: time steps a row; also the steps that each environment copy plays between updates.
         capacity_rows: rows kept for each seed; the oldest is overwritten.
         batch_rows: rows in a gradient step's batch.
-        min_rows: rows collected, with random legal actions, before the first gradient step.
+        min_rows: rows collected, with random legal actions, before the first gradient step; rounded up to whole chunks
+            of about 4096 time steps.
         observation_dtype: `float32`, or `float16` to halve the memory of observations and states.
         initial_carry: `stored` starts a sampled row from the recurrent state it was collected with, `zeros` from 0.
     """

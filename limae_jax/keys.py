@@ -24,6 +24,7 @@ class Stream(enum.IntEnum):
     EVAL = 6
     PRETRAIN_REPLAY = 7
     PRETRAIN_UPDATE = 8
+    FRESH_EVAL = 9
 
 
 def stream_key(seed: jax.Array | np.int32, stream: Stream, index: jax.Array | np.int32 | int = 0) -> jax.Array:

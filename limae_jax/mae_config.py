@@ -22,7 +22,7 @@ class MaeConfig(Section):
         max_grad_norm: its gradients are scaled down to this global norm.
         loss_weight: lambda, factor on its loss. With an optimiser of its own, Adam all but cancels it.
         pretrain_env_steps: time steps of random legal play, after the warm-up, in which only the auto-encoder learns;
-            the oracle, which has none, plays as many and learns nothing.
+            rounded up to whole chunks of 4096. The oracle, which has no auto-encoder, plays as many and learns nothing.
         pretrain_updates_per_iteration: gradient steps there after each collected block of `env.num_envs` rows.
         td_gradient_to_mae: whether the TD loss trains the auto-encoder too.
         target_copy: whether the target network has a copy of the auto-encoder from the last target update; otherwise

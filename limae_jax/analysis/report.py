@@ -73,8 +73,10 @@ def _facts(outcomes: Outcomes) -> list[str]:
     ]
     for map_name in study.maps:
         cell = study.on(map_name)[0]
-        every = f"an evaluation every {cell.every_env_steps:,} time steps (final observations included) over {cell.num_episodes} episodes"
-        facts.append(f"{map_name}: {cell.budget_env_steps:,} env steps, {every}.")
+        facts.append(
+            f"{map_name}: {cell.budget_env_steps:,} env steps, an evaluation of {cell.num_episodes} episodes every"
+            f" {cell.every_env_steps:,} time steps (final observations included)."
+        )
     if any(method.partition(" (")[0] in NOT_DECENTRALISED for method in study.methods):
         facts.append("Not decentralised: agents read what no agent could know; a bound, not a method to deploy.")
     if len(study.maps) > 1 and len(outcomes.shared_maps) < len(study.maps):

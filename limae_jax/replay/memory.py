@@ -60,8 +60,14 @@ def _beliefs_bytes(config: TrainConfig, windows: int, agents: int) -> int:
     """What a gradient step with a team model holds: the team as every agent makes it out, in a layer's width."""
     if not config.has_context:
         return 0
-    tokens = windows * config.mae.width * 4
-    return tokens * agents * 8 + tokens * 40
+    mae = config.mae
+    tokens = windows * mae.width * 4
+    if mae.context != "window" and mae.decoder_layers == 1:
+        return tokens * (40 + 8 * agents)
+    # The decoder's general path, see `MaskedAutoEncoder.infer`: every agent has queries for all, each with its weights.
+    queries = agents * (mae.window if mae.context == "window" else 1)
+    weights = windows * queries**2 * mae.num_heads * 4
+    return tokens * 40 + mae.decoder_layers * (12 * tokens * queries + 2 * weights)
 
 
 def check_memory(config: TrainConfig, sizes: Sizes, seeds_at_once: int, available: int, what: str) -> str:

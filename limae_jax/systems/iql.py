@@ -1,4 +1,8 @@
-"""Independent Q-learning: every agent learns from its own TD error on the team reward (Tampuu et al. 2017)."""
+"""Independent Q-learning: every agent learns from its own TD error on the team reward (Tampuu et al. 2017).
+
+`system=iql` on the command line comes with one-step targets and half the step size (configs/system/iql.yaml); made as
+`SystemConfig(name="iql")`, it has the settings of the others.
+"""
 
 from limae_jax.config import TrainConfig
 from limae_jax.systems.value_based import ValueBasedSpec

@@ -11,6 +11,7 @@ import numpy as np
 
 from limae_jax.environments import make_env
 from limae_jax.errors import InputError
+from limae_jax.keys import Stream
 from limae_jax.systems.build import build_system
 from limae_jax.systems.names import label
 from limae_jax.training.evaluator import evaluate_seed
@@ -24,8 +25,8 @@ SIZES = ("num_agents", "obs_size", "state_size", "num_actions")
 def evaluate_run(run_dir: Path, overrides: Sequence[str] = (), checkpoint: str = "latest") -> list[dict[str, Any]]:
     """Evaluates every seed of a run.
 
-    With the run's own settings it repeats the evaluation that training made of the same parameters, with the same
-    episodes.
+    With the run's own settings the latest parameters play the episodes of training's last evaluation again. The best
+    ones play others: those of their evaluation are what they were chosen by, so that their score there is too high.
 
     Args:
         run_dir: of a run.
@@ -46,9 +47,11 @@ def evaluate_run(run_dir: Path, overrides: Sequence[str] = (), checkpoint: str =
     configure_jax(config)
     trained_in, env = make_env(stored.env).spec, make_env(config.env)
     _check_sizes(trained_in, env.spec)
-    system = build_system(stored, trained_in)
+    # Its sizes are the trained ones; where an observation has a team-mate's health and position is the other game's.
+    system = build_system(stored, env.spec)
     teams = load_teams(Path(run_dir), system, checkpoint)
-    play = jax.jit(lambda *whom: evaluate_seed(env, system, config.evaluation.num_episodes, whom))
+    stream = Stream.EVAL if checkpoint == "latest" else Stream.FRESH_EVAL
+    play = jax.jit(lambda *whom: evaluate_seed(env, system, config.evaluation.num_episodes, whom, stream))
     rows = []
     for index in np.flatnonzero(np.isin(teams.seeds, config.seeds)):
         params = jax.tree.map(lambda x, index=index: x[index], teams.params)

@@ -65,7 +65,9 @@ def play_episodes(
 
     def play(now: _Episodes) -> _Episodes:
         key = jax.random.fold_in(step_key, now.step)
-        action, carry = system.act(params, now.carry, now.timestep, epsilon, key)
+        # Key N next to the N keys of the environments.
+        explore_key = jax.random.fold_in(key, num_episodes)
+        action, carry = system.act(params, now.carry, now.timestep, epsilon, explore_key)
         errors = now.belief_errors
         if system.belief_errors:
             errors = system.belief_errors(params, now.carry, now.timestep, ~now.finished, errors)
@@ -92,7 +94,11 @@ def play_episodes(
 
 
 def evaluate_seed(
-    env: Environment, system: System, num_episodes: int, whom: tuple[jax.Array, Params, jax.Array]
+    env: Environment,
+    system: System,
+    num_episodes: int,
+    whom: tuple[jax.Array, Params, jax.Array],
+    stream: Stream = Stream.EVAL,
 ) -> Metrics:
     """Means over the episodes of one seed, from a key stream of its own: evaluating changes no training.
 
@@ -101,13 +107,14 @@ def evaluate_seed(
         system: whose `act` plays.
         num_episodes: N.
         whom: the seed [], its parameters, and the clock's iteration [] at which it had them.
+        stream: where the episodes come from.
 
     Returns:
         "test_return_mean", "test_length_mean" and test_<outcome>_mean, with the win rate as "test_win_rate", and
         test_r2... of a system whose agents guess.
     """
     seed, params, iteration = whom
-    episodes, quality = play_episodes(env, system, params, num_episodes, stream_key(seed, Stream.EVAL, iteration))
+    episodes, quality = play_episodes(env, system, params, num_episodes, stream_key(seed, stream, iteration))
     means = {f"test_{name}_mean": jnp.mean(value) for name, value in episodes.items()}
     if "win" in episodes:
         means["test_win_rate"] = means.pop("test_win_mean")

@@ -94,7 +94,8 @@ def test_numbers_that_say_nothing_are_not_shown(tmp_path):
         write_run(tmp_path / "qmix", [[0.5, 0.8], [0.5, 0.6]], "system.name=qmix"),
         write_run(tmp_path / "vdn", [[0.5, 0.9], [0.7, 0.7], [0.5, 0.9]], "system.name=vdn"),
     ]
-    write_report(runs[:1] + [write_run(tmp_path / "iql", [[0.6, 0.9], [0.6, 0.95]], "system.name=iql")], tmp_path / "a")
+    better = write_run(tmp_path / "iql", [[0.6, 0.9], [0.6, 0.95]], "system.name=iql")
+    write_report([runs[0], better], tmp_path / "a")
     assert "| 3m | iql | 1.00 | 1.00 |" in (tmp_path / "a" / "report.md").read_text(encoding="utf-8")
     write_report(runs, tmp_path / "b")
     text = (tmp_path / "b" / "report.md").read_text(encoding="utf-8")

@@ -4,7 +4,7 @@ from typing import Any
 
 import jax
 import pytest
-from fakes import TINY_ENV, made_up_rows, marks
+from fakes import TINY_ENV, counters, made_up_rows, marks
 
 from limae_jax.compose import override_config
 from limae_jax.config import MaeConfig, ReplayConfig, RunConfig, SmaxConfig, SystemConfig, TrainConfig
@@ -70,6 +70,19 @@ def test_bytes_are_those_of_an_allocated_array():
     replay = uniform_replay(config.replay)
     ring, _ = replay.split(replay.init(rows))
     assert sum(leaf.nbytes for leaf in jax.tree.leaves(ring)) == replay_bytes(config, TINY_ENV)
+
+
+@pytest.mark.parametrize(("context", "layers"), [("last_step", 1), ("last_step", 2), ("window", 1)])
+def test_the_working_memory_is_an_upper_estimate(context, layers):
+    env = EnvSpec("team", "team", num_agents=8, obs_size=20, state_size=10, num_actions=5, episode_limit=100)
+    mae = {"context": context, "decoder_layers": layers}
+    config = _config(system="ma2e", mae=mae, hidden_size=64, row_length=15, batch_rows=4, min_rows=4)
+    system = build_system(config, env)
+    rows = made_up_rows(0, [marks([(9, True)], 16)] * 4, 64, env, 5)
+    state = jax.eval_shape(system.init, jax.random.key(0))
+    update = jax.jit(system.phases[-1].update).lower(state, rows, counters(0), jax.random.key(0)).compile()
+    held = update.memory_analysis().temp_size_in_bytes
+    assert held < working_bytes(config, env) < 6 * held
 
 
 def test_what_fits_is_told_as_arithmetic():

@@ -12,18 +12,23 @@ import limae_jax
 from limae_jax.compose import load_config
 from limae_jax.environments import make_env
 from limae_jax.errors import InputError
+from limae_jax.keys import Stream
 from limae_jax.systems.build import build_system
 from limae_jax.training import runner
 from limae_jax.training.evaluate import evaluate_run
-from limae_jax.training.evaluator import play_episodes
+from limae_jax.training.evaluator import evaluate_seed, play_episodes
+from limae_jax.training.policy import load_teams
 
 PLAYS_SMAX = True
+# Agents that guess their team-mates, so that what is told of the guesses is evaluated too.
+SMALL_MAE = ["mae.width=4", "mae.num_heads=2", "mae.window=2", "mae.encoder_layers=1", "mae.pretrain_env_steps=500"]
+GUESSING = [*TINY, "system=li_ma2e", *SMALL_MAE]
 
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     directory = tmp_path_factory.mktemp("trained")
-    return runner.train(load_config([*TINY, "run.num_seeds=2", f"run.dir={directory / 'run'}"]))
+    return runner.train(load_config([*GUESSING, "run.num_seeds=2", f"run.dir={directory / 'run'}"]))
 
 
 def test_evaluate_repeats_the_last_evaluation_of_training(trained):
@@ -34,10 +39,21 @@ def test_evaluate_repeats_the_last_evaluation_of_training(trained):
         assert row["iteration"] == last["iteration"]
 
 
-def test_the_best_checkpoint_gives_the_best_evaluation(trained):
-    for row in evaluate_run(trained.run_dir, checkpoint="best"):
-        scores = [r["test_win_rate"] for r in trained.rows if r["seed"] == row["seed"]]
-        assert row["test_win_rate"] == pytest.approx(max(scores))
+def test_the_best_checkpoint_plays_episodes_that_it_was_not_chosen_by(trained):
+    config = trained.config
+    env = make_env(config.env)
+    system = build_system(config, env.spec)
+    teams = load_teams(trained.run_dir, system, "best")
+    for index, row in enumerate(evaluate_run(trained.run_dir, checkpoint="best")):
+        mine = [r for r in trained.rows if r["seed"] == row["seed"]]
+        chosen_by = next(r for r in mine if r["iteration"] == row["iteration"])
+        assert chosen_by["test_win_rate"] == max(r["test_win_rate"] for r in mine)
+        whom = (np.int32(row["seed"]), jax.tree.map(lambda x, i=index: x[i], teams.params), np.int32(row["iteration"]))
+        # The stored parameters are those of that evaluation, and what is reported is another one.
+        for stream, expected in ((Stream.EVAL, chosen_by), (Stream.FRESH_EVAL, row)):
+            again = evaluate_seed(env, system, config.evaluation.num_episodes, whom, stream)
+            assert float(again["test_return_mean"]) == pytest.approx(expected["test_return_mean"])
+        assert row["test_return_mean"] != pytest.approx(chosen_by["test_return_mean"])
 
 
 def test_another_scenario_of_equal_sizes_is_played(trained):
@@ -45,6 +61,15 @@ def test_another_scenario_of_equal_sizes_is_played(trained):
     assert [row["scenario"] for row in rows] == ["2z_vs_2z"] * 2
     assert [row["test_episodes"] for row in rows] == [8, 8]
     assert rows[0]["test_return_mean"] != trained.last_rows[0]["test_return_mean"]
+
+
+@pytest.mark.parametrize("positions", [[], ["env.observes_positions_and_cooldowns=false"]])
+def test_guesses_are_judged_by_the_game_that_is_played(trained, positions):
+    """An observation's place of health and position, and the range of sight that scales it, are that game's."""
+    far = "env.unit_type_sight_ranges=[40,40,40,40,40,40]"
+    for row in evaluate_run(trained.run_dir, [far, *positions, "evaluation.num_episodes=16"]):
+        # Who sees all of the team knows its health and position.
+        assert row["test_r2_seen"] > 0.999 and np.isfinite(row["test_r2_health_position"])
 
 
 def test_another_scenario_of_other_sizes_is_refused_by_name(trained):
@@ -68,7 +93,8 @@ def test_every_episode_is_counted_once_and_to_its_end():
 
 
 def test_evaluating_changes_no_training(trained, tmp_path):
-    often = load_config([*TINY, "run.num_seeds=2", "evaluation.every_env_steps=1000", f"run.dir={tmp_path / 'often'}"])
+    other = ["run.num_seeds=2", "evaluation.every_env_steps=1000", f"run.dir={tmp_path / 'often'}"]
+    often = load_config([*GUESSING, *other])
     rows = {(row["seed"], row["iteration"]): row["loss"] for row in runner.train(often).rows if "loss" in row}
     shared = [(row["seed"], row["iteration"]) for row in trained.rows if (row["seed"], row["iteration"]) in rows]
     assert shared

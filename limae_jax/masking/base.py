@@ -12,8 +12,6 @@ from limae_jax.mae_config import MaskingConfig
 from limae_jax.masking.scores import Groups, above_mean
 from limae_jax.types import Metrics, PyTree
 
-Shape = tuple[int, ...]
-
 
 class MaskInputs(NamedTuple):
     """What a rule may go by. Axes [T, B, ...], time-major.
@@ -59,18 +57,23 @@ def stateless(choose: Callable[[MaskInputs, jax.Array], tuple[jax.Array, Metrics
     return MaskingRule(init=lambda: (), select=select)
 
 
-def hide_above_mean(score: jax.Array, groups: Groups, config: MaskingConfig, shape: Shape) -> tuple[jax.Array, Metrics]:
+def hide_above_mean(
+    score: jax.Array, groups: Groups, config: MaskingConfig, inputs: MaskInputs, then: jax.Array | None = None
+) -> tuple[jax.Array, Metrics]:
     """Hides the agents with a high score, in each group by itself; see `scores.above_mean`.
 
     Args:
         score: [W, G, A].
         groups: that the score was made for.
         config: has the tolerance and the top k.
-        shape: (T, B, ...) of the batch.
+        inputs: the batch.
+        then: [W, G, A] decides among equal scores; None is by how many slots of an agent count. Who counts nowhere has
+            the others' mean, which a lone survivor equals: to hide the dead would leave nothing to learn.
 
     Returns:
         is_hidden [T, B, A] bool, and `fallback_rate`: share of the groups in which the top k had to do.
     """
-    is_hidden, is_fallback = above_mean(score, config.tolerance, config.top_k)
+    then = groups.sum(inputs.is_counted.astype(jnp.float32)) if then is None else then
+    is_hidden, is_fallback = above_mean(score, config.tolerance, config.top_k, then)
     metrics = {"fallback_rate": jnp.mean(is_fallback.astype(jnp.float32))}
-    return groups.spread(is_hidden, shape[0], shape[1]), metrics
+    return groups.spread(is_hidden, *inputs.filled.shape), metrics

@@ -40,7 +40,7 @@ def make_rule(config: MaskingConfig, num_agents: int, window: int) -> MaskingRul
         keep = 1.0 - config.alpha
         state = EmaState(keep * state.mean + config.alpha * delta, keep * state.weight + config.alpha)
         score = state.mean / state.weight
-        is_hidden, metrics = hide_above_mean(score[None, None], groups, config, inputs.filled.shape)
+        is_hidden, metrics = hide_above_mean(score[None, None], groups, config, inputs)
         return is_hidden, state, metrics
 
     return MaskingRule(init, select)

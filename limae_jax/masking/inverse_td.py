@@ -18,7 +18,8 @@ def make_rule(config: MaskingConfig, num_agents: int, window: int) -> MaskingRul
     def choose(inputs: MaskInputs, key: jax.Array) -> tuple[jax.Array, Metrics]:
         delta = agent_mean(inputs.td_error_agent, inputs.is_counted, groups)
         is_high, _ = above_mean(delta, config.tolerance, config.top_k)
-        is_hidden = highest(-delta, jnp.sum(is_high, axis=-1, keepdims=True))
+        seen = groups.sum(inputs.is_counted.astype(jnp.float32))
+        is_hidden = highest(-delta, jnp.sum(is_high, axis=-1, keepdims=True), seen)
         return groups.spread(is_hidden, *inputs.filled.shape), {}
 
     return stateless(choose)

@@ -19,6 +19,6 @@ def make_rule(config: MaskingConfig, num_agents: int, window: int) -> MaskingRul
 
     def choose(inputs: MaskInputs, key: jax.Array) -> tuple[jax.Array, Metrics]:
         delta = agent_mean(inputs.td_error_agent, inputs.is_counted, groups)
-        return hide_above_mean(delta, groups, config, inputs.filled.shape)
+        return hide_above_mean(delta, groups, config, inputs)
 
     return stateless(choose)

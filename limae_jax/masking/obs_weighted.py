@@ -21,6 +21,6 @@ def make_rule(config: MaskingConfig, num_agents: int, window: int) -> MaskingRul
     def choose(inputs: MaskInputs, key: jax.Array) -> tuple[jax.Array, Metrics]:
         richness = jnp.mean((inputs.obs != 0).astype(jnp.float32), axis=-1)
         score = agent_mean(inputs.td_error_agent * richness, inputs.is_counted, groups)
-        return hide_above_mean(score, groups, config, inputs.filled.shape)
+        return hide_above_mean(score, groups, config, inputs)
 
     return stateless(choose)

@@ -44,6 +44,6 @@ def make_rule(config: MaskingConfig, num_agents: int, window: int) -> MaskingRul
         distance = steps_to_end(inputs.is_first, inputs.filled) / config.time_constant_steps
         weight = jnp.exp(-jnp.minimum(distance, _MOST_TIME_CONSTANTS))
         score = agent_mean(inputs.td_error_agent, inputs.is_counted, groups, weight[..., None])
-        return hide_above_mean(score, groups, config, inputs.filled.shape)
+        return hide_above_mean(score, groups, config, inputs)
 
     return stateless(choose)

@@ -75,6 +75,8 @@ def make_rule(config: MaskingConfig, num_agents: int, window: int) -> MaskingRul
     """Variance-directional score of LI-MA2E: an error that varies and rises is a sign of forgetting.
 
     score_i = Var over episodes(delta_i) relu(slope of delta_i over the last K batches)
+
+    Agents share a reward, so their errors often fall together; then the top k by delta_i are hidden.
     """
     groups = Groups(config.unit, window)
 
@@ -87,7 +89,8 @@ def make_rule(config: MaskingConfig, num_agents: int, window: int) -> MaskingRul
         state = VdsState(history, jnp.minimum(state.num_valid + 1, config.history_batches))
         variance = episode_variance(inputs.td_error_agent, inputs.is_counted, inputs.is_first)
         score = variance * jax.nn.relu(slope(*state))
-        is_hidden, metrics = hide_above_mean(score[None, None], groups, config, inputs.filled.shape)
+        # Where no error rises all scores are 0, and the top k go by the error itself.
+        is_hidden, metrics = hide_above_mean(score[None, None], groups, config, inputs, then=delta[None])
         return is_hidden, state, metrics
 
     return MaskingRule(init, select)

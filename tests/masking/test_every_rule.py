@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from mask_inputs import THRESHOLD_RULES, VARIANTS, first_mask, make, random_inputs
+from mask_inputs import THRESHOLD_RULES, VARIANTS, first_mask, inputs, make, random_inputs
 
 from limae_jax.config import TrainConfig
 from limae_jax.masking.names import RULES, load_rule
@@ -139,15 +139,24 @@ def test_permuting_agents_permutes_the_mask(name, order):
         obs=given_inputs.obs[..., order, :],
     )
     states = [rule.init(), rule.init()]
-    for growth in (1.0, 2.0):
+    # Errors that rise, and that fall together: then vds has no score for anyone.
+    for growth in (1.0, 2.0, 0.5):
         masks = []
         for index, one in enumerate((given_inputs, permuted)):
             one = one._replace(td_error_agent=growth * one.td_error_agent)
             is_hidden, states[index], _ = rule.select(states[index], one, jax.random.key(0))
             masks.append(np.asarray(is_hidden))
-        # In vds' first batch all scores are 0, and ties go to the lower index.
-        if name != "vds" or growth == 2.0:
-            np.testing.assert_array_equal(masks[0][..., order], masks[1])
+        np.testing.assert_array_equal(masks[0][..., order], masks[1])
+
+
+@pytest.mark.parametrize("unit", ["row", "step"])
+@pytest.mark.parametrize("name", ["mean_td", "inverse_td", "refds", "obs_weighted"])
+def test_of_a_lone_survivors_team_the_survivor_is_hidden(name, unit):
+    """The dead have its error, for want of their own, and hiding one of them would leave nothing to learn."""
+    is_counted = np.zeros((4, 1, 3), bool)
+    is_counted[..., 2] = True
+    is_hidden = first_mask(name, inputs(np.ones((4, 1, 3)), is_counted=is_counted), granularity=unit)
+    assert is_hidden[..., 2].all() and not is_hidden[..., :2].any()
 
 
 @pytest.mark.parametrize("name", RULES)

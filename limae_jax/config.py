@@ -141,7 +141,7 @@ class EvalConfig(Section):
     """Greedy evaluation.
 
     Attributes:
-        every_env_steps: evaluate whenever this many time steps of each seed have passed.
+        every_env_steps: evaluate whenever this many time steps of each seed have passed, at most once a chunk (4096).
         num_episodes: environments, each of which plays one episode to its end.
     """
 

@@ -18,6 +18,9 @@ from limae_jax.errors import InputError
 from limae_jax.registry import check_name
 
 CONFIG_FILE = "config.yaml"
+ERROR_FILE = "error.txt"
+# What a run may leave that failed, or was killed, before its settings were written.
+_OF_A_FAILED_START = (ERROR_FILE, f"{CONFIG_FILE}.tmp")
 
 # Where a run lives is not part of what it does, so a run directory may be moved.
 _LOCATION = ("run.name", "run.dir")
@@ -186,12 +189,16 @@ def check_run_dir(config: TrainConfig) -> None:
     run_dir = Path(config.run_dir)
     if (run_dir / CONFIG_FILE).is_file():
         check_continuation(read_run(run_dir), config, run_dir)
-    elif run_dir.exists() and not (run_dir.is_dir() and not any(run_dir.iterdir())):
+    elif run_dir.exists() and not (run_dir.is_dir() and _is_unused(run_dir)):
         raise InputError(f"run.dir={run_dir}: holds something else than a run; choose another run.name or run.dir")
     # Not by making it: nothing is written before all is checked.
     place = next(path for path in (run_dir.absolute(), *run_dir.absolute().parents) if path.exists())
     if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
         raise InputError(f"run.dir={run_dir}: cannot be made, {place} is no folder to write in; choose another")
+
+
+def _is_unused(folder: Path) -> bool:
+    return all(path.name in _OF_A_FAILED_START for path in folder.iterdir())
 
 
 def check_evaluation(stored: TrainConfig, wanted: TrainConfig) -> None:

@@ -89,6 +89,7 @@ def test_the_command_line_picks_from_an_experiments_axes_and_sets_seeds_and_leng
         ),
         ("system.gamma=0.9,2", "cell system.gamma=2: system.gamma=2.0: must be between 0 and 1"),
         ("system.gamma=0.9,0.9", "sweep.axes: two cells are system.gamma=0.9"),
+        ("system.reward_scale=null,10", "cells system.reward_scale=null and system.reward_scale=10: have the same"),
         ("system.gama=0.9,0.8", "cell system.gama=0.9: system.gama=0.9: no such setting; did you mean system.gamma?"),
         ("system.gamma=interval(0,1)", "system.gamma=interval(0,1): its values cannot be listed"),
         ("run.total_env_steps=1000,2000", "run.total_env_steps: is the same for all cells of a sweep"),

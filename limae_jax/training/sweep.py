@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -129,8 +130,8 @@ def _lines(sweep: Sweep, programs: Sequence[Program]) -> list[Line]:
     """What the table shows of the runs before anything is done."""
     directory, lines = Path(str(sweep.settings.dir)).resolve(), []
     for config in (config for program in programs for config in program.configs):
-        name = Path(config.run_dir).resolve().relative_to(directory)
-        line = Line(str(name), config.run.num_seeds, config.run.total_env_steps)
+        name = os.path.relpath(Path(config.run_dir).resolve(), directory)
+        line = Line(name, config.run.num_seeds, config.run.total_env_steps)
         line.add_scores(_rows(config))
         lines.append(line)
     return lines

@@ -12,7 +12,8 @@ from typing import NamedTuple
 import numpy as np
 
 from limae_jax.config import TrainConfig
-from limae_jax.config_file import check_continuation, check_run_dir, read_run, sweep_runs
+from limae_jax.config_file import CONFIG_FILE, ERROR_FILE, check_continuation, check_run_dir, read_run, sweep_runs
+from limae_jax.errors import InputError
 from limae_jax.grid import Sweep
 from limae_jax.metrics.jsonl import read_rows
 from limae_jax.traced_settings import SEEDS_AND_PLACE, equal_but_for, shares_program
@@ -50,6 +51,7 @@ def plan_programs(sweep: Sweep) -> list[Program]:
     """
     directory = Path(str(sweep.settings.dir))
     stored = [(run_dir, read_run(run_dir)) for run_dir in sweep_runs(directory)]
+    homes = _recorded_homes(directory)
     begun: dict[Path, list[TrainConfig]] = {}
     fresh: list[list[TrainConfig]] = []
     for cell in sweep.cells:
@@ -58,15 +60,50 @@ def plan_programs(sweep: Sweep) -> list[Program]:
             if run_dir.parent != folder and not equal_but_for(old, cell.config, _WHERE_AND_HOW_LONG):
                 continue
             config = _at(cell.config, run_dir, old.seeds)
+            longer = _at(old, run_dir, old.seeds)
+            if old.run.total_env_steps > config.run.total_env_steps and is_finished(longer):
+                # Extended by itself: it has what is asked for, and more.
+                config = _with_total(config, old.run.total_env_steps)
             check_continuation(old, config, run_dir)
             if missing & set(old.seeds):
-                begun.setdefault((home_of(run_dir) or run_dir).resolve(), []).append(config)
+                home = homes.get(run_dir.resolve()) or home_of(run_dir) or run_dir
+                begun.setdefault(home.resolve(), []).append(config)
                 missing -= set(old.seeds)
         for seeds in _stretches(sorted(missing)):
             config = _at(cell.config, folder / f"seeds_{seeds[0]}_to_{seeds[-1]}", seeds)
             check_run_dir(config)
             _add_where_it_fits(fresh, config)
     return [_begun(home, configs) for home, configs in begun.items()] + [_fresh(directory, one) for one in fresh]
+
+
+def _recorded_homes(directory: Path) -> dict[Path, Path]:
+    """Home of each run that shares a program. It is written there first, so that a kill in between tears none apart."""
+    records = directory.glob(f"programs/*/{SHARED_FILE}")
+    return {run_dir: record.parent for record in records for run_dir in _runs_of(record.parent)}
+
+
+def _runs_of(home: Path) -> list[Path]:
+    """Directories of the runs that began together in `home`; empty if it is that of a run by itself."""
+    record = home / SHARED_FILE
+    content = json.loads(record.read_text()) if record.is_file() else {}
+    return [(home / name).resolve() for name in content.get("runs", ())]
+
+
+def check_plan(program: Program) -> None:
+    """Checks that a program's runs, held by the caller, are still as they were when it was planned.
+
+    Raises:
+        InputError: another process has begun one of them in another program, or with other settings.
+    """
+    here = _runs_of(program.home)
+    for config in program.configs:
+        run_dir = Path(config.run_dir)
+        check_run_dir(config)
+        planned = program.home.resolve() if len(program.configs) > 1 else None
+        found = (home_of(run_dir) or run_dir).resolve()
+        is_begun = (run_dir / CONFIG_FILE).is_file() and run_dir.resolve() not in here
+        if is_begun and found != (planned or run_dir.resolve()):
+            raise InputError(f"RUN_DIR={run_dir}: was begun elsewhere meanwhile; give the sweep's command again")
 
 
 def _add_where_it_fits(programs: list[list[TrainConfig]], config: TrainConfig) -> None:
@@ -82,6 +119,10 @@ def _at(config: TrainConfig, run_dir: Path, seeds: Sequence[int]) -> TrainConfig
     return replace(config, run=own)
 
 
+def _with_total(config: TrainConfig, total_env_steps: int) -> TrainConfig:
+    return replace(config, run=replace(config.run, total_env_steps=total_env_steps))
+
+
 def _stretches(seeds: Sequence[int]) -> Iterable[Sequence[int]]:
     """Consecutive seeds in ascending order, one stretch after the other."""
     ends = [index for index in range(1, len(seeds)) if seeds[index] != seeds[index - 1] + 1]
@@ -92,22 +133,25 @@ def _fresh(directory: Path, configs: Sequence[TrainConfig]) -> Program:
     if len(configs) == 1:
         return Program(tuple(configs), Path(configs[0].run_dir))
     names = "\n".join(str(Path(config.run_dir).relative_to(directory)) for config in configs)
-    return Program(tuple(configs), directory / "programs" / hashlib.sha256(names.encode()).hexdigest()[:12])
+    home = directory / "programs" / hashlib.sha256(names.encode()).hexdigest()[:12]
+    if home.is_dir() and any(path.name != ERROR_FILE for path in home.iterdir()):
+        raise InputError(f"sweep.dir={directory}: {home} is left of runs that are gone; put them back or remove it too")
+    return Program(tuple(configs), home)
 
 
 def _begun(home: Path, configs: Sequence[TrainConfig]) -> Program:
     """A program as it was begun: its runs go on together, whether all of them were asked for or not."""
-    record = home / SHARED_FILE
-    if not record.is_file() or "runs" not in (content := json.loads(record.read_text())):
+    run_dirs = _runs_of(home)
+    if not run_dirs:
         return Program(tuple(configs), Path(configs[0].run_dir))
+    gone = [run_dir for run_dir in run_dirs if not (run_dir / CONFIG_FILE).is_file()]
+    if gone:
+        mate = configs[0].run_dir
+        raise InputError(f"RUN_DIR={gone[0]}: is gone, and {mate} was trained together with it; put it back")
     asked = {Path(config.run_dir).resolve(): config for config in configs}
     total = max(config.run.total_env_steps for config in configs)
-    together = []
-    for name in content["runs"]:
-        run_dir = (home / name).resolve()
-        config = asked.get(run_dir) or _at(stored := read_run(run_dir), run_dir, stored.seeds)
-        together.append(replace(config, run=replace(config.run, total_env_steps=total)))
-    return Program(tuple(together), home)
+    together = [asked.get(run_dir) or _at(old := read_run(run_dir), run_dir, old.seeds) for run_dir in run_dirs]
+    return Program(tuple(_with_total(config, total) for config in together), home)
 
 
 def is_finished(config: TrainConfig) -> bool:

@@ -11,14 +11,13 @@ from typing import NamedTuple
 import jax
 
 from limae_jax.checks import one_line
+from limae_jax.config_file import ERROR_FILE
 from limae_jax.metrics.console import RunConsole
 from limae_jax.training.run_directory import locked
 from limae_jax.training.runner import train_together
 from limae_jax.training.setup import configure_jax, seeds_side_by_side, stored_side_by_side
 from limae_jax.training.signals import StopRequest
-from limae_jax.training.sweep_plan import Program
-
-ERROR_FILE = "error.txt"
+from limae_jax.training.sweep_plan import Program, check_plan
 
 
 class Outcome(NamedTuple):
@@ -71,6 +70,7 @@ def train_program(program: Program, stop: StopRequest, consoles: Sequence[RunCon
             for place in {program.home.resolve(), *(Path(config.run_dir).resolve() for config in program.configs)}:
                 stack.enter_context(locked(place))
             error_file.unlink(missing_ok=True)
+            check_plan(program)
             results = train_together(program.configs, program.home, stop, consoles, num_devices)
     except Exception as error:
         # Where nothing can be written, as on a full disk, the note has to do.

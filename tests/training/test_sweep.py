@@ -2,6 +2,7 @@
 
 import io
 import json
+import shutil
 from pathlib import Path
 
 import jax
@@ -223,6 +224,52 @@ def test_a_broken_run_does_not_stop_the_others(tmp_path):
     alone = tmp_path / "env.scenario=2m_vs_2m" / "seeds_0_to_2"
     assert json.loads((alone / "groups.json").read_text()) == [[0, 1, 2]]
     assert runner.resume(alone).is_complete
+
+
+def test_a_run_that_could_not_start_can_be_started(tmp_path):
+    asked = [*THREE, "system=vdn"]
+    assert sweep.run_sweep(swept(tmp_path, *asked, "run.max_memory_gib=1e-6")).exit_code == 1
+    run_dir = tmp_path / "vdn_2m_vs_2m" / "seeds_0_to_2"
+    (run_dir / "config.yaml.tmp").write_text("")  # as a kill in that moment leaves it
+    assert [path.name for path in run_dir.iterdir() if path.suffix != ".tmp"] == ["error.txt"]
+    assert sweep.run_sweep(swept(tmp_path, *asked)).exit_code == 0
+    assert not (run_dir / "error.txt").exists()
+
+
+def test_runs_of_one_program_are_not_torn_apart(uninterrupted, tmp_path):
+    whole = plan_programs(uninterrupted[0])
+    copy = Path(shutil.copytree(uninterrupted[0].settings.dir, tmp_path / "copy"))
+    asked = swept(copy, *GRID)
+    runs = [copy / Path(config.run_dir).relative_to(uninterrupted[0].settings.dir) for config in whole[0].configs]
+    # As a kill between the two files leaves it.
+    (runs[1] / "program.json").unlink()
+    assert [program.home.name for program in plan_programs(asked)] == [program.home.name for program in whole]
+    shutil.rmtree(runs[1])
+    with pytest.raises(InputError, match=rf"^RUN_DIR={runs[1]}: is gone, and {runs[0]} was trained together with it"):
+        plan_programs(asked)
+    for run_dir in copy.glob("*/seeds_*"):
+        shutil.rmtree(run_dir)
+    for settings in ([], ["system.gamma=0.5"]):
+        with pytest.raises(InputError, match=rf"^sweep\.dir={copy}: .*/programs/\w+ is left of runs that are gone"):
+            plan_programs(swept(copy, *GRID, *settings))
+
+
+def test_a_plan_that_has_become_stale_is_not_carried_out(uninterrupted, tmp_path):
+    stale, _ = plan_programs(swept(tmp_path, *GRID, "system.learning_rate=1e-3,2e-3"))
+    shutil.copytree(uninterrupted[0].settings.dir, tmp_path, dirs_exist_ok=True)
+    before = rows_of(swept(tmp_path, *GRID))
+    outcomes = sweep_program.train_program(stale, StopRequest(), [Silent(), Silent()])
+    assert {outcome.state for outcome in outcomes} == {"broken"}
+    assert "was begun elsewhere meanwhile; give the sweep's command again" in outcomes[0].note
+    assert rows_of(swept(tmp_path, *GRID)) == before
+
+
+def test_a_run_that_was_extended_by_itself_has_what_the_sweep_asks_for(tmp_path):
+    asked = swept(tmp_path, *THREE, "system=vdn")
+    ((run_dir, _),) = sweep.run_sweep(asked).outcomes.items()
+    assert runner.resume(run_dir, ["run.total_env_steps=2500"]).is_complete
+    (program,) = plan_programs(asked)
+    assert program.configs[0].run.total_env_steps == 2500 and is_finished(program.configs[0])
 
 
 def test_an_error_that_cannot_be_written_down_is_told_all_the_same(tmp_path):

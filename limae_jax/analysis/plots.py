@@ -136,6 +136,9 @@ def _curves(outcomes: Outcomes, map_name: str, look: _Look) -> Picture:
             steps = [row["env_steps"] / 1000 for row in rows]
             _draw(axis, steps, rows, "iqm", look.line(cell.method), _counted(cell.method, len(cell.seeds)))
         axis.set(xlabel="env steps (thousands)", ylabel=CURVES[metric], xlim=(0, None))
+        if metric == "test_r2":
+            # Bad guesses have no lower bound; how bad they are is in curves.csv.
+            axis.set_ylim(-1.05, 1.05)
         if metric == WIN:
             axis.set_ylim(-0.02, 1.02)
     _legend_below(figure, axes[:1])

@@ -22,6 +22,7 @@ CURVES = {
     "test_ally_deaths_mean": "own units lost",
     "test_enemy_deaths_mean": "enemy units killed",
     "test_length_mean": "episode length (env steps)",
+    "test_r2": "R² of the guesses at team-mates",
 }
 _PROFILE_THRESHOLDS = np.linspace(0.0, 1.0, 101)
 _SHARES = np.linspace(0.0, 1.0, 41)

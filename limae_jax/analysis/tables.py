@@ -170,13 +170,13 @@ def _seeds(outcomes: Outcomes) -> Table:
         "Seeds",
         "The last evaluation of each seed, and where it stood before.",
         (
-            *("map", "method", "seed", "win rate", "return", "length", "own lost", "killed"),
+            *("map", "method", "seed", "win rate", "return", "length", "own lost", "killed", "R² of guesses"),
             *("best window", "late drop", *(f"env steps to {goal:.0%}" for goal in GOALS)),
         ),
         [
             [row["map"], row["method"], str(row["seed"]), _number(row.get("final_win_rate"), ".3f")]
             + [_number(row.get(name)) for name in ("final_return", "final_length")]
-            + [_number(row.get(name)) for name in ("final_ally_deaths", "final_enemy_deaths")]
+            + [_number(row.get(name)) for name in ("final_ally_deaths", "final_enemy_deaths", "final_r2")]
             + [_number(row.get(name)) for name in ("best_window_win_rate", "late_drop")]
             + [_env_steps(row[name]) if name in row else "-" for name in steps]
             for row in outcomes.seeds

@@ -21,6 +21,7 @@ from limae_jax.cli import main
 QMIX = [[0.0, 0.4, 0.5, 0.8], [0.2, 0.6, 0.7, 0.6], [0.1, 0.2, 0.3, 0.4]]
 MEAN_TD = [[0.6, 0.8, 0.9, 1.0], [0.4, 0.8, 0.5, 0.8], [0.5, 0.5, 0.7, 0.9]]
 RANDOM = [[0.0, 0.1, 0.4, 0.7], [0.0, 0.3, 0.6, 0.7], [0.0, 0.0, 0.0, 0.0]]
+GUESSED = {"test_r2": [[-30.0, 0.1, 0.2, 0.4], [-9.0, 0.1, 0.2, 0.5], [-6.0, 0.1, 0.2, 0.3]]}
 HIDDEN = {"mae/hidden_0": [[0.2] * 4] * 3, "mae/hidden_1": [[0.6, 0.6, 0.5, 0.4]] * 3}
 
 
@@ -29,7 +30,7 @@ def report(tmp_path_factory):
     """The folder of a report on three methods and two maps, one of which is not played by all."""
     folder = tmp_path_factory.mktemp("toys")
     runs = [
-        write_run(folder / "mean_td", MEAN_TD, "system.name=li_ma2e", **HIDDEN),
+        write_run(folder / "mean_td", MEAN_TD, "system.name=li_ma2e", **HIDDEN, **GUESSED),
         write_run(folder / "random", RANDOM, "system.name=ma2e", **HIDDEN),
         write_run(
             folder / "qmix", QMIX, "system.name=qmix", wall_s=[[10, 20, 30, 40], [12, 22, 32, 42], [9, 18, 27, 36]]
@@ -143,6 +144,19 @@ def test_how_often_agents_were_hidden(report):
     rows = table(report, "hidden", method="li_ma2e, mean_td", agent="1")
     assert [float(row["iqm"]) for row in rows] == pytest.approx([0.6, 0.6, 0.5, 0.4])
     assert table(report, "hidden", method="qmix") == []
+
+
+def test_how_well_agents_guess(report):
+    assert [row["final_r2"] for row in table(report, "seeds", map="3m", method="li_ma2e, mean_td")] == [
+        "0.4",
+        "0.5",
+        "0.3",
+    ]
+    rows = table(report, "curves", method="li_ma2e, mean_td", metric="test_r2")
+    assert [float(row["iqm"]) for row in rows] == pytest.approx([-15, 0.1, 0.2, 0.4])
+    # Who guesses nothing has no such curve, and is there all the same.
+    assert table(report, "curves", method="qmix", metric="test_r2") == []
+    assert [row["final_r2"] for row in table(report, "seeds", map="3m", method="qmix")] == [""] * 3
 
 
 def test_each_picture_is_there_twice_and_on_the_page(report):

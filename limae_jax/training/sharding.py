@@ -11,6 +11,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from limae_jax.checks import MAX_INT
 from limae_jax.types import PyTree
 
 SEED_AXIS = "seed"
@@ -96,11 +97,13 @@ def wait_for_hosts(what: str) -> None:
 def group_seeds(seeds: Sequence[int], group_size: int, num_devices: int) -> list[np.ndarray]:
     """Splits seeds into groups of equal size, each a multiple of the number of devices.
 
-    The last group is filled up with seeds beyond the last one, which train beside the others and are never reported.
+    The last group is filled up with seeds beyond the last one (from 0 again after the largest int32), which train beside
+    the others and are never reported.
 
     Returns:
         [S] int32 arrays.
     """
     size = -(-group_size // num_devices) * num_devices
     missing = -len(seeds) % size
-    return list(np.asarray([*seeds, *range(seeds[-1] + 1, seeds[-1] + 1 + missing)], np.int32).reshape(-1, size))
+    fillers = [(seeds[-1] + number) % (MAX_INT + 1) for number in range(1, missing + 1)]
+    return list(np.asarray([*seeds, *fillers], np.int32).reshape(-1, size))

@@ -32,6 +32,7 @@ def rows_of(run_dir):
         ([0, 1, 2], 3, 2, [[0, 1, 2, 3]]),
         ([4, 5, 6], 1, 2, [[4, 5], [6, 7]]),
         ([0, 1, 2, 3, 4], 2, 1, [[0, 1], [2, 3], [4, 5]]),
+        ([2**31 - 1], 1, 2, [[2**31 - 1, 0]]),
     ],
 )
 def test_groups_are_equal_and_fill_the_devices(seeds, size, devices, expected):

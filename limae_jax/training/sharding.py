@@ -97,8 +97,8 @@ def wait_for_hosts(what: str) -> None:
 def group_seeds(seeds: Sequence[int], group_size: int, num_devices: int) -> list[np.ndarray]:
     """Splits seeds into groups of equal size, each a multiple of the number of devices.
 
-    The last group is filled up with seeds beyond the last one (from 0 again after the largest int32), which train beside
-    the others and are never reported.
+    The last group is filled up with seeds beyond the last one (from 0 again after the largest int32), which train
+    beside the others and are never reported.
 
     Returns:
         [S] int32 arrays.

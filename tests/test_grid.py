@@ -102,7 +102,11 @@ def test_the_command_line_picks_from_an_experiments_axes_and_sets_seeds_and_leng
             "experiment=study_b_maps env.scenario=25m",
             "env.scenario=25m: not in the sweep, which has env.scenario=3s_vs_5z",
         ),
-        ("experiment=study_b_maps system=qmix,oracle,iql env.scenario=2s3z", "env.scenario=2s3z: not in the sweep"),
+        ("experiment=study_b_maps system=qmix,oracle env.scenario=8m", "system=oracle: not in the sweep, which has"),
+        ("experiment=study_a_headroom system=vdn,qmix", "system=vdn: not in the sweep, which has system=qmix, sys"),
+        ("experiment=study_b_maps system=qmix,ma2e masking=random", "system=qmix: the sweep has it, but not together"),
+        ("experiment=study_b_maps masking=random system=qmix", "masking=random: the sweep has it, but not together"),
+        ("experiment=qmix_3m,iql_3m", "experiment=qmix_3m,iql_3m: a sweep takes one experiment"),
     ],
 )
 def test_each_mistake_is_one_clear_line(overrides, said):

@@ -55,11 +55,12 @@ def _train(args: argparse.Namespace) -> int:
 
 def _resume(args: argparse.Namespace) -> int:
     from limae_jax.compose import override_config
-    from limae_jax.config_file import check_continuation, read_run
+    from limae_jax.config_file import check_continuation, check_stays, read_run
     from limae_jax.environments import check_env
 
     stored = read_run(args.run_dir)
     _check_hosts(args, stored.env.is_played_by_host)
+    check_stays(args.overrides)
     check_continuation(stored, override_config(stored, args.overrides), args.run_dir)
     check_env(stored.env)
     _join_hosts(args)
@@ -90,7 +91,7 @@ def _evaluate(args: argparse.Namespace) -> int:
 
     check_one_of("--checkpoint", args.checkpoint, ("latest", "best"))
     words = [*args.run_dirs, *args.overrides]
-    overrides = [word for word in words if "=" in word and not Path(word).is_dir()]
+    overrides = [word for word in words if "=" in word and not os.path.isdir(word)]
     run_dirs = expand_sweeps(Path(word) for word in words if word not in overrides)
     if not run_dirs:
         raise InputError("the following arguments are required: RUN_DIR; see limae-jax evaluate --help")

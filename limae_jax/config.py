@@ -229,7 +229,7 @@ class RunConfig(Section):
         if self.name is not None:
             fix = "must be a plain folder name (use run.dir for a path)"
             self._check(self.name.strip() not in ("", ".", "..") and "/" not in self.name, "name", fix)
-        self._check(self.dir is None or bool(self.dir.strip()), "dir", "must be a path, or null")
+        self._paths("name", "dir")
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,9 @@ for help_command in (["--help"], ["train", "--help"], ["--version"]):
         sys.exit(f"{help_command} imported jax")
 """
 
+# No file system takes it.
+LONG = "a" * 256
+
 # Subprocesses find the package as this process found it.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
 
@@ -121,6 +124,14 @@ def test_answers_and_mistakes_need_no_jax(run_dir):
         (("report", "nowhere", "--out", "out"), "RUN_DIR=nowhere: no such directory"),
         (("render", "nowhere"), "RUN_DIR=nowhere: no such directory"),
         (("render", "nowhere", "--agent", "one"), "argument --agent: invalid int value: 'one'"),
+        (("config", f"system.gamma={'1' * 5000}"), f"system.gamma={'1' * 44}...: has a number of too many digits"),
+        (("train", f"run.dir={LONG}"), f"run.dir={LONG[:57]}...: a path has at most"),
+        (("train", f"run.name={LONG}"), f"run.name={LONG[:57]}...: a path has at most"),
+        (("resume", LONG), f"RUN_DIR={LONG[:57]}...: a path has at most"),
+        (("evaluate", LONG), f"RUN_DIR={LONG[:57]}...: a path has at most"),
+        (("evaluate", "nowhere", f"env.scenario={LONG}"), "RUN_DIR=nowhere: no such directory"),
+        (("report", LONG, "--out", "out"), f"RUN_DIR={LONG[:57]}...: a path has at most"),
+        (("render", LONG), f"RUN_DIR={LONG[:57]}...: a path has at most"),
         (("train", "quickstart"), "quickstart: has no value; did you mean experiment=quickstart?"),
         (("train", "system=qmxi"), "system=qmxi: unknown"),
         (("config", "run.num_seeds=0"), "run.num_seeds=0: must be greater than 0"),
@@ -136,10 +147,13 @@ def test_a_run_that_cannot_go_on_as_asked(capsys, calls, run_dir):
     assert "run.num_seeds: 1 -> 2" in said
     assert "system.gamma: 0.99 -> 0.9" in mistake(capsys, "resume", str(run_dir), "system.gamma=0.9")
     assert "-> 400000" in mistake(capsys, "resume", str(run_dir), "run.total_env_steps=400000")
+    for place in (f"run.dir={run_dir}", "run.name=other"):
+        assert mistake(capsys, "resume", str(run_dir), place).startswith(place[:40])
     assert "num_agents 8, not 3" in mistake(capsys, "evaluate", str(run_dir), "env.scenario=8m")
     assert "no run directory" in mistake(capsys, "resume", str(run_dir.parent / "run" / ".."))
-    (run_dir / "config.yaml").write_text("run: [")
-    assert "config.yaml: no valid YAML" in mistake(capsys, "resume", str(run_dir))
+    for damage in ("run: [", f"run: {{num_seeds: {'1' * 5000}}}"):
+        (run_dir / "config.yaml").write_text(damage)
+        assert "config.yaml: no valid YAML" in mistake(capsys, "resume", str(run_dir))
     assert calls == []
 
 

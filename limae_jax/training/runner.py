@@ -16,7 +16,7 @@ import jax
 import numpy as np
 
 from limae_jax.config import TrainConfig
-from limae_jax.config_file import read_run
+from limae_jax.config_file import check_stays, read_run
 from limae_jax.environments import check_env
 from limae_jax.metrics.console import ConsoleReport, RunConsole
 from limae_jax.metrics.schema import Row
@@ -91,6 +91,7 @@ def resume(run_dir: Path, overrides: Sequence[str] = (), console: bool = False) 
     """
     from limae_jax.compose import override_config  # Hydra is for command lines; `train` does without.
 
+    check_stays(overrides)
     config = override_config(read_run(Path(run_dir)), overrides)
     return train(replace(config, run=replace(config.run, dir=str(run_dir))), console)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +16,7 @@ from limae_jax.grid import Sweep
 from limae_jax.metrics.jsonl import read_rows
 from limae_jax.traced_settings import SEEDS_AND_PLACE, equal_but_for, shares_program
 from limae_jax.training.checkpoint import read_host
-from limae_jax.training.run_directory import SHARED_FILE, group_directory, home_of
+from limae_jax.training.run_directory import group_directory, home_of, read_groups, runs_at_home
 
 _WHERE_AND_HOW_LONG = (*SEEDS_AND_PLACE, "run.total_env_steps")
 
@@ -97,13 +96,13 @@ def _fresh(directory: Path, configs: Sequence[TrainConfig]) -> Program:
 
 def _begun(home: Path, configs: Sequence[TrainConfig]) -> Program:
     """A program as it was begun: its runs go on together, whether all of them were asked for or not."""
-    record = home / SHARED_FILE
-    if not record.is_file() or "runs" not in (content := json.loads(record.read_text())):
+    names = runs_at_home(home)
+    if names is None:
         return Program(tuple(configs), Path(configs[0].run_dir))
     asked = {Path(config.run_dir).resolve(): config for config in configs}
     total = max(config.run.total_env_steps for config in configs)
     together = []
-    for name in content["runs"]:
+    for name in names:
         run_dir = (home / name).resolve()
         config = asked.get(run_dir) or _at(stored := read_run(run_dir), run_dir, stored.seeds)
         together.append(replace(config, run=replace(config.run, total_env_steps=total)))
@@ -117,7 +116,7 @@ def is_finished(config: TrainConfig) -> bool:
     for seed in config.seeds:
         if seed not in rows or not (rows[seed]["is_failed"] or rows[seed]["env_steps"] >= config.run.total_env_steps):
             return False
-    for group in json.loads((run_dir / "groups.json").read_text()):
+    for group in read_groups(run_dir):
         saved = read_host(group_directory(run_dir, np.asarray(group)) / "last") or {"iteration": []}
         if any(rows[seed]["iteration"] not in saved["iteration"] for seed in group if seed in config.seeds):
             return False

@@ -7,9 +7,13 @@ import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from limae_jax.cli_arguments import parse
 from limae_jax.errors import GameError, InputError
+
+if TYPE_CHECKING:
+    from limae_jax.config import TrainConfig
 
 
 def _check_hosts(args: argparse.Namespace, is_played_by_host: bool) -> None:
@@ -36,14 +40,21 @@ def _join_hosts(args: argparse.Namespace) -> None:
         jax.distributed.initialize(args.coordinator, args.num_processes, args.process_id)
 
 
+def _check_installed(config: TrainConfig) -> None:
+    from limae_jax.environments import check_env
+    from limae_jax.metrics.writers import check_extras
+
+    check_env(config.env)
+    check_extras(config.metrics)
+
+
 def _train(args: argparse.Namespace) -> int:
     from limae_jax.compose import load_config
     from limae_jax.config_file import check_run_dir
-    from limae_jax.environments import check_env
 
     config = load_config(args.overrides)
     _check_hosts(args, config.env.is_played_by_host)
-    check_env(config.env)
+    _check_installed(config)
     if args.coordinator is None:
         check_run_dir(config)
     _join_hosts(args)
@@ -56,13 +67,12 @@ def _train(args: argparse.Namespace) -> int:
 def _resume(args: argparse.Namespace) -> int:
     from limae_jax.compose import override_config
     from limae_jax.config_file import check_continuation, check_stays, read_run
-    from limae_jax.environments import check_env
 
     stored = read_run(args.run_dir)
     _check_hosts(args, stored.env.is_played_by_host)
     check_stays(args.overrides)
     check_continuation(stored, override_config(stored, args.overrides), args.run_dir)
-    check_env(stored.env)
+    _check_installed(stored)
     _join_hosts(args)
 
     from limae_jax.training.runner import resume
@@ -74,6 +84,10 @@ def _sweep(args: argparse.Namespace) -> int:
     from limae_jax.grid import load_sweep
 
     sweep = load_sweep(args.overrides)
+    # What is missing here need not be on the machines of a cluster.
+    if not args.dry_run and sweep.settings.cluster != "slurm":
+        for cell in sweep.cells:
+            _check_installed(cell.config)
 
     from limae_jax.training.sweep import run_sweep, show_plan
 

@@ -1,5 +1,6 @@
 """The command line up to the point where work would begin: answers, mistakes, exit codes."""
 
+import importlib.util
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ import pytest
 import limae_jax
 from limae_jax.cli import main
 from limae_jax.compose import load_config, options
-from limae_jax.config import RunConfig, TrainConfig
+from limae_jax.config import MetricsConfig, RunConfig, TrainConfig
 from limae_jax.config_file import from_yaml, to_yaml
 from limae_jax.environments.scenarios import MPE_SCENARIOS, SMAX_SCENARIOS
 from limae_jax.mae_config import MaskingConfig
@@ -95,6 +96,10 @@ def calls(monkeypatch) -> list:
         for seed, rate in ((0, 0.5), (1, 0.75), (2, None))
     ]
     evaluate.evaluate_run = called("evaluate", rows)
+    sweep = ModuleType("limae_jax.training.sweep")
+    sweep.run_sweep = called("sweep", SimpleNamespace(exit_code=0))
+    sweep.show_plan = called("plan", None)
+    monkeypatch.setitem(sys.modules, "limae_jax.training.sweep", sweep)
     monkeypatch.setitem(sys.modules, "limae_jax.training.runner", runner)
     monkeypatch.setitem(sys.modules, "limae_jax.training.evaluate", evaluate)
     return seen
@@ -173,6 +178,28 @@ def test_work_gets_checked_input_and_its_exit_code_is_ours(capsys, calls, run_di
         ["return", "mean", "1.250", "1.250", "1.250", "1.250"],
         ["episodes", "1,024", "1,024", "1,024", "1,024"],
     ]
+
+
+def without(monkeypatch, *packages):
+    """Lets packages look as if they were not installed."""
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in packages else find(name))
+
+
+def test_what_is_not_installed_is_told_before_anything_is_written(capsys, calls, monkeypatch, tmp_path, run_dir):
+    monkeypatch.chdir(tmp_path)
+    without(monkeypatch, "wandb", "tensorboardX", "smac")
+    assert "pip install 'limae-jax[wandb]'" in mistake(capsys, "train", "metrics.wandb=true")
+    assert "metrics.tensorboard=true: needs tensorb" in mistake(capsys, "train", "metrics.tensorboard=true")
+    (run_dir / "config.yaml").write_text(to_yaml(TrainConfig(metrics=MetricsConfig(wandb=True))))
+    assert "metrics.wandb=true: needs wandb" in mistake(capsys, "resume", str(run_dir))
+    # In a sweep too, whichever cell needs it; its plan can be looked at all the same.
+    assert "metrics.wandb=true" in mistake(capsys, "sweep", "metrics.wandb=false,true")
+    in_smac = ("sweep", "env=smax,smac", "env.scenario=3m")
+    assert "the package smac is missing" in mistake(capsys, *in_smac)
+    assert calls == [] and list(tmp_path.iterdir()) == [run_dir]
+    assert main([*in_smac, "--dry-run"]) == 0 and main([*in_smac, "sweep.cluster=slurm"]) == 0
+    assert [call[0] for call in calls] == ["plan", "sweep"]
 
 
 @pytest.mark.parametrize("before", [True, False])

@@ -1,9 +1,12 @@
 """What a run keeps beside its metrics and checkpoints: damaged records, and who holds the directory."""
 
+import sys
+
 import pytest
 
-from limae_jax.config import RunConfig, TrainConfig
+from limae_jax.config import MetricsConfig, RunConfig, TrainConfig
 from limae_jax.errors import InputError
+from limae_jax.training import runner
 from limae_jax.training.policy import load_teams
 from limae_jax.training.run_directory import home_of, locked, runs_at_home, settle_groups, write_run_files
 from limae_jax.training.setup import stored_side_by_side
@@ -58,3 +61,11 @@ def test_a_sweep_names_the_damaged_groups_of_a_run(tmp_path):
     (tmp_path / "groups.json").unlink()
     with pytest.raises(InputError, match=r"groups.json: cannot be read \(No such file or directory\)"):
         is_finished(config)
+
+
+def test_a_missing_extra_leaves_nothing_in_the_place_of_the_run(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    config = TrainConfig(run=RunConfig(dir=str(tmp_path / "run")), metrics=MetricsConfig(wandb=True))
+    with pytest.raises(InputError, match="needs wandb"):
+        runner.train(config)
+    assert list(tmp_path.iterdir()) == []

@@ -15,6 +15,7 @@ from limae_jax.compose import load_config, options
 from limae_jax.config import MetricsConfig, RunConfig, TrainConfig
 from limae_jax.config_file import from_yaml, to_yaml
 from limae_jax.environments.scenarios import MPE_SCENARIOS, SMAX_SCENARIOS
+from limae_jax.listing import print_evaluation
 from limae_jax.mae_config import MaskingConfig
 from limae_jax.masking.names import RULES
 from limae_jax.systems.names import SYSTEMS
@@ -200,6 +201,11 @@ def test_what_is_not_installed_is_told_before_anything_is_written(capsys, calls,
     assert calls == [] and list(tmp_path.iterdir()) == [run_dir]
     assert main([*in_smac, "--dry-run"]) == 0 and main([*in_smac, "sweep.cluster=slurm"]) == 0
     assert [call[0] for call in calls] == ["plan", "sweep"]
+
+
+def test_names_are_shown_as_they_are(capsys):
+    print_evaluation([{"seed": 0, "checkpoint": "[/job:x]", "test_win_rate": 0.5}])
+    assert "checkpoint [/job:x]" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("before", [True, False])

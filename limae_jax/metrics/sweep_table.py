@@ -92,7 +92,7 @@ class SweepTable:
             self._live = None
         if self._enabled:
             self._console.print(self._table(self.lines))
-            self._console.print(self.counts())
+            self.note(self.counts())
 
     def mark(self, index: int, state: str, note: str = "") -> None:
         """Puts a run into another state."""
@@ -104,7 +104,7 @@ class SweepTable:
             line.missing = 0.0
         line.state, line.note = state, note
         if self._enabled and self._live is None:
-            self._console.print(f"{line.name}: {state}{_score_text(line, '  ')}{note and f'  {note}'}", soft_wrap=True)
+            self.note(f"{line.name}: {state}{_score_text(line, '  ')}{note and f'  {note}'}")
         self.refresh()
 
     def note(self, text: str) -> None:
@@ -152,7 +152,7 @@ class SweepTable:
         for line in lines:
             steps = f"{line.env_steps:,}/{line.total_env_steps:,}" if line.env_steps else f"{line.total_env_steps:,}"
             state = Text(line.state, style=STATES[line.state])
-            table.add_row(Text(line.name), state, steps, _score_text(line), Text(line.note))
+            table.add_row(Text(line.name), state, steps, Text(_score_text(line)), Text(line.note))
         return table
 
 

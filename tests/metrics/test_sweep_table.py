@@ -59,6 +59,19 @@ def test_elsewhere_than_on_a_terminal_each_change_is_a_line_and_the_table_comes_
     assert "not shown" not in output.getvalue()
 
 
+def test_what_others_wrote_is_shown_as_it_is(made):
+    table, output, _ = made
+    note = "needs wandb; pip install 'limae-jax[wandb]', see [/job:x] [bold]"
+    table.lines[1].name = "env.unit_type_health=[1]"
+    with table:
+        table.mark(0, "broken", note)
+        table.mark(1, "running")
+        table.mark(2, "broken", "[/job:x]")
+    lines = output.getvalue().splitlines()
+    assert lines[:3] == [f"a: broken  {note}", "env.unit_type_health=[1]: running", "c: broken  [/job:x]"]
+    assert "[/job:x]" in output.getvalue().partition("env steps")[2]
+
+
 def test_a_run_of_another_process_is_shown_by_its_rows(made):
     table, _, now = made
     with table:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Sequence
@@ -204,6 +205,23 @@ _COMMANDS = {
 }
 
 
+# Commands that go on from what they saved.
+_CONTINUED = ("train", "resume", "sweep")
+
+
+def _system_error(error: OSError, command: str) -> str:
+    """What the system refused, and what to do."""
+    where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+    fix = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "see to that"
+    saved = ", which goes on from what is saved" if command in _CONTINUED else ""
+    return f"{where}{error.strerror or error}; {fix}, then give the same command again{saved}"
+
+
+def _drop_output() -> None:
+    """Python would complain once more when it closes a stream that cannot be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command.
 
@@ -211,12 +229,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments without the program's name; None takes the process's.
 
     Returns:
-        Exit code: 0 fine, 1 a seed or a game failed, or the output was cut off, 2 a mistake in the input, 128 + n
-        stopped by signal n.
+        Exit code: 0 fine, 1 a seed, a game or the disk failed, or the output was cut off, 2 a mistake in the input,
+        128 + n stopped by signal n.
     """
+    command = ""
     try:
         args = parse(argv)
-        code = _COMMANDS[args.command](args)
+        command = args.command
+        code = _COMMANDS[command](args)
         sys.stdout.flush()
         return code
     except InputError as error:
@@ -229,6 +249,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("limae-jax: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # The reader has gone. Python would complain once more when it closes the stream.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # the reader has gone
+        return 1
+    except OSError as error:
+        print(f"limae-jax: error: {' '.join(_system_error(error, command).split())}", file=sys.stderr)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _drop_output()
         return 1

@@ -1,5 +1,6 @@
 """The command line up to the point where work would begin: answers, mistakes, exit codes."""
 
+import errno
 import importlib.util
 import os
 import subprocess
@@ -234,6 +235,32 @@ def test_a_reader_that_leaves_causes_no_traceback(command):
     finally:
         os.close(writer)
     assert done.returncode == 1 and done.stderr == b""
+
+
+def test_a_full_disk_is_one_line():
+    with open("/dev/full", "w") as full:
+        done = run_python("-m", "limae_jax", "config", stdout=full)
+    said = b"limae-jax: error: No space left on device; free some space, then give the same command again\n"
+    assert (done.returncode, done.stderr) == (1, said)
+
+
+def test_what_the_system_refuses_is_one_line_and_other_errors_are_not_hidden(capsys, monkeypatch):
+    raised = []
+
+    def fail(args):
+        raise raised[-1]
+
+    monkeypatch.setitem(sys.modules["limae_jax.cli"]._COMMANDS, "train", fail)
+    raised.append(PermissionError(errno.EACCES, "Permission denied", Path("runs/a")))
+    assert main(["train"]) == 1
+    fix = "see to that, then give the same command again, which goes on from what is saved"
+    assert capsys.readouterr() == ("", f"limae-jax: error: runs/a: Permission denied; {fix}\n")
+    raised.append(OSError("no\nway"))
+    assert main(["train"]) == 1
+    assert capsys.readouterr().err.startswith("limae-jax: error: no way; see to that")
+    raised.append(ValueError("a mistake in the program"))
+    with pytest.raises(ValueError, match="mistake in the program"):
+        main(["train"])
 
 
 def test_config_prints_what_would_run(capsys):

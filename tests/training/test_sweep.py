@@ -10,7 +10,7 @@ import pytest
 from fakes import CountingEnv
 from rich.console import Console
 from test_resume import stop_after, without_times
-from tests_tiny import TINY
+from tests_tiny import TINY_UNMIXED
 
 from limae_jax.errors import InputError
 from limae_jax.grid import load_sweep
@@ -54,7 +54,7 @@ def made_up_game(monkeypatch):
 
 
 def swept(directory, *overrides):
-    return load_sweep([*TINY, *SHORT, f"sweep.dir={directory}", *overrides])
+    return load_sweep([*TINY_UNMIXED, *SHORT, f"sweep.dir={directory}", *overrides])
 
 
 def arrays_of(asked):

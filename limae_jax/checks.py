@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 import numbers
+import os
+import sys
 import types
 import typing
 from collections.abc import Iterable
@@ -15,6 +16,9 @@ from limae_jax.errors import InputError
 
 # Step counters and seeds are int32 on the device.
 MAX_INT = 2**31 - 1
+
+# Bytes that file systems take; of the path's 4095 some are left for the files below it.
+_LONGEST_NAME, _LONGEST_PATH = 255, 3800
 
 
 def one_line(value: Any) -> str:
@@ -40,6 +44,14 @@ def check_one_of(name: str, value: str, choices: Iterable[str]) -> None:
     """Raises InputError unless `value` is one of `choices`."""
     choices = tuple(choices)
     check(value in choices, name, value, f"choose one of {', '.join(choices)}")
+
+
+def check_path(name: str, path: str | os.PathLike[str]) -> None:
+    """Raises InputError if a path, or a name in it, is longer than file systems take."""
+    text = os.fsencode(path)
+    is_short = len(text) <= _LONGEST_PATH and all(len(part) <= _LONGEST_NAME for part in text.split(b"/"))
+    fix = f"a path has at most {_LONGEST_PATH} bytes and each name in it {_LONGEST_NAME}; choose a shorter one"
+    check(is_short, name, path, fix)
 
 
 def check_types(section: str, config: Any) -> None:
@@ -75,6 +87,12 @@ class Section:
             value: Any = getattr(self, name)
             self._check(value is None or value > 0, name, "must be greater than 0")
 
+    def _paths(self, *names: str) -> None:
+        for name in names:
+            if (value := getattr(self, name)) is not None:
+                self._check(bool(value.strip()), name, "must be a path, or null")
+                check_path(f"{self.section}.{name}", value)
+
     def _one_of(self, name: str, *choices: str) -> None:
         check_one_of(f"{self.section}.{name}", getattr(self, name), choices)
 
@@ -104,7 +122,9 @@ def _to_bool(name: str, value: Any) -> bool:
 
 def _to_float(name: str, value: Any) -> float:
     number = _number(value)
-    check(number is not None and math.isfinite(number), name, value, "must be a finite number")
+    # Not `math.isfinite`, which cannot take whole numbers that no float holds.
+    is_finite = number is not None and abs(number) <= sys.float_info.max
+    check(is_finite, name, value, "must be a finite number")
     return float(typing.cast(float, number))
 
 

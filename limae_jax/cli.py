@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import errno
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from limae_jax.cli_arguments import parse
 from limae_jax.errors import GameError, InputError
+
+if TYPE_CHECKING:
+    from limae_jax.config import TrainConfig
 
 
 def _check_hosts(args: argparse.Namespace, is_played_by_host: bool) -> None:
@@ -36,14 +41,21 @@ def _join_hosts(args: argparse.Namespace) -> None:
         jax.distributed.initialize(args.coordinator, args.num_processes, args.process_id)
 
 
+def _check_installed(config: TrainConfig) -> None:
+    from limae_jax.environments import check_env
+    from limae_jax.metrics.writers import check_extras
+
+    check_env(config.env)
+    check_extras(config.metrics)
+
+
 def _train(args: argparse.Namespace) -> int:
     from limae_jax.compose import load_config
     from limae_jax.config_file import check_run_dir
-    from limae_jax.environments import check_env
 
     config = load_config(args.overrides)
     _check_hosts(args, config.env.is_played_by_host)
-    check_env(config.env)
+    _check_installed(config)
     if args.coordinator is None:
         check_run_dir(config)
     _join_hosts(args)
@@ -55,13 +67,13 @@ def _train(args: argparse.Namespace) -> int:
 
 def _resume(args: argparse.Namespace) -> int:
     from limae_jax.compose import override_config
-    from limae_jax.config_file import check_continuation, read_run
-    from limae_jax.environments import check_env
+    from limae_jax.config_file import check_continuation, check_stays, read_run
 
     stored = read_run(args.run_dir)
     _check_hosts(args, stored.env.is_played_by_host)
+    check_stays(args.overrides)
     check_continuation(stored, override_config(stored, args.overrides), args.run_dir)
-    check_env(stored.env)
+    _check_installed(stored)
     _join_hosts(args)
 
     from limae_jax.training.runner import resume
@@ -73,6 +85,10 @@ def _sweep(args: argparse.Namespace) -> int:
     from limae_jax.grid import load_sweep
 
     sweep = load_sweep(args.overrides)
+    # What is missing here need not be on the machines of a cluster.
+    if not args.dry_run and sweep.settings.cluster != "slurm":
+        for cell in sweep.cells:
+            _check_installed(cell.config)
 
     from limae_jax.training.sweep import run_sweep, show_plan
 
@@ -90,7 +106,7 @@ def _evaluate(args: argparse.Namespace) -> int:
 
     check_one_of("--checkpoint", args.checkpoint, ("latest", "best"))
     words = [*args.run_dirs, *args.overrides]
-    overrides = [word for word in words if "=" in word and not Path(word).is_dir()]
+    overrides = [word for word in words if "=" in word and not os.path.isdir(word)]
     run_dirs = expand_sweeps(Path(word) for word in words if word not in overrides)
     if not run_dirs:
         raise InputError("the following arguments are required: RUN_DIR; see limae-jax evaluate --help")
@@ -189,6 +205,23 @@ _COMMANDS = {
 }
 
 
+# Commands that go on from what they saved.
+_CONTINUED = ("train", "resume", "sweep")
+
+
+def _system_error(error: OSError, command: str) -> str:
+    """What the system refused, and what to do."""
+    where = "" if error.filename is None else f"{os.fsdecode(error.filename)}: "
+    fix = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "see to that"
+    saved = ", which goes on from what is saved" if command in _CONTINUED else ""
+    return f"{where}{error.strerror or error}; {fix}, then give the same command again{saved}"
+
+
+def _drop_output() -> None:
+    """Python would complain once more when it closes a stream that cannot be written."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command.
 
@@ -196,12 +229,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: arguments without the program's name; None takes the process's.
 
     Returns:
-        Exit code: 0 fine, 1 a seed or a game failed, or the output was cut off, 2 a mistake in the input, 128 + n
-        stopped by signal n.
+        Exit code: 0 fine, 1 a seed, a game or the disk failed, or the output was cut off, 2 a mistake in the input,
+        128 + n stopped by signal n.
     """
+    command = ""
     try:
         args = parse(argv)
-        code = _COMMANDS[args.command](args)
+        command = args.command
+        code = _COMMANDS[command](args)
         sys.stdout.flush()
         return code
     except InputError as error:
@@ -214,6 +249,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         print("limae-jax: interrupted", file=sys.stderr)
         return 130
     except BrokenPipeError:
-        # The reader has gone. Python would complain once more when it closes the stream.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        _drop_output()  # the reader has gone
+        return 1
+    except OSError as error:
+        print(f"limae-jax: error: {' '.join(_system_error(error, command).split())}", file=sys.stderr)
+        try:
+            sys.stdout.flush()
+        except OSError:
+            _drop_output()
         return 1

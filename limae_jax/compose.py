@@ -139,8 +139,10 @@ def read_choices(text: str) -> Choices:
         return choices
     try:
         values = list(override.sweep_string_iterator())
-    except HydraException:
+    except (HydraException, ValueError):
         raise InputError(f"{show(text)}: its values cannot be listed; write them with commas or range()") from None
+    if not values:
+        raise InputError(f"{show(text)}: has no values; a range runs from its first number up to below its second")
     return Choices(f"{override.key_or_group}={value}" for value in values)
 
 
@@ -210,6 +212,8 @@ def _parse(text: str, may_sweep: bool = False) -> Override:
         override = OverridesParser.create().parse_override(text)
     except HydraException:
         raise _malformed(text) from None
+    except ValueError:  # Python reads no whole number of more than 4300 digits
+        raise InputError(f"{show(text)}: has a number of too many digits; write it shorter, such as 1e6") from None
     name, line = override.key_or_group, show(text)
     if override.type is not OverrideType.CHANGE or override.package is not None or not name:
         raise InputError(f"{line}: +, ~ and @ have no use here; write section.field=value")

@@ -16,7 +16,7 @@ from limae_jax.env_config import ENV_CONFIGS, EnvConfig, MpeConfig, SmacConfig, 
 from limae_jax.mae_config import MaeConfig, MaskingConfig
 from limae_jax.masking.names import RULES
 from limae_jax.registry import check_name
-from limae_jax.systems.names import CONTEXT_SYSTEMS, check_system
+from limae_jax.systems.names import CONTEXT_SYSTEMS, check_system, unread_of_the_mixer
 
 __all__ = [
     "ENV_CONFIGS",
@@ -92,8 +92,8 @@ class SystemConfig(Section):
     def __post_init__(self):
         super().__post_init__()
         positive = "hidden_size mixer_embed_dim mixer_hypernet_dim learning_rate max_grad_norm reward_scale"
-        self._positive(*positive.split(), "target_update_env_steps", "updates_per_iteration")
-        self._positive("epsilon_decay_env_steps")
+        positive += " target_update_env_steps updates_per_iteration epsilon_decay_env_steps"
+        self._positive(*positive.split())
         for name in ("gamma", "td_lambda", "epsilon_start", "epsilon_end"):
             self._check(0 <= getattr(self, name) <= 1, name, "must be between 0 and 1")
         self._check(self.epsilon_end <= self.epsilon_start, "epsilon_end", "must not exceed system.epsilon_start")
@@ -229,7 +229,7 @@ class RunConfig(Section):
         if self.name is not None:
             fix = "must be a plain folder name (use run.dir for a path)"
             self._check(self.name.strip() not in ("", ".", "..") and "/" not in self.name, "name", fix)
-        self._check(self.dir is None or bool(self.dir.strip()), "dir", "must be a path, or null")
+        self._paths("name", "dir")
 
 
 @dataclass(frozen=True)
@@ -272,12 +272,13 @@ class TrainConfig:
     def unread_settings(self) -> dict[str, str]:
         """Settings that would do nothing -> why, and what to do; they keep their defaults."""
         system, rule = self.system.name, self.masking.name
+        of_mixer = unread_of_the_mixer(system, self.system.mixer)
         names = [f"{part.section}.{item.name}" for part in (self.masking, self.mae) for item in fields(part)]
         if rule and CONTEXT_SYSTEMS.get(system):
-            return {name: reason for name in names if (reason := _unread_by_rule(rule, name))}
+            return of_mixer | {name: reason for name in names if (reason := _unread_by_rule(rule, name))}
         read = _READ_BY_THE_ORACLE if system in CONTEXT_SYSTEMS else ()
         fix = f"system={system} does not read it; choose system=li_ma2e or ma2e"
-        return {name: fix for name in names if name not in read}
+        return of_mixer | {name: fix for name in names if name not in read}
 
     @property
     def run_dir(self) -> str:

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from limae_jax.checks import one_line, show
+from limae_jax.checks import check_path, one_line, show
 from limae_jax.config import ENV_CONFIGS, EnvConfig, TrainConfig
 from limae_jax.environments.fitting import check_fit
 from limae_jax.errors import InputError
@@ -114,7 +114,7 @@ def from_yaml(text: str) -> TrainConfig:
     """
     try:
         data = yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:
         raise InputError(f"{CONFIG_FILE}: no valid YAML: {one_line(error)}") from None
     return from_dict(data)
 
@@ -125,6 +125,7 @@ def read_run(run_dir: Path) -> TrainConfig:
     Raises:
         InputError: there is no such directory, it holds no run, or its config.yaml is damaged.
     """
+    check_path("RUN_DIR", run_dir)
     if not run_dir.is_dir():
         raise InputError(f"RUN_DIR={run_dir}: no such directory{_nearby_runs(run_dir)}")
     path = run_dir / CONFIG_FILE
@@ -145,6 +146,7 @@ def expand_sweeps(directories: Iterable[Path]) -> list[Path]:
     """Run directories as they are, and those of a sweep, or of a cell of one, in its place."""
     expanded: list[Path] = []
     for directory in directories:
+        check_path("RUN_DIR", directory)
         is_run = (directory / CONFIG_FILE).is_file()
         of_cell = [path.parent for path in sorted(directory.glob(f"seeds_*/{CONFIG_FILE}"))]
         expanded += [directory] if is_run else of_cell or sweep_runs(directory) or [directory]
@@ -178,6 +180,17 @@ def check_continuation(stored: TrainConfig, wanted: TrainConfig, run_dir: Path) 
         listed = ", ".join(f"{name}: {before} -> {after}" for name, before, after in changes)
         fix = "only a larger run.total_env_steps can change; choose another run.name for a new run"
         raise InputError(f"RUN_DIR={run_dir}: holds a run with other settings ({listed}); {fix}")
+
+
+def check_stays(overrides: Iterable[str]) -> None:
+    """Checks that a run is resumed where it is.
+
+    Raises:
+        InputError: one of the overrides is of its place.
+    """
+    for text in overrides:
+        if text.partition("=")[0].strip() in _LOCATION:
+            raise InputError(f"{show(text)}: a run is resumed where it is; leave this out, or move its folder first")
 
 
 def check_run_dir(config: TrainConfig) -> None:

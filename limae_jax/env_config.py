@@ -134,6 +134,7 @@ class MpeConfig(CompiledConfig):
         scenario: see `environments.scenarios.MPE_SCENARIOS`.
         num_agents: team size where the scenario lets one choose; null keeps jaxmarl's.
         max_steps: time limit in environment steps.
+        reward_scale: see `EnvConfig`.
     """
 
     reward_scale: ClassVar[float] = 1.0

@@ -81,6 +81,10 @@ def _key(override: str) -> str:
     return override.partition("=")[0]
 
 
+def _joined(choices: Sequence[str]) -> str:
+    return f"{_key(choices[0])}={','.join(choice.partition('=')[2] for choice in choices)}"
+
+
 def _sweep_setting(choices: Sequence[str]) -> tuple[str, Any]:
     name = _key(choices[0])
     known = [f"sweep.{item.name}" for item in fields(SweepConfig)]
@@ -96,6 +100,8 @@ def _check_run_settings(given: Sequence[Sequence[str]]) -> None:
     for choices in given:
         if _key(choices[0]) in ("run.dir", "run.name"):
             raise InputError(f"{show(choices[0])}: a sweep names its runs itself; choose sweep.dir")
+        if len(choices) > 1 and _key(choices[0]) == "experiment":
+            raise InputError(f"{show(_joined(choices))}: a sweep takes one experiment; start a sweep for each")
         if len(choices) > 1 and _key(choices[0]).startswith("run."):
             raise InputError(f"{_key(choices[0])}: is the same for all cells of a sweep, so it takes one value")
 
@@ -111,19 +117,33 @@ def _words(axis: Sequence[str]) -> list[tuple[str, ...]]:
 
 def _narrowed(axes: list[list[tuple[str, ...]]], given: Sequence[Sequence[str]]):
     """The axes with only those choices that the command line names, and what of the command line is left."""
-    left = []
+    keys = [{_key(word) for words in axis for word in words} for axis in axes]
+    left, picking, narrowed = [], [], axes
     for choices in given:
-        key, picked = _key(choices[0]), False
-        for index, axis in enumerate(axes):
-            if key.startswith("run.") or not any(_key(word) == key for words in axis for word in words):
-                continue
-            axes[index], picked = [words for words in axis if set(words) & set(choices)], True
-            if not axes[index]:
-                there = dict.fromkeys(word for words in axis for word in words if _key(word) == key)
-                raise InputError(f"{show(','.join(choices))}: not in the sweep, which has {', '.join(there)}")
-        if not picked:
+        key = _key(choices[0])
+        if key.startswith("run.") or not any(key in of_axis for of_axis in keys):
             left.append(choices)
-    return axes, left
+            continue
+        picking.append(choices)
+        narrowed = [
+            [words for words in axis if key not in of_axis or set(words) & set(choices)]
+            for axis, of_axis in zip(narrowed, keys, strict=True)
+        ]
+    # Only when all have been looked at, so that the order of the command line does not matter.
+    for choices in picking:
+        _check_all_there(choices, axes, narrowed)
+    return narrowed, left
+
+
+def _check_all_there(choices: Sequence[str], axes: list[list[tuple[str, ...]]], narrowed: list[list[tuple[str, ...]]]):
+    """No choice that was named may be missing without a word."""
+    left = {word for axis in narrowed for words in axis for word in words}
+    there = dict.fromkeys(word for axis in axes for words in axis for word in words if _key(word) == _key(choices[0]))
+    for choice in choices:
+        if choice not in there:
+            raise InputError(f"{show(choice)}: not in the sweep, which has {', '.join(there)}")
+        if choice not in left:
+            raise InputError(f"{show(choice)}: the sweep has it, but not together with the other choices; leave it out")
 
 
 def _cell(fixed: Sequence[str], words: Sequence[str]) -> Cell:

@@ -11,6 +11,7 @@ from typing import Any
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 from limae_jax.compose import config_dir, experiment_sweep, load_cell, options
 from limae_jax.config import SmacConfig, SmaxConfig, TrainConfig
@@ -85,14 +86,15 @@ def _print_smac_evaluation(console: Console, report: Mapping[str, Any]) -> None:
     if len(rows) > 1:
         table.add_row(f"all {len(rows)}", *_smac_cells(report["over_seeds"]), style="bold")
     played = f"{report['system']} on {report['map']} in StarCraft II {report['game_version'] or ''}".rstrip()
-    console.print(f"[bold]{escape(played)}[/], difficulty {report['difficulty']}, {_how(report)}")
-    console.print(f"{escape(report['run'])}, {report['checkpoint']} checkpoint, {_training(report)}", soft_wrap=True)
+    console.print(f"[bold]{escape(played)}[/], difficulty {report['difficulty']}, {escape(_how(report))}")
+    trained = f"{report['run']}, {report['checkpoint']} checkpoint, {_training(report)}"
+    console.print(Text(trained), soft_wrap=True)
     console.print()
     console.print(table)
     over_seeds = "; of all seeds: bootstrap over them" if len(rows) > 1 else ""
     console.print(f"[dim]interval of a seed: Wilson{over_seeds}[/]")
     console.print("[dim]greedy play; return in SMAC's units, a perfect win brings 20[/]")
-    console.print(f"{escape(report['file'])}\n", soft_wrap=True)
+    console.print(Text(f"{report['file']}\n"), soft_wrap=True)
 
 
 def _smac_cells(row: Mapping[str, Any]) -> list[str]:
@@ -128,7 +130,7 @@ def _number(value: float | None) -> str:
 
 
 def _table(title: str, text: Sequence[str], numbers: Sequence[str] = ()) -> Table:
-    table = Table(title=title, title_justify="left")
+    table = Table(title=escape(title), title_justify="left")
     for name in text:
         table.add_column(name, no_wrap=name == text[0])
     for name in numbers:
@@ -209,7 +211,7 @@ def _experiments(console: Console) -> None:
         config, sweep = load_cell([f"experiment={name}"]), experiment_sweep(f"experiment={name}")
         runs = math.prod(len(axis) for axis in sweep.get("axes", ()))
         what = (f"sweep of {runs} cells", "") if sweep else (config.system.name, config.env.scenario)
-        table.add_row(name, _summary(name), *what, str(config.run.num_seeds), f"{config.run.total_env_steps:,}")
+        table.add_row(escape(name), _summary(name), *what, str(config.run.num_seeds), f"{config.run.total_env_steps:,}")
     console.print(table)
 
 

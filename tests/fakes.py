@@ -14,7 +14,7 @@ from flax import struct
 from limae_jax.config import MaeConfig, MaskingConfig, ReplayConfig, SmaxConfig, SystemConfig, TrainConfig
 from limae_jax.networks.windows import History
 from limae_jax.systems.base import ActorCarry
-from limae_jax.systems.names import CONTEXT_SYSTEMS
+from limae_jax.systems.names import CONTEXT_SYSTEMS, unread_of_the_mixer
 from limae_jax.types import Counters, EnvSpec, Rows, Timestep
 
 TINY_ENV = EnvSpec("made_up", "made_up", num_agents=2, obs_size=4, state_size=3, num_actions=3, episode_limit=10)
@@ -148,7 +148,9 @@ def tiny_config(
     name: str = "qmix", replay: dict | None = None, mae: dict | None = None, masking: dict | None = None, **system
 ) -> TrainConfig:
     """Settings of a learner small enough to compile at once."""
-    sizes: dict[str, Any] = {"hidden_size": 8, "mixer_embed_dim": 4, "mixer_hypernet_dim": 5}
+    sizes: dict[str, Any] = {"hidden_size": 8}
+    if not unread_of_the_mixer(name, system.get("mixer")):
+        sizes |= {"mixer_embed_dim": 4, "mixer_hypernet_dim": 5}
     rows: dict[str, Any] = {"row_length": 11, "capacity_rows": 8, "batch_rows": 3, "min_rows": 2} | (replay or {})
     tokens: dict[str, Any] = {"window": 3, "width": 4, "num_heads": 2} if name in CONTEXT_SYSTEMS else {}
     return TrainConfig(

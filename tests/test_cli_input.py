@@ -1,5 +1,7 @@
 """The command line up to the point where work would begin: answers, mistakes, exit codes."""
 
+import errno
+import importlib.util
 import os
 import subprocess
 import sys
@@ -11,9 +13,10 @@ import pytest
 import limae_jax
 from limae_jax.cli import main
 from limae_jax.compose import load_config, options
-from limae_jax.config import RunConfig, TrainConfig
+from limae_jax.config import MetricsConfig, RunConfig, TrainConfig
 from limae_jax.config_file import from_yaml, to_yaml
 from limae_jax.environments.scenarios import MPE_SCENARIOS, SMAX_SCENARIOS
+from limae_jax.listing import print_evaluation
 from limae_jax.mae_config import MaskingConfig
 from limae_jax.masking.names import RULES
 from limae_jax.systems.names import SYSTEMS
@@ -44,6 +47,9 @@ for help_command in (["--help"], ["train", "--help"], ["--version"]):
     if {"jax", "jaxmarl"} & set(sys.modules):
         sys.exit(f"{help_command} imported jax")
 """
+
+# No file system takes it.
+LONG = "a" * 256
 
 # Subprocesses find the package as this process found it.
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
@@ -92,6 +98,10 @@ def calls(monkeypatch) -> list:
         for seed, rate in ((0, 0.5), (1, 0.75), (2, None))
     ]
     evaluate.evaluate_run = called("evaluate", rows)
+    sweep = ModuleType("limae_jax.training.sweep")
+    sweep.run_sweep = called("sweep", SimpleNamespace(exit_code=0))
+    sweep.show_plan = called("plan", None)
+    monkeypatch.setitem(sys.modules, "limae_jax.training.sweep", sweep)
     monkeypatch.setitem(sys.modules, "limae_jax.training.runner", runner)
     monkeypatch.setitem(sys.modules, "limae_jax.training.evaluate", evaluate)
     return seen
@@ -121,6 +131,14 @@ def test_answers_and_mistakes_need_no_jax(run_dir):
         (("report", "nowhere", "--out", "out"), "RUN_DIR=nowhere: no such directory"),
         (("render", "nowhere"), "RUN_DIR=nowhere: no such directory"),
         (("render", "nowhere", "--agent", "one"), "argument --agent: invalid int value: 'one'"),
+        (("config", f"system.gamma={'1' * 5000}"), f"system.gamma={'1' * 44}...: has a number of too many digits"),
+        (("train", f"run.dir={LONG}"), f"run.dir={LONG[:57]}...: a path has at most"),
+        (("train", f"run.name={LONG}"), f"run.name={LONG[:57]}...: a path has at most"),
+        (("resume", LONG), f"RUN_DIR={LONG[:57]}...: a path has at most"),
+        (("evaluate", LONG), f"RUN_DIR={LONG[:57]}...: a path has at most"),
+        (("evaluate", "nowhere", f"env.scenario={LONG}"), "RUN_DIR=nowhere: no such directory"),
+        (("report", LONG, "--out", "out"), f"RUN_DIR={LONG[:57]}...: a path has at most"),
+        (("render", LONG), f"RUN_DIR={LONG[:57]}...: a path has at most"),
         (("train", "quickstart"), "quickstart: has no value; did you mean experiment=quickstart?"),
         (("train", "system=qmxi"), "system=qmxi: unknown"),
         (("config", "run.num_seeds=0"), "run.num_seeds=0: must be greater than 0"),
@@ -136,10 +154,13 @@ def test_a_run_that_cannot_go_on_as_asked(capsys, calls, run_dir):
     assert "run.num_seeds: 1 -> 2" in said
     assert "system.gamma: 0.99 -> 0.9" in mistake(capsys, "resume", str(run_dir), "system.gamma=0.9")
     assert "-> 400000" in mistake(capsys, "resume", str(run_dir), "run.total_env_steps=400000")
+    for place in (f"run.dir={run_dir}", "run.name=other"):
+        assert mistake(capsys, "resume", str(run_dir), place).startswith(place[:40])
     assert "num_agents 8, not 3" in mistake(capsys, "evaluate", str(run_dir), "env.scenario=8m")
     assert "no run directory" in mistake(capsys, "resume", str(run_dir.parent / "run" / ".."))
-    (run_dir / "config.yaml").write_text("run: [")
-    assert "config.yaml: no valid YAML" in mistake(capsys, "resume", str(run_dir))
+    for damage in ("run: [", f"run: {{num_seeds: {'1' * 5000}}}"):
+        (run_dir / "config.yaml").write_text(damage)
+        assert "config.yaml: no valid YAML" in mistake(capsys, "resume", str(run_dir))
     assert calls == []
 
 
@@ -159,6 +180,33 @@ def test_work_gets_checked_input_and_its_exit_code_is_ours(capsys, calls, run_di
         ["return", "mean", "1.250", "1.250", "1.250", "1.250"],
         ["episodes", "1,024", "1,024", "1,024", "1,024"],
     ]
+
+
+def without(monkeypatch, *packages):
+    """Lets packages look as if they were not installed."""
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name in packages else find(name))
+
+
+def test_what_is_not_installed_is_told_before_anything_is_written(capsys, calls, monkeypatch, tmp_path, run_dir):
+    monkeypatch.chdir(tmp_path)
+    without(monkeypatch, "wandb", "tensorboardX", "smac")
+    assert "pip install 'limae-jax[wandb]'" in mistake(capsys, "train", "metrics.wandb=true")
+    assert "metrics.tensorboard=true: needs tensorb" in mistake(capsys, "train", "metrics.tensorboard=true")
+    (run_dir / "config.yaml").write_text(to_yaml(TrainConfig(metrics=MetricsConfig(wandb=True))))
+    assert "metrics.wandb=true: needs wandb" in mistake(capsys, "resume", str(run_dir))
+    # In a sweep too, whichever cell needs it; its plan can be looked at all the same.
+    assert "metrics.wandb=true" in mistake(capsys, "sweep", "metrics.wandb=false,true")
+    in_smac = ("sweep", "env=smax,smac", "env.scenario=3m")
+    assert "the package smac is missing" in mistake(capsys, *in_smac)
+    assert calls == [] and list(tmp_path.iterdir()) == [run_dir]
+    assert main([*in_smac, "--dry-run"]) == 0 and main([*in_smac, "sweep.cluster=slurm"]) == 0
+    assert [call[0] for call in calls] == ["plan", "sweep"]
+
+
+def test_names_are_shown_as_they_are(capsys):
+    print_evaluation([{"seed": 0, "checkpoint": "[/job:x]", "test_win_rate": 0.5}])
+    assert "checkpoint [/job:x]" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("before", [True, False])
@@ -187,6 +235,32 @@ def test_a_reader_that_leaves_causes_no_traceback(command):
     finally:
         os.close(writer)
     assert done.returncode == 1 and done.stderr == b""
+
+
+def test_a_full_disk_is_one_line():
+    with open("/dev/full", "w") as full:
+        done = run_python("-m", "limae_jax", "config", stdout=full)
+    said = b"limae-jax: error: No space left on device; free some space, then give the same command again\n"
+    assert (done.returncode, done.stderr) == (1, said)
+
+
+def test_what_the_system_refuses_is_one_line_and_other_errors_are_not_hidden(capsys, monkeypatch):
+    raised = []
+
+    def fail(args):
+        raise raised[-1]
+
+    monkeypatch.setitem(sys.modules["limae_jax.cli"]._COMMANDS, "train", fail)
+    raised.append(PermissionError(errno.EACCES, "Permission denied", Path("runs/a")))
+    assert main(["train"]) == 1
+    fix = "see to that, then give the same command again, which goes on from what is saved"
+    assert capsys.readouterr() == ("", f"limae-jax: error: runs/a: Permission denied; {fix}\n")
+    raised.append(OSError("no\nway"))
+    assert main(["train"]) == 1
+    assert capsys.readouterr().err.startswith("limae-jax: error: no way; see to that")
+    raised.append(ValueError("a mistake in the program"))
+    with pytest.raises(ValueError, match="mistake in the program"):
+        main(["train"])
 
 
 def test_config_prints_what_would_run(capsys):

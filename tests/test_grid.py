@@ -92,6 +92,9 @@ def test_the_command_line_picks_from_an_experiments_axes_and_sets_seeds_and_leng
         ("system.reward_scale=null,10", "cells system.reward_scale=null and system.reward_scale=10: have the same"),
         ("system.gama=0.9,0.8", "cell system.gama=0.9: system.gama=0.9: no such setting; did you mean system.gamma?"),
         ("system.gamma=interval(0,1)", "system.gamma=interval(0,1): its values cannot be listed"),
+        ("replay.batch_rows=range(5,1)", "replay.batch_rows=range(5,1): has no values"),
+        ("replay.batch_rows=range(1,5,0)", "replay.batch_rows=range(1,5,0): its values cannot be listed"),
+        (f"sweep.dir={'a' * 256}", f"sweep.dir={'a' * 57}...: a path has at most"),
         ("run.total_env_steps=1000,2000", "run.total_env_steps: is the same for all cells of a sweep"),
         ("run.dir=x", "run.dir=x: a sweep names its runs itself; choose sweep.dir"),
         ("sweep.dri=x", "sweep.dri=x: no such setting; did you mean sweep.dir?"),
@@ -103,7 +106,11 @@ def test_the_command_line_picks_from_an_experiments_axes_and_sets_seeds_and_leng
             "experiment=study_b_maps env.scenario=25m",
             "env.scenario=25m: not in the sweep, which has env.scenario=3s_vs_5z",
         ),
-        ("experiment=study_b_maps system=qmix,oracle,iql env.scenario=2s3z", "env.scenario=2s3z: not in the sweep"),
+        ("experiment=study_b_maps system=qmix,oracle env.scenario=8m", "system=oracle: not in the sweep, which has"),
+        ("experiment=study_a_headroom system=vdn,qmix", "system=vdn: not in the sweep, which has system=qmix, sys"),
+        ("experiment=study_b_maps system=qmix,ma2e masking=random", "system=qmix: the sweep has it, but not together"),
+        ("experiment=study_b_maps masking=random system=qmix", "masking=random: the sweep has it, but not together"),
+        ("experiment=qmix_3m,iql_3m", "experiment=qmix_3m,iql_3m: a sweep takes one experiment"),
     ],
 )
 def test_each_mistake_is_one_clear_line(overrides, said):

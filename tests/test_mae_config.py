@@ -191,6 +191,28 @@ def test_only_systems_with_context_choose_their_mixer(name):
             assert said.startswith(f"system.mixer={mixer}: is for ma2e, li_ma2e and oracle")
 
 
+MIXES_OTHERWISE = [("iql", None), ("vdn", None), ("li_ma2e", "vdn"), ("oracle", "none")]
+
+
+@pytest.mark.parametrize(("name", "mixer"), MIXES_OTHERWISE)
+@pytest.mark.parametrize(("setting", "default"), [("mixer_embed_dim", 32), ("mixer_hypernet_dim", 64)])
+def test_where_qmix_does_not_mix_the_sizes_of_its_mixer_are_refused(name, mixer, setting, default):
+    config = TrainConfig(system=SystemConfig(name=name, mixer=mixer))
+    said = message(lambda: TrainConfig(system=SystemConfig(name=name, mixer=mixer, **{setting: 8})))
+    reader = f"system.mixer={mixer} does not read it; choose system.mixer=qmix" if mixer else "choose system=qmix"
+    assert said.startswith(f"system.{setting}=8: ") and said.endswith(reader)
+    # They are not kept either; runs that were kept with them stay readable.
+    text = to_yaml(config)
+    assert setting not in text and from_yaml(text) == config
+    assert from_yaml(text.replace("  hidden_size:", f"  {setting}: {default}\n  hidden_size:")) == config
+
+
+@pytest.mark.parametrize(("name", "mixer"), [("qmix", None), ("ma2e", None), ("oracle", "qmix")])
+def test_where_qmix_mixes_the_sizes_of_its_mixer_are_read(name, mixer):
+    config = TrainConfig(system=SystemConfig(name=name, mixer=mixer, mixer_embed_dim=8, mixer_hypernet_dim=9))
+    assert "mixer_embed_dim: 8" in to_yaml(config) and from_yaml(to_yaml(config)) == config
+
+
 def test_there_is_context_where_the_system_has_it_and_it_is_not_off():
     for name in SYSTEMS:
         assert settings_of(name).has_context == (name in CONTEXT_SYSTEMS)

@@ -19,3 +19,6 @@ TINY = [
     "run.total_env_steps=10000",
     "run.seed_batching=sequential",
 ]
+
+# For systems that do not mix as QMIX does.
+TINY_UNMIXED = [override for override in TINY if not override.startswith("system.mixer_")]

@@ -34,6 +34,7 @@ class Line:
         state: one of STATES.
         env_steps: of its slowest seed.
         missing: environment steps of all seeds still to be made.
+        steps_per_s: of training, all seeds together; 0 before it is known.
         scores: win rate of each seed's newest evaluation, or its return where nothing is won.
         note: what went wrong.
     """
@@ -44,6 +45,7 @@ class Line:
     state: str = "to come"
     env_steps: int = 0
     missing: float = -1.0
+    steps_per_s: float = 0.0
     scores: dict[int, float] = field(default_factory=dict)
     note: str = ""
 
@@ -74,12 +76,12 @@ class SweepTable:
             self._console = Console(highlight=False, width=_WIDTH_OF_A_FILE)
         self._live: Live | None = None
         self._clock: Callable[[], float] = time.monotonic
-        self._began = self._clock()
-        # What earlier sessions did is not work of this one, so it does not count for the speed.
-        self._at_start = sum(line.missing for line in self.lines)
+        # Of all runs that train now, or trained last: what the next ones are expected to do.
+        self._steps_per_s = 0.0
+        # When a run was first counted, and what was missing then.
+        self._first: dict[int, tuple[float, float]] = {}
 
     def __enter__(self) -> SweepTable:
-        self._began = self._clock()
         if self._enabled and self._console.is_terminal and not self._console.is_dumb_terminal:
             self._live = Live(console=self._console, auto_refresh=False, transient=True)
             self._live.start()
@@ -92,19 +94,16 @@ class SweepTable:
             self._live = None
         if self._enabled:
             self._console.print(self._table(self.lines))
-            self._console.print(self.counts())
+            self.note(self.counts())
 
     def mark(self, index: int, state: str, note: str = "") -> None:
         """Puts a run into another state."""
         line = self.lines[index]
         if state in ("done", "failed", "broken"):
-            # What was found done or cannot be done is no work of this session.
-            if line.state == "to come" or state == "broken":
-                self._at_start -= line.missing
             line.missing = 0.0
         line.state, line.note = state, note
         if self._enabled and self._live is None:
-            self._console.print(f"{line.name}: {state}{_score_text(line, '  ')}{note and f'  {note}'}", soft_wrap=True)
+            self.note(f"{line.name}: {state}{_score_text(line, '  ')}{note and f'  {note}'}")
         self.refresh()
 
     def note(self, text: str) -> None:
@@ -112,19 +111,22 @@ class SweepTable:
         if self._enabled:
             self._console.print(Text(text), soft_wrap=True)
 
-    def counted(self, index: int, env_steps: int, missing: float) -> None:
-        """Notes how far a run is; what it had when it was first counted was done before."""
-        line = self.lines[index]
-        if not line.env_steps:
-            self._at_start -= line.missing - missing
+    def counted(self, index: int, env_steps: int, missing: float, steps_per_s: float | None = None) -> None:
+        """Notes how far a run is, and how fast; None goes by the clock, from when the run was first counted."""
+        line, now = self.lines[index], self._clock()
         line.env_steps, line.missing = env_steps, missing
+        since, before = self._first.setdefault(index, (now, missing))
+        if steps_per_s is None:
+            steps_per_s = (before - missing) / (now - since) if now > since else 0.0
+        line.steps_per_s = steps_per_s
+        # A run of several groups of seeds waits with its last speed; one that has all of its steps waits for others.
+        at_work = [line.steps_per_s for line in self.lines if line.state == "running" and line.missing]
+        self._steps_per_s = sum(at_work) or self._steps_per_s
         self.refresh()
 
     def seconds_left(self) -> float | None:
-        """Time left at the speed so far; None before there is one."""
-        missing = sum(line.missing for line in self.lines)
-        made, seconds = self._at_start - missing, self._clock() - self._began
-        return missing * seconds / made if made > 0 else None
+        """Time left at the speed of training now; None before there is one. Compiling is not foreseen."""
+        return sum(line.missing for line in self.lines) / self._steps_per_s if self._steps_per_s else None
 
     def counts(self) -> str:
         """`3 done, 1 running, 4 to come; about 12:05 left`."""
@@ -152,7 +154,7 @@ class SweepTable:
         for line in lines:
             steps = f"{line.env_steps:,}/{line.total_env_steps:,}" if line.env_steps else f"{line.total_env_steps:,}"
             state = Text(line.state, style=STATES[line.state])
-            table.add_row(Text(line.name), state, steps, _score_text(line), Text(line.note))
+            table.add_row(Text(line.name), state, steps, Text(_score_text(line)), Text(line.note))
         return table
 
 
@@ -185,7 +187,7 @@ class CellConsole:
     ) -> None:
         """After each chunk."""
         if eta_s is not None:
-            self._table.counted(self._index, env_steps, eta_s * steps_per_s)
+            self._table.counted(self._index, env_steps, eta_s * steps_per_s, steps_per_s)
 
     def evaluation(self, rows: Sequence[Row]) -> None:
         """After each evaluation: one row a seed."""

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import importlib.util
 from pathlib import Path
 from typing import Any, Protocol
 
 from limae_jax.config import MetricsConfig
+from limae_jax.errors import InputError
 from limae_jax.metrics.schema import Row
+
+# Setting, which is also the name of the extra -> package.
+_PACKAGES = {"tensorboard": "tensorboardX", "wandb": "wandb"}
 
 
 class MetricsWriter(Protocol):
@@ -19,6 +24,19 @@ class MetricsWriter(Protocol):
     def close(self) -> None:
         """Sends what is left."""
         ...
+
+
+def check_extras(config: MetricsConfig) -> None:
+    """Checks that what the writers need is installed; quick, for nothing is imported.
+
+    Raises:
+        InputError: an extra is missing.
+    """
+    for name, package in _PACKAGES.items():
+        # A folder of that name, such as wandb leaves behind, would be a package without an origin.
+        if getattr(config, name) and getattr(importlib.util.find_spec(package), "origin", None) is None:
+            fix = f"needs {package}; install it with pip install 'limae-jax[{name}]'"
+            raise InputError(f"metrics.{name}=true: {fix}, or leave it out")
 
 
 def make_writers(

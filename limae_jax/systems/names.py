@@ -19,6 +19,9 @@ SYSTEMS = {
 # Systems whose agents have a context -> the masking rule that each comes with; None has no auto-encoder.
 CONTEXT_SYSTEMS: dict[str, str | None] = {"ma2e": "random", "li_ma2e": "mean_td", "oracle": None}
 
+# Systems that do not mix as QMIX does.
+_OTHER_MIXERS = {"iql": "none", "vdn": "vdn"}
+
 # Systems whose agents read at execution what a real agent could not know.
 NOT_DECENTRALISED = ("oracle",)
 
@@ -31,6 +34,20 @@ def label(name: str) -> str:
 def check_system(name: str) -> str:
     """Returns `name`, or raises InputError with the names there are."""
     return check_name("system", name, SYSTEMS)
+
+
+def unread_of_the_mixer(system: str, mixer: str | None) -> dict[str, str]:
+    """Settings of QMIX's mixer, where there is none -> why they do nothing, and what to do.
+
+    Args:
+        system: its name.
+        mixer: in place of the one that it comes with; None keeps that.
+    """
+    if (mixer or _OTHER_MIXERS.get(system, "qmix")) == "qmix":
+        return {}
+    name, other = (f"system.mixer={mixer}", "system.mixer=qmix") if mixer else (f"system={system}", "system=qmix")
+    reason = f"{name} does not read it; choose {other}"
+    return dict.fromkeys(("system.mixer_embed_dim", "system.mixer_hypernet_dim"), reason)
 
 
 def load_system(name: str) -> ModuleType:

@@ -6,6 +6,9 @@ A tree is stored as the list of its leaves; `shapes_of` describes them, names in
 from __future__ import annotations
 
 import functools
+import logging
+import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -18,18 +21,40 @@ from limae_jax.errors import InputError
 from limae_jax.types import PyTree
 
 
+def _is_told(record: logging.LogRecord) -> bool:
+    return record.levelno < logging.ERROR or "orbax" not in record.pathname + record.getMessage()
+
+
 @functools.cache
 def _checkpointer() -> ocp.Checkpointer:
+    # Its errors are raised. It logs them as well, and asyncio logs a traceback for each array that was being written.
+    for logger in ("absl", "asyncio"):
+        logging.getLogger(logger).addFilter(_is_told)
     # Uncompressed OCDBT is the quickest for many small arrays: a few files in place of two for each.
     return ocp.Checkpointer(ocp.PyTreeCheckpointHandler(use_ocdbt=True, use_compression=False))
 
 
 def write_arrays(folder: Path, tree: PyTree) -> None:
-    """Writes the tree's leaves into a new folder; every process writes its shards. A tree without leaves: no folder."""
+    """Writes the tree's leaves into a new folder; every process writes its shards. A tree without leaves: no folder.
+
+    Raises:
+        OSError: they cannot be written, as on a full disk.
+    """
     leaves = {f"{i:05d}": leaf for i, leaf in enumerate(jax.tree.leaves(tree))}
     if leaves:
-        _checkpointer().save(folder, args=ocp.args.PyTreeSave(leaves))
+        try:
+            _checkpointer().save(folder, args=ocp.args.PyTreeSave(leaves))
+        except ValueError as error:
+            raise _system_error(error, folder) from None
     sync(f"written_{folder.parent.name}")
+
+
+def _system_error(error: ValueError, folder: Path) -> Exception:
+    """What the system said; tensorstore tells it as a ValueError. Any other error stays what it is."""
+    number = re.search(r"os_error_code='(\d+)'", str(error))
+    if number is None:
+        return error
+    return OSError(int(number[1]), os.strerror(int(number[1])), str(folder))
 
 
 def read_arrays(folder: Path, template: PyTree) -> PyTree:

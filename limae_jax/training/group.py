@@ -221,10 +221,13 @@ class GroupTrainer:
         """One chunk, and an evaluation if one is due."""
         before, plan = self.progress.iteration, phase_at(self.setup.plans, self.progress.iteration)
         self._run_chunk(plan)
-        loss = self._meter.last.get("loss")
-        mean_loss = None if loss is None else float(np.mean(loss[: self.num_reported]))
+        loss, failed = self._meter.last.get("loss"), self.is_failed[: self.num_reported]
+        # A failed seed stands still: nobody waits for its steps, and its loss is no number.
+        losses = None if loss is None or failed.all() else loss[: self.num_reported][~failed]
+        mean_loss = None if losses is None else float(np.mean(losses))
         reported_steps = self.counters.env_steps[: self.num_reported]
-        self.observer.progress(plan.phase.name, reported_steps, self._meter.env_steps_per_s, mean_loss)
+        going = np.ma.masked_array(reported_steps, failed)
+        self.observer.progress(plan.phase.name, going, self._meter.env_steps_per_s, mean_loss)
         if is_evaluation_due(self.setup.config, before, self.progress.iteration) or self.is_complete:
             self.observer.evaluation(self._evaluate(plan))
             self._meter = Meter(reported_steps)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -20,7 +19,7 @@ from limae_jax.systems.base import ActorCarry, Params, System
 from limae_jax.systems.build import build_system
 from limae_jax.systems.names import NOT_DECENTRALISED
 from limae_jax.training.checkpoint import has_params, load_params
-from limae_jax.training.run_directory import group_directory
+from limae_jax.training.run_directory import GROUPS_FILE, group_directory, read_groups
 from limae_jax.types import EnvSpec, Timestep
 
 CHECKPOINTS = {"latest": "last", "best": "best"}
@@ -68,12 +67,11 @@ def load_teams(run_dir: Path, system: System, checkpoint: str = "latest") -> Sto
         InputError: there are none, or they are damaged.
     """
     folder = CHECKPOINTS[check_name("checkpoint", checkpoint, CHECKPOINTS)]
-    groups_file = run_dir / "groups.json"
-    groups = json.loads(groups_file.read_text()) if groups_file.exists() else []
+    groups = read_groups(run_dir) if (run_dir / GROUPS_FILE).exists() else []
     one = jax.eval_shape(system.init, jax.random.key(0)).params
     found = []
     for group in groups:
-        directory = group_directory(run_dir, group) / folder
+        directory = group_directory(run_dir, np.asarray(group)) / folder
         if has_params(directory):
             template = jax.tree.map(partial(_stacked, len(group)), one)
             params, host = load_params(directory, template)

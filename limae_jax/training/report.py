@@ -63,15 +63,17 @@ class RunReport:
         self._note_win_rates(kept)
 
     def progress(self, phase: str, env_steps: np.ndarray, env_steps_per_s: float, loss: float | None) -> None:
-        """After each chunk. `env_steps` [S] of the group's seeds."""
+        """After each chunk. `env_steps` [S] of the group's seeds; those that failed are masked."""
         config = self.config
         total = config.run.total_env_steps
         ahead = [seed for seed in config.seeds if seed > self._group[-1]]
-        missing = float(np.sum(np.maximum(total - env_steps, 0))) + total * len(ahead)
+        going = np.ma.compressed(env_steps)
+        missing = float(np.sum(np.maximum(total - going, 0))) + total * len(ahead)
         eta = missing / env_steps_per_s if env_steps_per_s else None
         label = phase if len(self._group) == len(config.seeds) else f"{phase} {self._label()}"
         wins = list(self._win_rates.values()) or None
-        self._console.update(label, int(np.min(env_steps)), env_steps_per_s, eta, wins, loss)
+        slowest = int(np.min(going if going.size else np.ma.getdata(env_steps)))
+        self._console.update(label, slowest, env_steps_per_s, eta, wins, loss)
 
     def _label(self) -> str:
         first, last = self._group[0], self._group[-1]

@@ -9,7 +9,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -21,8 +21,8 @@ from limae_jax.config import TrainConfig
 from limae_jax.config_file import CONFIG_FILE, check_run_dir, to_yaml
 from limae_jax.errors import InputError
 
-# Names the other runs that a run shares its program with.
-SHARED_FILE = "program.json"
+# The seeds of each group, and the other runs that a run shares its program with.
+GROUPS_FILE, SHARED_FILE = "groups.json", "program.json"
 
 PACKAGES = ("limae-jax", "jax", "jaxlib", "flax", "optax", "chex", "jaxmarl", "flashbax", "orbax-checkpoint", "numpy")
 
@@ -58,7 +58,7 @@ def write_run_files(config: TrainConfig) -> list[str]:
     run_dir.mkdir(parents=True, exist_ok=True)
     write_atomically(run_dir / CONFIG_FILE, to_yaml(config))
     path, now = run_dir / "versions.json", versions()
-    before = json.loads(path.read_text()) if path.exists() else now
+    before = _read_record(path, lambda content: isinstance(content, dict)) if path.exists() else now
     write_atomically(path, json.dumps(now, indent=1) + "\n")
     watched = (*PACKAGES, "python", "machine", "device", "device_count", "cpu_count")
     changed = [f"{name} {before.get(name)} -> {now[name]}" for name in watched if before.get(name) != now[name]]
@@ -115,10 +115,11 @@ def locked(run_dir: Path) -> Iterator[None]:
         raise InputError(f"run.dir={run_dir}: cannot be made ({error.strerror}); choose another") from None
     descriptor = os.open(run_dir, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise InputError(f"RUN_DIR={run_dir}: another process is training it; wait for it or stop it") from None
         yield
-    except BlockingIOError:
-        raise InputError(f"RUN_DIR={run_dir}: another process is training it; wait for it or stop it") from None
     finally:
         os.close(descriptor)
 
@@ -126,7 +127,48 @@ def locked(run_dir: Path) -> Iterator[None]:
 def home_of(run_dir: Path) -> Path | None:
     """Where a run that shares its program with others keeps what they have in common; None if it is by itself."""
     path = run_dir / SHARED_FILE
-    return run_dir / json.loads(path.read_text())["home"] if path.is_file() else None
+    if not path.is_file():
+        return None
+    return run_dir / _read_record(path, lambda content: isinstance(content["home"], str))["home"]
+
+
+def runs_at_home(home: Path) -> list[str] | None:
+    """The runs that have in common what is in `home`, as paths from there; None if it is the place of a single run."""
+    path = home / SHARED_FILE
+    if not path.is_file():
+        return None
+
+    def is_sound(content: Any) -> bool:
+        # A run that shares its program has its home in such a file.
+        return "home" in content or all(isinstance(name, str) for name in content["runs"])
+
+    return _read_record(path, is_sound).get("runs")
+
+
+def read_groups(run_dir: Path) -> list[list[int]]:
+    """The seeds of each group of a run, or of a home, that was begun.
+
+    Raises:
+        InputError: they cannot be read.
+    """
+
+    def is_sound(groups: Any) -> bool:
+        return all(groups) and all(isinstance(seed, int) for group in groups for seed in group) and bool(groups)
+
+    return _read_record(run_dir / GROUPS_FILE, is_sound)
+
+
+def _read_record(path: Path, is_sound: Callable[[Any], bool]) -> Any:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        problem = "" if is_sound(content) else "is damaged"
+    except OSError as error:
+        problem = f"cannot be read ({error.strerror})"
+    except (ValueError, TypeError, LookupError):  # no JSON, or not what was written there
+        problem = "is damaged"
+    if problem:
+        raise InputError(f"{path}: {problem}; put the file back from a copy")
+    return content
 
 
 def settle_groups(run_dir: Path, groups: Sequence[np.ndarray], devices: int | None = None) -> list[np.ndarray]:
@@ -140,12 +182,12 @@ def settle_groups(run_dir: Path, groups: Sequence[np.ndarray], devices: int | No
     Raises:
         InputError: the run was begun on a number of devices that this machine cannot serve.
     """
-    path = run_dir / "groups.json"
+    path = run_dir / GROUPS_FILE
     if not path.exists():
         if jax.process_index() == 0:
             write_atomically(path, json.dumps([group.tolist() for group in groups]) + "\n")
         return list(groups)
-    stored = [np.asarray(group, np.int32) for group in json.loads(path.read_text())]
+    stored = [np.asarray(group, np.int32) for group in read_groups(run_dir)]
     size, devices = len(stored[0]), devices or jax.device_count()
     if size % devices:
         raise InputError(

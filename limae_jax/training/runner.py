@@ -16,10 +16,11 @@ import jax
 import numpy as np
 
 from limae_jax.config import TrainConfig
-from limae_jax.config_file import read_run
+from limae_jax.config_file import check_stays, read_run
 from limae_jax.environments import check_env
 from limae_jax.metrics.console import ConsoleReport, RunConsole
 from limae_jax.metrics.schema import Row
+from limae_jax.metrics.writers import check_extras
 from limae_jax.replay.memory import check_memory
 from limae_jax.training.group import GroupTrainer
 from limae_jax.training.plan import group_size
@@ -71,6 +72,7 @@ def train(config: TrainConfig, console: bool = False) -> TrainResult:
         GameError: a game that the host plays kept failing.
     """
     check_env(config.env)
+    check_extras(config.metrics)
     config = open_run(config)
     configure_jax(config)
     shown = ConsoleReport(config.run.total_env_steps, config.seeds, enabled=console and jax.process_index() == 0)
@@ -91,6 +93,7 @@ def resume(run_dir: Path, overrides: Sequence[str] = (), console: bool = False) 
     """
     from limae_jax.compose import override_config  # Hydra is for command lines; `train` does without.
 
+    check_stays(overrides)
     config = override_config(read_run(Path(run_dir)), overrides)
     return train(replace(config, run=replace(config.run, dir=str(run_dir))), console)
 

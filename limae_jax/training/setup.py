@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -26,6 +25,7 @@ from limae_jax.training.host_player import HostPlayer
 from limae_jax.training.host_programs import HostChunk, HostEvaluation
 from limae_jax.training.loop import Parts, init_seed, make_chunk_under_own_settings
 from limae_jax.training.plan import PhasePlan, plan_phases
+from limae_jax.training.run_directory import GROUPS_FILE, read_groups
 from limae_jax.training.sharding import SeedProgram, seed_mesh
 from limae_jax.types import Clock, PyTree
 
@@ -141,8 +141,7 @@ def _side_by_side_of(config: TrainConfig) -> int:
 
 def stored_side_by_side(home: Path) -> int | None:
     """How many seeds the runs of a directory were begun with at the same time; None if they were not begun."""
-    groups = home / "groups.json"
-    return len(json.loads(groups.read_text())[0]) if groups.exists() else None
+    return len(read_groups(home)[0]) if (home / GROUPS_FILE).exists() else None
 
 
 def seeds_side_by_side(num_seeds: int) -> int:

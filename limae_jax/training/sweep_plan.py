@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -18,7 +17,7 @@ from limae_jax.grid import Sweep
 from limae_jax.metrics.jsonl import read_rows
 from limae_jax.traced_settings import SEEDS_AND_PLACE, equal_but_for, shares_program
 from limae_jax.training.checkpoint import read_host
-from limae_jax.training.run_directory import SHARED_FILE, group_directory, home_of
+from limae_jax.training.run_directory import SHARED_FILE, group_directory, home_of, read_groups, runs_at_home
 
 _WHERE_AND_HOW_LONG = (*SEEDS_AND_PLACE, "run.total_env_steps")
 
@@ -84,9 +83,7 @@ def _recorded_homes(directory: Path) -> dict[Path, Path]:
 
 def _runs_of(home: Path) -> list[Path]:
     """Directories of the runs that began together in `home`; empty if it is that of a run by itself."""
-    record = home / SHARED_FILE
-    content = json.loads(record.read_text()) if record.is_file() else {}
-    return [(home / name).resolve() for name in content.get("runs", ())]
+    return [(home / name).resolve() for name in runs_at_home(home) or ()]
 
 
 def check_plan(program: Program) -> None:
@@ -161,7 +158,7 @@ def is_finished(config: TrainConfig) -> bool:
     for seed in config.seeds:
         if seed not in rows or not (rows[seed]["is_failed"] or rows[seed]["env_steps"] >= config.run.total_env_steps):
             return False
-    for group in json.loads((run_dir / "groups.json").read_text()):
+    for group in read_groups(run_dir):
         saved = read_host(group_directory(run_dir, np.asarray(group)) / "last") or {"iteration": []}
         if any(rows[seed]["iteration"] not in saved["iteration"] for seed in group if seed in config.seeds):
             return False

@@ -22,24 +22,38 @@ def row(seed, env_steps=0, win=None):
     return {"seed": seed, "env_steps": env_steps, "test_win_rate": win, "test_return_mean": -1.5}
 
 
-def test_the_time_left_goes_by_what_this_session_did(made):
+def test_the_time_left_goes_by_the_speed_of_training(made):
     table, _, now = made
     with table:
-        assert table.seconds_left() is None
-        table.mark(0, "done")  # earlier: no work of this session
+        table.mark(0, "done")
         console = CellConsole(table, 1)
         console.start(["title"])
-        console.update("train", 500, 50.0, 20.0, None, None)  # 1000 steps of its 2000 are missing, as on its start
+        now[0] += 3600.0  # compiling tells nothing of the speed
+        assert table.seconds_left() is None and table.counts() == "1 done, 1 running, 1 to come"
+        console.update("train", 0, 0.0, None, None, None)
         assert table.seconds_left() is None
-        now[0] += 10.0
-        console.update("train", 750, 50.0, 10.0, None, None)
-        # 500 steps in 10 s; 500 of this run and 2000 of the next are missing.
-        assert table.seconds_left() == pytest.approx(50.0)
-        assert table.counts() == "1 done, 1 running, 1 to come; about 0:50 left"
+        console.update("train", 500, 50.0, 20.0, None, None)
+        # 1000 steps of this run and 2000 of the next are missing.
+        assert table.seconds_left() == pytest.approx(3000 / 50)
+        assert table.counts() == "1 done, 1 running, 1 to come; about 1:00 left"
         table.mark(1, "failed", "seed 1")
-        assert table.seconds_left() == pytest.approx(20.0)
+        assert table.seconds_left() == pytest.approx(2000 / 50)
         table.mark(2, "broken", "no game")
         assert table.counts() == "1 done, 1 failed, 1 broken"
+
+
+def test_runs_of_one_program_share_its_speed(made):
+    table, _, _ = made
+    with table:
+        for index in range(2):
+            console = CellConsole(table, index)
+            console.start(["title"])
+            console.update("train", 500, 25.0, 40.0, None, None)
+        assert table.seconds_left() == pytest.approx(4000 / 50)
+        # A run that has all of its steps waits for the other one, which has the program for itself.
+        CellConsole(table, 0).update("train", 1000, 25.0, 0.0, None, None)
+        CellConsole(table, 1).update("train", 750, 40.0, 12.5, None, None)
+        assert table.seconds_left() == pytest.approx(2500 / 40)
 
 
 def test_elsewhere_than_on_a_terminal_each_change_is_a_line_and_the_table_comes_last(made):
@@ -57,6 +71,19 @@ def test_elsewhere_than_on_a_terminal_each_change_is_a_line_and_the_table_comes_
     assert [line.split()[:2] for line in lines[3:6]] == [["a", "done"], ["b", "to"], ["c", "to"]]
     assert "-1.50" in lines[4]
     assert "not shown" not in output.getvalue()
+
+
+def test_what_others_wrote_is_shown_as_it_is(made):
+    table, output, _ = made
+    note = "needs wandb; pip install 'limae-jax[wandb]', see [/job:x] [bold]"
+    table.lines[1].name = "env.unit_type_health=[1]"
+    with table:
+        table.mark(0, "broken", note)
+        table.mark(1, "running")
+        table.mark(2, "broken", "[/job:x]")
+    lines = output.getvalue().splitlines()
+    assert lines[:3] == [f"a: broken  {note}", "env.unit_type_health=[1]: running", "c: broken  [/job:x]"]
+    assert "[/job:x]" in output.getvalue().partition("env steps")[2]
 
 
 def test_a_run_of_another_process_is_shown_by_its_rows(made):

@@ -7,7 +7,7 @@ from rows import row
 
 from limae_jax.config import MetricsConfig
 from limae_jax.errors import InputError
-from limae_jax.metrics.writers import make_writers
+from limae_jax.metrics.writers import check_extras, make_writers
 
 
 class _FakeRun:
@@ -60,6 +60,19 @@ def test_nothing_asked_for_needs_nothing(tmp_path, without_extras):
 def test_a_missing_extra_is_named(tmp_path, without_extras, name):
     with pytest.raises(InputError, match=rf"metrics.{name}=True: .*limae-jax\[{name}\]"):
         make_writers(MetricsConfig(**{name: True}), tmp_path)
+
+
+def test_a_missing_extra_is_known_without_importing_it(tmp_path, monkeypatch):
+    check_extras(MetricsConfig())
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(InputError, match=r"metrics.wandb=true: .*limae-jax\[wandb\]"):
+        check_extras(MetricsConfig(wandb=True))
+    # A folder without code, such as Weights & Biases leaves where it ran, is not the package.
+    monkeypatch.delitem(sys.modules, "wandb")
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    (tmp_path / "wandb").mkdir()
+    with pytest.raises(InputError, match="needs wandb"):
+        check_extras(MetricsConfig(wandb=True))
 
 
 def test_wandb_logs_scalars_and_resumes_its_run(tmp_path, fake_wandb):

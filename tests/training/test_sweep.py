@@ -11,7 +11,7 @@ import pytest
 from fakes import CountingEnv
 from rich.console import Console
 from test_resume import stop_after, without_times
-from tests_tiny import TINY
+from tests_tiny import TINY_UNMIXED
 
 from limae_jax.errors import InputError
 from limae_jax.grid import load_sweep
@@ -55,7 +55,7 @@ def made_up_game(monkeypatch):
 
 
 def swept(directory, *overrides):
-    return load_sweep([*TINY, *SHORT, f"sweep.dir={directory}", *overrides])
+    return load_sweep([*TINY_UNMIXED, *SHORT, f"sweep.dir={directory}", *overrides])
 
 
 def arrays_of(asked):
@@ -280,10 +280,22 @@ def test_an_error_that_cannot_be_written_down_is_told_all_the_same(tmp_path):
     assert outcome.state == "broken" and "file/home: cannot be made (Not a directory)" in outcome.note
 
 
-def test_a_seed_that_is_not_finite_is_told_again_by_the_finished_sweep(tmp_path):
-    asked = swept(tmp_path, *THREE, "system=vdn", "system.learning_rate=1e-3,1e30", "system.max_grad_norm=1e30")
+def test_a_seed_that_is_not_finite_is_told_again_by_the_finished_sweep(tmp_path, monkeypatch):
+    two_and_one = ["run.num_seeds=2", "run.seed_batching=3"]
+    asked = swept(tmp_path, *two_and_one, "system=vdn", "system.learning_rate=1e-3,1e30", "system.max_grad_norm=1e30")
+    told, progress = [], RunReport.progress
+
+    def noted(self, phase, env_steps, env_steps_per_s, loss):
+        told.append((self.config.system.learning_rate, np.ma.getmaskarray(env_steps).tolist(), loss))
+        progress(self, phase, env_steps, env_steps_per_s, loss)
+
+    monkeypatch.setattr(RunReport, "progress", noted)
     for _ in range(2):
         result = sweep.run_sweep(asked)
         states = {run_dir.parent.name: outcome.state for run_dir, outcome in result.outcomes.items()}
         assert states == {"system.learning_rate=0.001": "done", "system.learning_rate=1e+30": "failed"}
         assert result.exit_code == 1
+    # The third seed of the first group, which is the other run's first, fails: nobody waits for it then.
+    losses = [loss for rate, _, loss in told if rate == 1e-3 and loss is not None]
+    assert losses and np.isfinite(losses).all()
+    assert {rate for rate, is_failed, _ in told if any(is_failed)} == {1e30}

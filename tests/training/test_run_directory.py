@@ -1,0 +1,71 @@
+"""What a run keeps beside its metrics and checkpoints: damaged records, and who holds the directory."""
+
+import sys
+
+import pytest
+
+from limae_jax.config import MetricsConfig, RunConfig, TrainConfig
+from limae_jax.errors import InputError
+from limae_jax.training import runner
+from limae_jax.training.policy import load_teams
+from limae_jax.training.run_directory import home_of, locked, runs_at_home, settle_groups, write_run_files
+from limae_jax.training.setup import stored_side_by_side
+from limae_jax.training.sweep_plan import is_finished
+
+DAMAGED = ["", "[[0, 1], [2", "null", "3", "[]", "{}", '"text"']
+
+
+def damaged(folder, name, text):
+    (folder / name).write_text(text)
+    return pytest.raises(InputError, match=rf"{name}: is damaged; put the file back from a copy$")
+
+
+@pytest.mark.parametrize("text", [*DAMAGED, "[[]]", '[["a"]]', "[0, 1]"])
+def test_damaged_groups_are_named(tmp_path, text):
+    with damaged(tmp_path, "groups.json", text):
+        settle_groups(tmp_path, [])
+    with damaged(tmp_path, "groups.json", text):
+        stored_side_by_side(tmp_path)
+    with damaged(tmp_path, "groups.json", text):
+        load_teams(tmp_path, None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("text", [*DAMAGED, '{"home": 3, "runs": [3]}'])
+def test_a_damaged_record_of_a_shared_program_is_named(tmp_path, text):
+    with damaged(tmp_path, "program.json", text):
+        home_of(tmp_path)
+    with damaged(tmp_path, "program.json", text):
+        runs_at_home(tmp_path)
+
+
+def test_damaged_versions_are_named(tmp_path):
+    config = TrainConfig(run=RunConfig(dir=str(tmp_path)))
+    for text in ("{", "[]"):
+        with damaged(tmp_path, "versions.json", text):
+            write_run_files(config)
+
+
+def test_only_who_holds_a_directory_keeps_others_out(tmp_path):
+    with locked(tmp_path), pytest.raises(InputError, match="another process is training it"), locked(tmp_path):
+        pass
+    # What happens in there is not told as a matter of the lock.
+    with pytest.raises(BlockingIOError, match="a pipe"), locked(tmp_path):
+        raise BlockingIOError("a pipe is full")
+
+
+def test_a_sweep_names_the_damaged_groups_of_a_run(tmp_path):
+    config = TrainConfig(run=RunConfig(dir=str(tmp_path)))
+    (tmp_path / "metrics.jsonl").write_text('{"seed": 0, "is_failed": true, "env_steps": 0, "iteration": 1}\n')
+    with damaged(tmp_path, "groups.json", "[["):
+        is_finished(config)
+    (tmp_path / "groups.json").unlink()
+    with pytest.raises(InputError, match=r"groups.json: cannot be read \(No such file or directory\)"):
+        is_finished(config)
+
+
+def test_a_missing_extra_leaves_nothing_in_the_place_of_the_run(tmp_path, monkeypatch):
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    config = TrainConfig(run=RunConfig(dir=str(tmp_path / "run")), metrics=MetricsConfig(wandb=True))
+    with pytest.raises(InputError, match="needs wandb"):
+        runner.train(config)
+    assert list(tmp_path.iterdir()) == []

@@ -97,7 +97,7 @@ def _wrapped(text: str, width: int = _NAME_WIDTH) -> str:
     return textwrap.fill(text, width)
 
 
-def _counted(method: str, seeds: int) -> str:
+def _counted(method: str, seeds: int | str) -> str:
     # The count is not torn apart where the line is broken.
     return f"{method} (n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{seeds})"
 
@@ -165,9 +165,13 @@ def _overview(outcomes: Outcomes, look: _Look) -> Iterator[Picture]:
     yield Picture("win_rates", caption, figure)
 
 
-def _forest(axis: Axes, rows: Sequence[TableRow], name: str, look: _Look, offset: float = 0.0, **more: Any) -> None:
-    """A point with its interval for each row, top down."""
+def _forest(
+    axis: Axes, rows: Sequence[TableRow | None], name: str, look: _Look, offset: float = 0.0, **more: Any
+) -> None:
+    """A point with its interval for each row, top down; None leaves its place empty."""
     for index, row in enumerate(rows):
+        if row is None:
+            continue
         low, high = row[f"{name}_low"], row[f"{name}_high"]
         spread = None if low is None else [[row[name] - low], [high - row[name]]]
         style = {**look.of(row["method"]), **more}
@@ -241,25 +245,27 @@ def _steps(outcomes: Outcomes, map_name: str, look: _Look) -> Iterator[Picture]:
 
 
 def _rules(outcomes: Outcomes, look: _Look) -> Iterator[Picture]:
-    """Masking rules beside each other, with the baseline as the measure."""
-    rules = {cell.method for cell in outcomes.study.cells if cell.masking}
+    """Masking rules beside each other, each at the same height on all maps, with the baseline as the measure."""
+    masked = {cell.method for cell in outcomes.study.cells if cell.masking}
+    rules = [method for method in outcomes.study.methods if method in masked]
     rows = outcomes.methods_on_maps
     maps = list(dict.fromkeys(row["map"] for row in rows if row["method"] in rules))
     if len(rules) < 2 or not maps:
         return
     baseline = outcomes.study.methods[0]
-    figure, axes = _panels(len(maps), 3, (4.4, 1.2 + len(rules) * _row_height(list(rules))))
-    for axis, map_name in zip(axes, maps, strict=False):
-        here = [row for row in rows if row["map"] == map_name and row["method"] in rules]
-        here.sort(key=lambda row: outcomes.study.methods.index(row["method"]))
+    figure, axes = _panels(len(maps), 3, (4.4, 1.2 + len(rules) * _row_height(rules)))
+    for number, (axis, map_name) in enumerate(zip(axes, maps, strict=False)):
+        found = {row["method"]: row for row in rows if row["map"] == map_name}
+        here = [found.get(rule) for rule in rules]
         _forest(axis, here, "final_win_rate", look, -0.13)
         _forest(axis, here, "mean_win_rate", look, 0.13, markerfacecolor="white")
-        for row in rows:
-            if row["map"] == map_name and row["method"] == baseline and baseline not in rules:
-                axis.axvline(row["final_win_rate"], color="grey", linewidth=1, linestyle="-", zorder=0)
-                axis.axvline(row["mean_win_rate"], color="grey", linewidth=1, linestyle=":", zorder=0)
-        _name_rows(axis, here)
-        axis.set(title=_wrapped(map_name), xlabel="win rate", xlim=(-0.03, 1.03))
+        if baseline in found and baseline not in rules:
+            for name, style in (("final_win_rate", "-"), ("mean_win_rate", ":")):
+                axis.axvline(found[baseline][name], color="grey", linewidth=1, linestyle=style, zorder=0)
+        axis.set_yticks(range(len(rules)), map(_wrapped, rules) if number % 3 == 0 else [""] * len(rules))
+        counts = sorted({row["seeds"] for row in here if row})
+        seeds = "-".join(map(str, dict.fromkeys((counts[0], counts[-1]))))
+        axis.set(title=_counted(map_name, seeds), xlabel="win rate", xlim=(-0.03, 1.03), ylim=(len(rules) - 0.5, -0.5))
     measure = "" if baseline in rules else f" Grey lines: {baseline}, final and (dotted) mean."
     caption = (
         f"Masking rules: final win rate (filled) and its mean over the budget (white), with 95 % bootstrap.{measure}"

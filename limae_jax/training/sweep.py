@@ -105,7 +105,8 @@ def show_plan(sweep: Sweep, console: Console | None = None) -> None:
             line = next(left)
             line.state, line.note = outcome.state, outcome.note or f"program {number}"
     with SweepTable(lines, console=console) as table:
-        table.note(f"{len(lines)} runs in {len(programs)} programs; those of one are trained side by side")
+        counts = (f"{len(of)} {name}{'s' * (len(of) != 1)}" for of, name in ((lines, "run"), (programs, "program")))
+        table.note(f"{' in '.join(counts)}; those of one are trained side by side")
 
 
 def _outcomes_if_finished(program: Program) -> list[Outcome] | None:

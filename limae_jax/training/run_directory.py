@@ -140,7 +140,9 @@ def runs_at_home(home: Path) -> list[str] | None:
 
     def is_sound(content: Any) -> bool:
         # A run that shares its program has its home in such a file.
-        return "home" in content or all(isinstance(name, str) for name in content["runs"])
+        if "runs" not in content:
+            return isinstance(content["home"], str)
+        return all(isinstance(name, str) for name in content["runs"])
 
     return _read_record(path, is_sound).get("runs")
 

@@ -111,8 +111,7 @@ class ReplayConfig(Section):
         row_length: time steps a row; also the steps that each environment copy plays between updates.
         capacity_rows: rows kept for each seed; the oldest is overwritten.
         batch_rows: rows in a gradient step's batch.
-        min_rows: rows collected, with random legal actions, before the first gradient step; rounded up to whole chunks
-            of about 4096 time steps.
+        min_rows: rows of random legal play before the first gradient step; rounded up to chunks of 4096 time steps.
         observation_dtype: `float32`, or `float16` to halve the memory of observations and states.
         initial_carry: `stored` starts a sampled row from the recurrent state it was collected with, `zeros` from 0.
     """

@@ -71,9 +71,10 @@ def load_sweep(overrides: Sequence[str]) -> Sweep:
     for cell in cells:
         if names.count(cell.name) > 1:
             raise InputError(f"sweep.axes: two cells are {cell.name}; each combination can be there once")
-    for one, other in itertools.combinations(cells, 2):
-        if one.config == other.config:
-            raise InputError(f"cells {one.name} and {other.name}: have the same settings; leave one of them out")
+    first: dict[TrainConfig, str] = {}
+    for cell in cells:
+        if (twin := first.setdefault(cell.config, cell.name)) != cell.name:
+            raise InputError(f"cells {twin} and {cell.name}: have the same settings; leave one of them out")
     return Sweep(settings, tuple(cells))
 
 

@@ -170,12 +170,11 @@ def _forest(
 ) -> None:
     """A point with its interval for each row, top down; None leaves its place empty."""
     for index, row in enumerate(rows):
-        if row is None:
-            continue
-        low, high = row[f"{name}_low"], row[f"{name}_high"]
-        spread = None if low is None else [[row[name] - low], [high - row[name]]]
-        style = {**look.of(row["method"]), **more}
-        axis.errorbar(row[name], index + offset, xerr=spread, capsize=3, linestyle="none", **style)
+        if row:
+            low, high = row[f"{name}_low"], row[f"{name}_high"]
+            spread = None if low is None else [[row[name] - low], [high - row[name]]]
+            style = {**look.of(row["method"]), **more}
+            axis.errorbar(row[name], index + offset, xerr=spread, capsize=3, linestyle="none", **style)
 
 
 def _name_rows(axis: Axes, rows: Sequence[TableRow]) -> None:

@@ -19,13 +19,27 @@ MAX_INT = 2**31 - 1
 
 # Bytes that file systems take; of the path's 4095 some are left for the files below it.
 _LONGEST_NAME, _LONGEST_PATH = 255, 3800
+_LEFT_OUT = " ... "
+
+
+def printable(text: str) -> str:
+    """`text` with everything that a terminal would obey, or an encoding refuse, written as an escape (`\\x1b`)."""
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def one_line(value: Any) -> str:
-    """A value on one line, as one would type it."""
+    """A value on one line, as one would type it; what cannot be printed is escaped."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
-    return " ".join(str(list(value) if isinstance(value, tuple) else value).split())
+    return printable(" ".join(str(list(value) if isinstance(value, tuple) else value).split()))
+
+
+def shorten(text: str, length: int) -> str:
+    """`text`, its middle left out where it has more than `length` characters: both ends tell what it is."""
+    if len(text) <= length:
+        return text
+    kept = length - len(_LEFT_OUT)
+    return text[: -(-kept // 2)] + _LEFT_OUT + text[len(text) - kept // 2 :]
 
 
 def show(value: Any) -> str:

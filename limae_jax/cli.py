@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from limae_jax.checks import one_line, shorten
 from limae_jax.cli_arguments import parse
 from limae_jax.errors import GameError, InputError
 
@@ -208,6 +209,8 @@ _COMMANDS = {
 # Commands that go on from what they saved.
 _CONTINUED = ("train", "resume", "sweep")
 
+_LONGEST_MESSAGE = 300
+
 
 def _system_error(error: OSError, command: str) -> str:
     """What the system refused, and what to do."""
@@ -215,6 +218,12 @@ def _system_error(error: OSError, command: str) -> str:
     fix = "free some space" if error.errno in (errno.ENOSPC, errno.EDQUOT) else "see to that"
     saved = ", which goes on from what is saved" if command in _CONTINUED else ""
     return f"{where}{error.strerror or error}; {fix}, then give the same command again{saved}"
+
+
+def _print_error(message: str) -> None:
+    """One line of at most _LONGEST_MESSAGE characters, whatever names and values the message quotes."""
+    line = shorten(f"limae-jax: error: {one_line(message)}", _LONGEST_MESSAGE)
+    print(line, file=sys.stderr)
 
 
 def _drop_output() -> None:
@@ -240,10 +249,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         sys.stdout.flush()
         return code
     except InputError as error:
-        print(f"limae-jax: error: {' '.join(str(error).split())}", file=sys.stderr)
+        _print_error(str(error))
         return 2
     except GameError as error:
-        print(f"limae-jax: error: {' '.join(str(error).split())}", file=sys.stderr)
+        _print_error(str(error))
         return 1
     except KeyboardInterrupt:
         print("limae-jax: interrupted", file=sys.stderr)
@@ -252,7 +261,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _drop_output()  # the reader has gone
         return 1
     except OSError as error:
-        print(f"limae-jax: error: {' '.join(_system_error(error, command).split())}", file=sys.stderr)
+        _print_error(_system_error(error, command))
         try:
             sys.stdout.flush()
         except OSError:

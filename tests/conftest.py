@@ -30,11 +30,17 @@ def pytest_unconfigure():
 
 
 def pytest_collection_modifyitems(config, items):
-    """Tests marked `smac` run where StarCraft II, or a stand-in for it, is installed with the package."""
-    of_smac = [item for item in items if item.get_closest_marker("smac")]
-    if of_smac and _why_not_smac():
-        config.hook.pytest_deselected(items=of_smac)
-        items[:] = [item for item in items if item not in of_smac]
+    """Tests marked `smac` run where StarCraft II, or a stand-in for it, is installed; `slow` ones if asked for."""
+    left_out = {name for name, reason in (("smac", _why_not_smac()), ("slow", _why_not_slow(config))) if reason}
+    chosen = [item for item in items if left_out.isdisjoint(mark.name for mark in item.iter_markers())]
+    if len(chosen) < len(items):
+        config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
+        items[:] = chosen
+
+
+def _why_not_slow(config):
+    """Why they are left out, or None."""
+    return None if "slow" in config.option.markexpr else "they take long; run them with pytest -m slow"
 
 
 def _why_not_smac():
@@ -50,8 +56,8 @@ def _why_not_smac():
     return None
 
 
-def pytest_terminal_summary(terminalreporter):
+def pytest_terminal_summary(terminalreporter, config):
     """Says why tests were left out; with several workers the process that prints has collected nothing itself."""
-    reason = _why_not_smac()
-    if reason:
-        terminalreporter.write_line(f"tests marked smac are left out: {reason}")
+    for name, reason in (("smac", _why_not_smac()), ("slow", _why_not_slow(config))):
+        if reason:
+            terminalreporter.write_line(f"tests marked {name} are left out: {reason}")

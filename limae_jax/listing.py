@@ -19,11 +19,9 @@ from limae_jax.environments.scenarios import MPE_SCENARIOS, SMAX_SCENARIOS, UNIT
 from limae_jax.environments.smac.maps import SMAC_MAPS, smac_sizes
 from limae_jax.mae_config import MaskingConfig
 from limae_jax.masking.names import RULES
+from limae_jax.metrics.terminal import make_console
 from limae_jax.replay.memory import row_bytes
 from limae_jax.systems.names import SYSTEMS
-
-# Of tables that go into a file or a pipe.
-_WIDTH = 120
 
 # Columns of an evaluation that fit beside each other.
 _SEEDS_ABREAST = 8
@@ -31,7 +29,7 @@ _SEEDS_ABREAST = 8
 
 def list_things(what: str) -> None:
     """Prints one of LISTINGS."""
-    LISTINGS[what](_console())
+    LISTINGS[what](make_console())
 
 
 def print_evaluation(rows: Sequence[Mapping[str, Any]]) -> None:
@@ -48,7 +46,7 @@ def print_evaluation(rows: Sequence[Mapping[str, Any]]) -> None:
         for name in names:
             values = [row[name] for row in some] + [medians[name]] * with_medians
             table.add_row(name.removeprefix("test_").replace("_", " "), *map(_number, values))
-        _console().print(table)
+        make_console().print(table)
 
 
 # Title, field of a row, format of the columns of an evaluation in SMAC.
@@ -70,7 +68,7 @@ _SMAC_COLUMNS: tuple[tuple[str, str, str], ...] = (
 @contextlib.contextmanager
 def smac_evaluations() -> Iterator[tuple[Callable[[str], None], Callable[[Mapping[str, Any]], None]]]:
     """Gives two functions: one shows what is going on, where somebody looks; the other prints a report."""
-    console = _console()
+    console = make_console()
     with console.status("") as line:
         yield lambda text: line.update(escape(text)), lambda report: _print_smac_evaluation(console, report)
 
@@ -113,11 +111,6 @@ def _how(report: Mapping[str, Any]) -> str:
 def _training(report: Mapping[str, Any]) -> str:
     where = "SMAC" if report["mode"] == "native" else f"SMAX ({report['profile']})"
     return f"trained on {report['trained_on']} of {where}"
-
-
-def _console() -> Console:
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=_WIDTH)
 
 
 def _median(values: Sequence[float | None]) -> float | None:

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
-from limae_jax.checks import one_line, shorten
+from limae_jax.checks import one_line, printable, shorten, user_path
 from limae_jax.cli_arguments import parse
 from limae_jax.errors import GameError, InputError
 from limae_jax.streams import Output, occupy_descriptors
@@ -109,7 +109,7 @@ def _evaluate(args: argparse.Namespace) -> int:
 
     check_one_of("--checkpoint", args.checkpoint, ("latest", "best"))
     words = [*args.run_dirs, *args.overrides]
-    overrides = [word for word in words if "=" in word and not os.path.isdir(word)]
+    overrides = [word for word in words if "=" in word and not os.path.isdir(os.path.expanduser(word))]
     run_dirs = expand_sweeps(Path(word) for word in words if word not in overrides)
     if not run_dirs:
         raise InputError("the following arguments are required: RUN_DIR; see limae-jax evaluate --help")
@@ -132,10 +132,11 @@ def _report(args: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         raise InputError(f"report: needs the package {error.name}; pip install {error.name}") from None
 
-    study = write_report(expand_sweeps(args.run_dirs), args.out)
+    out = Path(user_path("--out", args.out))
+    study = write_report(expand_sweeps(args.run_dirs), out)
     for note in study.notes:
-        print(f"note: {note}")
-    print(f"{len(study.methods)} method(s) on {len(study.maps)} map(s): open {args.out / PAGE}")
+        print(printable(f"note: {note}"))
+    print(printable(f"{len(study.methods)} method(s) on {len(study.maps)} map(s): open {out / PAGE}"))
     return 0
 
 
@@ -143,7 +144,7 @@ def _render(args: argparse.Namespace) -> int:
     from limae_jax.analysis.render import render_run
 
     gif, sheet = render_run(args.run_dir, args.out, args.seed, args.checkpoint, args.agent)
-    print(f"{gif}\n{sheet}")
+    print(f"{printable(str(gif))}\n{printable(str(sheet))}")
     return 0
 
 
@@ -190,7 +191,7 @@ def _doctor(args: argparse.Namespace) -> int:
         check_one_of("doctor", args.what, ("smac",))
     is_fine = True
     for finding in examine() if args.what is None else examine_smac():
-        print(f"{'ok' if finding.is_fine else 'MEND':4}  {finding.name:12}  {finding.text}", flush=True)
+        print(f"{'ok' if finding.is_fine else 'MEND':4}  {finding.name:12}  {printable(finding.text)}", flush=True)
         is_fine &= finding.is_fine
     return 0 if is_fine else 2
 

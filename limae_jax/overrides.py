@@ -34,7 +34,7 @@ GROUPS = ("env", "system", "masking", "experiment")
 _LONGEST, _DEEPEST = 4000, 32
 _MOST_VALUES = 1000
 # What Hydra's grammar gives a meaning; other characters that it does not know stand for themselves.
-_SPECIAL = set("\"'()[]{},=$\\")
+_SPECIAL = set("\"'()[]{},$\\")
 
 
 def config_dir() -> Path:

@@ -63,6 +63,7 @@ LIGHT += ("systems/names.py", "replay/__init__.py", "replay/memory.py", "mae_con
 LIGHT += ("masking/names.py", "doctor.py", "environments/smac/__init__.py", "environments/smac/installation.py")
 LIGHT += ("environments/smac/maps.py", "environments/smac/settings.py", "environments/fitting.py")
 LIGHT += (
+    "backend.py",
     "streams.py",
     "metrics/__init__.py",
     "metrics/terminal.py",

@@ -49,7 +49,7 @@ def start_backend() -> None:
     jax = import_jax()
     for name, needed in _NEEDED.items():
         value = getattr(jax.config, name)
-        fix = f"does not work here, which needs {one_line(needed)}; unset {name.upper()}"
+        fix = f"training works with {one_line(needed)} only; unset {name.upper()}"
         check(str(value) == str(needed), name, value, fix)
     try:
         jax.devices()

@@ -6,6 +6,7 @@ import argparse
 import contextlib
 import errno
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, TextIO, cast
 from limae_jax.checks import one_line, printable, shorten, user_path
 from limae_jax.cli_arguments import parse
 from limae_jax.errors import GameError, InputError
+from limae_jax.interrupts import Interrupted, interruptible, say_interrupted
 from limae_jax.streams import Output, occupy_descriptors
 
 if TYPE_CHECKING:
@@ -36,8 +38,9 @@ def _check_hosts(args: argparse.Namespace, is_played_by_host: bool) -> None:
 def _join_hosts(args: argparse.Namespace) -> None:
     if args.coordinator is None:
         return
-    import jax
+    from limae_jax.backend import import_jax
 
+    jax = import_jax()
     if args.coordinator == "auto":
         jax.distributed.initialize()
     else:
@@ -245,7 +248,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     out, err = Output(sys.stdout, may_be_lost=False), Output(sys.stderr)
     with contextlib.redirect_stdout(cast(TextIO, out)), contextlib.redirect_stderr(cast(TextIO, err)):
         try:
-            return _run(argv, out)
+            with interruptible():
+                return _run(argv, out)
         finally:
             out.give_up()
             err.give_up()
@@ -266,9 +270,8 @@ def _run(argv: Sequence[str] | None, out: Output) -> int:
     except GameError as error:
         _print_error(str(error))
         return 1
-    except KeyboardInterrupt:
-        print("limae-jax: interrupted", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as error:
+        return say_interrupted(error.number if isinstance(error, Interrupted) else signal.SIGINT)
     except BrokenPipeError:  # the reader has gone
         return 1
     except OSError as error:

@@ -64,6 +64,7 @@ LIGHT += ("masking/names.py", "doctor.py", "environments/smac/__init__.py", "env
 LIGHT += ("environments/smac/maps.py", "environments/smac/settings.py", "environments/fitting.py")
 LIGHT += (
     "backend.py",
+    "interrupts.py",
     "streams.py",
     "metrics/__init__.py",
     "metrics/terminal.py",
@@ -145,7 +146,7 @@ def test_arrows_point_one_way(path):
 @pytest.mark.parametrize("path", SOURCES, ids=place)
 def test_constructs_that_stay_out(path):
     tree = ast.parse(path.read_text(encoding="utf-8"))
-    assert problems(tree, may_print=place(path) == "cli.py") == []
+    assert problems(tree, may_print=place(path) in ("cli.py", "interrupts.py")) == []
 
 
 @pytest.mark.parametrize("name", LIGHT)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from limae_jax.backend import import_jax
 from limae_jax.checks import check, check_one_of, user_path
 from limae_jax.config import SmaxConfig
 from limae_jax.config_file import read_run
@@ -43,6 +44,7 @@ def render_run(
     check(gif.suffix.lower() == ".gif", "--out", gif, "must end in .gif")
     check(gif.parent.is_dir(), "--out", gif, f"there is no folder {gif.parent}")
 
+    import_jax()
     from limae_jax.analysis.battle import play_stored
     from limae_jax.analysis.frames import draw_battle, save_animation, save_sheet
     from limae_jax.training.setup import configure_jax

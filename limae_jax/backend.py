@@ -12,15 +12,17 @@ from typing import Any
 from limae_jax.checks import check, one_line, show
 from limae_jax.errors import InputError
 
-# Settings of jax -> what they must be for anything here to work.
-_NEEDED: dict[str, Any] = {
-    "jax_enable_x64": False,
-    "jax_disable_jit": False,
-    "jax_numpy_dtype_promotion": "standard",
-    "jax_numpy_rank_promotion": "allow",
+# Settings of jax -> what training works with.
+_NEEDED: dict[str, tuple[Any, ...]] = {
+    "jax_enable_x64": (False,),
+    "jax_disable_jit": (False,),
+    "jax_numpy_dtype_promotion": ("standard",),
+    "jax_numpy_rank_promotion": ("allow", "warn"),
+    "jax_transfer_guard": (None, "allow", "log"),
 }
 # Settings of jax that results depend on -> their defaults. The kind of random keys is not among them, see `keys`.
 _DEFAULTS: dict[str, Any] = {
+    "jax_debug_nans": False,
     "jax_default_matmul_precision": None,
     "jax_random_seed_offset": 0,
     "jax_threefry_partitionable": True,
@@ -49,8 +51,8 @@ def start_backend() -> None:
     jax = import_jax()
     for name, needed in _NEEDED.items():
         value = getattr(jax.config, name)
-        fix = f"training works with {one_line(needed)} only; unset {name.upper()}"
-        check(str(value) == str(needed), name, value, fix)
+        fix = f"must be {' or '.join(map(one_line, needed))}; unset {name.upper()}"
+        check(str(value) in map(str, needed), name, value, fix)
     try:
         jax.devices()
     except (RuntimeError, AssertionError) as error:

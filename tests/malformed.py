@@ -1,4 +1,4 @@
-"""`python malformed.py COUNT` gives malformed command lines to the command line and prints what is wrong with its answers.
+"""`python malformed.py COUNT` gives malformed command lines to the command line and prints what its answers lack.
 
 It is a process of its own, so that an import of jax shows. Work that a command would begin is left out.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -20,13 +20,13 @@ from limae_jax.environments import make_env, open_games
 from limae_jax.environments.base import Environment
 from limae_jax.environments.vector import VectorEnv
 from limae_jax.replay.uniform import uniform_replay
+from limae_jax.run_records import GROUPS_FILE, is_there, read_groups
 from limae_jax.systems.build import build_system
 from limae_jax.training.evaluator import evaluate_seed
 from limae_jax.training.host_player import HostPlayer
 from limae_jax.training.host_programs import HostChunk, HostEvaluation
 from limae_jax.training.loop import Parts, init_seed, make_chunk_under_own_settings
 from limae_jax.training.plan import PhasePlan, plan_phases
-from limae_jax.training.run_directory import GROUPS_FILE, read_groups
 from limae_jax.training.sharding import SeedProgram, seed_mesh
 from limae_jax.types import Clock, PyTree
 
@@ -139,12 +139,12 @@ def configure_jax(config: TrainConfig, num_seeds: int | None = None) -> None:
 def _side_by_side_of(config: TrainConfig) -> int:
     if config.env.is_played_by_host:
         return 1
-    return stored_side_by_side(Path(config.run_dir)) or seeds_side_by_side(config.run.num_seeds)
+    return stored_side_by_side(Path(config.run_dir), config.seeds) or seeds_side_by_side(config.run.num_seeds)
 
 
-def stored_side_by_side(home: Path) -> int | None:
-    """How many seeds the runs of a directory were begun with at the same time; None if they were not begun."""
-    return len(read_groups(home)[0]) if (home / GROUPS_FILE).exists() else None
+def stored_side_by_side(home: Path, seeds: Sequence[int]) -> int | None:
+    """How many of their seeds the runs of a directory were begun with at the same time; None if they were not begun."""
+    return len(read_groups(home, seeds)[0]) if is_there(home / GROUPS_FILE) else None
 
 
 def seeds_side_by_side(num_seeds: int) -> int:

@@ -52,7 +52,7 @@ def _side_by_side(program: Program) -> int | None:
         return None
     if config.env.is_played_by_host:
         return 1
-    return stored_side_by_side(program.home) or seeds_side_by_side(program.num_seeds)
+    return stored_side_by_side(program.home, program.seeds) or seeds_side_by_side(len(program.seeds))
 
 
 def train_program(program: Program, stop: StopRequest, consoles: Sequence[RunConsole]) -> list[Outcome]:
@@ -69,7 +69,8 @@ def train_program(program: Program, stop: StopRequest, consoles: Sequence[RunCon
         with contextlib.ExitStack() as stack:
             for place in {program.home.resolve(), *(Path(config.run_dir).resolve() for config in program.configs)}:
                 stack.enter_context(locked(place))
-            error_file.unlink(missing_ok=True)
+            if error_file.is_file():
+                error_file.unlink()
             check_plan(program)
             results = train_together(program.configs, program.home, stop, consoles, num_devices)
     except Exception as error:

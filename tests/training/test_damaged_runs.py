@@ -1,0 +1,105 @@
+"""A damaged run directory is refused in a line that says what is wrong, and stays as it is; or nothing is lost."""
+
+import json
+import shutil
+from pathlib import Path
+
+import pytest
+from damages import Damage, all_damages, sample, snapshot
+from fakes import CountingEnv
+from test_resume import stop_after, without_times
+from tests_tiny import TINY
+
+from limae_jax import cli
+from limae_jax.analysis import battle
+from limae_jax.compose import load_config
+from limae_jax.config_file import read_run
+from limae_jax.errors import InputError
+from limae_jax.metrics.jsonl import read_rows
+from limae_jax.training import evaluate, plan, policy, runner
+
+SHORT = ["run.num_seeds=2", "evaluation.every_env_steps=600", "run.total_env_steps=1500", "replay.capacity_rows=100"]
+SHORT += ["checkpoint.every_s=0.001"]
+DAMAGES = all_damages()
+QUICK = sample(DAMAGES, 40)
+SOUND = "this is where a battle would be drawn"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def made_up_game():
+    """Short chunks of a game without units, in every command."""
+
+    def drawn(config, run_dir, seed, checkpoint, agent):
+        policy.load_policy(run_dir, seed, checkpoint)
+        raise InputError(SOUND)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan, "CHUNK_TIME_STEPS", 512)
+        for module in (evaluate, policy):
+            patch.setattr(module, "make_env", lambda config: CountingEnv())
+        patch.setattr(battle, "play_stored", drawn)
+        yield
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    """A run that was stopped in its second group, and the same run at its end. No test may write to them."""
+    folder = tmp_path_factory.mktemp("runs")
+    stopped = load_config([*TINY, *SHORT, f"run.dir={folder / 'stopped'}"])
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(plan, "CHUNK_TIME_STEPS", 512)
+        stop_after(patch, 6)
+        assert runner.train(stopped).exit_code == 130
+    shutil.copytree(folder / "stopped", folder / "whole")
+    assert runner.resume(folder / "whole").is_complete
+    return folder
+
+
+def commands(run_dir: Path, out: Path) -> dict[str, list[str]]:
+    """What reads a run."""
+    return {
+        "train": ["train", *TINY, *SHORT, f"run.dir={run_dir}"],
+        "evaluate": ["evaluate", str(run_dir)],
+        "best": ["evaluate", str(run_dir), "--checkpoint", "best"],
+        "report": ["report", str(run_dir), "--out", str(out)],
+        "render": ["render", str(run_dir)],
+    }
+
+
+def check_answer(code: int, err: str) -> None:
+    """An answer that a user can read."""
+    assert code in (0, 1, 2), err
+    assert "Traceback" not in err
+    assert len(err.splitlines()) <= 3 and all(len(line) <= 300 for line in err.splitlines()), err
+    assert (code == 0) == (err == ""), err
+
+
+def only_slow(damage: Damage):
+    return pytest.param(damage, id=damage.name, marks=[] if damage.name in QUICK else [pytest.mark.slow])
+
+
+def test_there_are_many_damages_and_some_are_tried_always():
+    assert len(DAMAGES) >= 350 and len(QUICK) == 40
+
+
+@pytest.mark.parametrize("damage", list(map(only_slow, DAMAGES)))
+def test_a_damaged_run_is_refused_as_it_is_or_goes_on_without_loss(damage, runs, tmp_path, capsys):
+    run_dir = tmp_path / "run"
+    shutil.copytree(runs / "stopped", run_dir)
+    damage.apply(run_dir)
+    before = snapshot(run_dir)
+    names = list(commands(run_dir, tmp_path))
+    reader = names[DAMAGES.index(damage) % len(names)]
+    if reader != "train":
+        code = cli.main(commands(run_dir, tmp_path / "report")[reader])
+        check_answer(code, capsys.readouterr().err)
+        assert snapshot(run_dir) == before
+    code = cli.main(commands(run_dir, tmp_path)["train"] if reader == "train" else ["resume", str(run_dir)])
+    check_answer(code, capsys.readouterr().err)
+    if code:
+        assert snapshot(run_dir) == before
+        return
+    rows, wanted = (read_rows(one / "metrics.jsonl") for one in (run_dir, runs / "whole"))
+    assert without_times(rows) == without_times(wanted)
+    stored, config = (json.loads(json.dumps(read_run(one).__dict__, default=str)) for one in (run_dir, runs / "whole"))
+    assert {**stored, "run": None} == {**config, "run": None}

@@ -95,9 +95,10 @@ def versions() -> dict[str, Any]:
 
 
 def _settings(versions: dict[str, Any]) -> str:
-    return (
-        ", ".join(f"{name}={one_line(value)}" for name, value in versions.get("jax_settings", {}).items()) or "as usual"
-    )
+    settings = versions.get("jax_settings")
+    if not isinstance(settings, dict) or not settings:
+        return "as usual"
+    return ", ".join(f"{name}={one_line(value)}" for name, value in settings.items())
 
 
 def _git_commit() -> str | None:

@@ -174,8 +174,8 @@ def _as_typed(override: Override) -> Override:
     if not override.is_sweep_override():
         return dataclasses.replace(override, _value=_text_of(given, typed))
     if isinstance(given, ChoiceSweep):
-        choice = re.fullmatch("(.*)" if given.simple_form else r"choice\s*\((.*)\)", typed)
-        pieces = choice[1].split(",") if choice else []
+        listed = re.fullmatch(r"choice\s*\((.*)\)|[^()]*", typed)
+        pieces = (listed[1] or listed[0]).split(",") if listed else []
         if len(pieces) == len(given.list):
             texts = [_text_of(value, piece.strip()) for value, piece in zip(given.list, pieces, strict=True)]
             return dataclasses.replace(override, _value=dataclasses.replace(given, list=texts))

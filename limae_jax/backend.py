@@ -78,7 +78,8 @@ def keep_compiled() -> None:
     folder = Path(given) if given else _cache_home()
     if not _is_writable(folder):
         config.update("jax_compilation_cache_dir", None)
-        _tell_once(f"no place for compiled programs, so each start compiles anew: {folder or 'there is no home'}")
+        why = f"{folder} cannot be written" if folder else "there is no home"
+        _tell_once(f"compiled programs are not kept, {why}; set XDG_CACHE_HOME to a folder for them")
     elif not given:
         config.update("jax_compilation_cache_dir", str(folder))
         config.update("jax_persistent_cache_min_compile_time_secs", 0.5)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import math
 import re
+import sys
 import typing
 from pathlib import Path
 from typing import Any
@@ -93,8 +93,9 @@ def _check_range(override: Override) -> None:
     values = override.value()
     if not isinstance(values, RangeSweep):
         return
-    start, stop, step = (float(number) for number in (values.start or 0, values.stop or 0, values.step))
-    is_finite = all(map(math.isfinite, (start, stop, step))) and step != 0
+    start, stop, step = values.start or 0, values.stop or 0, values.step
+    # Not `math.isfinite`, which cannot take whole numbers that no float holds.
+    is_finite = all(abs(number) <= sys.float_info.max for number in (start, stop, step)) and step != 0
     fix = f"a range has finite numbers, a step that is not 0, and at most {_MOST_VALUES} values"
     if not is_finite or abs(stop - start) > _MOST_VALUES * abs(step):
         raise InputError(f"{show(override.input_line)}: {fix}")
@@ -173,8 +174,8 @@ def _as_typed(override: Override) -> Override:
     if not override.is_sweep_override():
         return dataclasses.replace(override, _value=_text_of(given, typed))
     if isinstance(given, ChoiceSweep):
-        choice = re.fullmatch("(.*)" if given.simple_form else r"choice\s*\((.*)\)", typed)
-        pieces = choice[1].split(",") if choice else []
+        listed = re.fullmatch(r"choice\s*\((.*)\)|[^()]*", typed)
+        pieces = (listed[1] or listed[0]).split(",") if listed else []
         if len(pieces) == len(given.list):
             texts = [_text_of(value, piece.strip()) for value, piece in zip(given.list, pieces, strict=True)]
             return dataclasses.replace(override, _value=dataclasses.replace(given, list=texts))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 from typing import Any, TextIO, cast
 
@@ -50,9 +52,8 @@ class Output:
         try:
             self._stream.flush()
         except OSError:
-            null = os.open(os.devnull, os.O_WRONLY)
-            os.dup2(null, self._stream.fileno())
-            os.close(null)
+            with contextlib.suppress(io.UnsupportedOperation), open(os.devnull, "w") as null:
+                os.dup2(null.fileno(), self._stream.fileno())
 
     def _attempt(self, act: Any, *args: str) -> None:
         try:

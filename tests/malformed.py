@@ -1,4 +1,4 @@
-"""`python malformed.py COUNT` gives malformed command lines to the command line and prints what its answers lack.
+"""`python malformed.py COUNT` gives malformed command lines and prints what is wrong with the answers.
 
 It is a process of its own, so that an import of jax shows. Work that a command would begin is left out.
 """
@@ -174,7 +174,7 @@ def complaints(command: list[str]) -> list[str]:
 
 
 def check(count: int, seed: int) -> int:
-    """Gives `count` command lines in a directory with a run and some traps; prints what is wrong and returns how often."""
+    """Gives `count` command lines in a directory with a run and some traps; prints what is wrong, returns how often."""
     leave_out_work()
     rng, wrong = random.Random(seed), 0
     with tempfile.TemporaryDirectory() as folder, contextlib.chdir(folder):

@@ -1,8 +1,17 @@
 """Text of messages: printable and short, whatever was given."""
 
+import pwd
+from pathlib import Path
+
 import pytest
 
-from limae_jax.checks import one_line, printable, shorten
+from limae_jax.checks import one_line, printable, shorten, user_path
+from limae_jax.compose import load_config
+from limae_jax.config import RunConfig
+from limae_jax.config_file import read_run
+from limae_jax.errors import InputError
+from limae_jax.grid import load_sweep
+from limae_jax.sweep_config import SweepConfig
 
 
 @pytest.mark.parametrize(
@@ -30,3 +39,38 @@ def test_a_long_text_keeps_both_ends():
     assert len(text) == 100
     assert text.startswith("begin") and text.endswith("end") and " ... " in text
     assert shorten("x" * 100, 100) == "x" * 100
+
+
+def test_a_tilde_is_a_home(monkeypatch, tmp_path):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert user_path("run.dir", "~/runs/x") == f"{tmp_path}/runs/x"
+    assert user_path("run.dir", Path("~")) == str(tmp_path)
+    assert user_path("run.dir", "~root/x") == f"{pwd.getpwnam('root').pw_dir}/x"
+    for path in ("./~/x", "a/~", "x", "a//b/./c"):
+        assert user_path("run.dir", path) == path
+    assert RunConfig(dir="~/x").dir == SweepConfig(dir="~/x").dir == f"{tmp_path}/x"
+    assert RunConfig(name="~").name == "~"
+    assert load_config(["run.dir=~/runs/x"]).run_dir == f"{tmp_path}/runs/x"
+    assert load_sweep(["sweep.dir=~/a b", "system=qmix,vdn"]).settings.dir == f"{tmp_path}/a b"
+
+
+@pytest.mark.parametrize(
+    "path", ["~nobody_of_this_name/x", "~\x00", "a\x00b", "\ud800", "a" * 256, "a/" * 2000, "loop", "loop/x"]
+)
+def test_what_no_path_can_be_is_refused(monkeypatch, tmp_path, path):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "loop").symlink_to("loop")
+    for use in (lambda: RunConfig(dir=path), lambda: read_run(Path(path)), lambda: SweepConfig(dir=path)):
+        with pytest.raises(InputError, match=r"^(run.dir|RUN_DIR|sweep.dir)=") as caught:
+            use()
+        assert "\n" not in str(caught.value)
+
+
+def test_without_a_home_a_tilde_is_refused(monkeypatch):
+    def no_entry(*args):
+        raise KeyError
+
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr(pwd, "getpwuid", no_entry)
+    with pytest.raises(InputError, match=r"run.dir=~/x: there is no such home; write the path in full"):
+        RunConfig(dir="~/x")

@@ -103,7 +103,7 @@ def test_values_that_people_type():
         ("", "empty override: has no value"),
         ("foo", "foo: has no value; write section.field=value"),
         ("quickstart", "quickstart: has no value; did you mean experiment=quickstart?"),
-        ("run.name=a=b", "run.name=a=b: cannot be read; put text with special characters in two pairs of quotes"),
+        ("run.name=a(b", "run.name=a(b: cannot be read; put text with special characters in two pairs of quotes"),
         ("run.num_seeds=[1", "run.num_seeds=[1: cannot be read"),
         ("--num_seeds=1", "--num_seeds=1: cannot be read"),
         ("env.scenario=3m\nx", "env.scenario=3m x: cannot be read"),

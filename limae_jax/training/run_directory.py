@@ -107,10 +107,10 @@ def versions() -> dict[str, Any]:
 
 
 def _settings(versions: dict[str, Any]) -> str:
-    settings = versions.get("jax_settings") or {}
-    if not isinstance(settings, dict):  # another's file
-        return show(settings)
-    return ", ".join(f"{name}={one_line(value)}" for name, value in settings.items()) or "as usual"
+    settings = versions.get("jax_settings")
+    if not isinstance(settings, dict) or not settings:
+        return "as usual"
+    return ", ".join(f"{name}={one_line(value)}" for name, value in settings.items())
 
 
 def _git_commit() -> str | None:

@@ -12,6 +12,7 @@ import pytest
 from made_up_cli import COMMAND
 from tests_tiny import TINY
 
+from limae_jax.cli import main
 from limae_jax.compose import load_config
 from limae_jax.errors import InputError
 from limae_jax.metrics.jsonl import read_rows
@@ -68,6 +69,17 @@ def test_what_was_counted_before_a_stop_is_in_the_next_row(tiny, final_arrays, m
         assert runner.train(stopped).exit_code == 130
     runner.train(stopped)
     assert_equal_runs(stopped.run_dir, whole.run_dir, final_arrays)
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_ends_other_programs_stops_and_saves(tiny, monkeypatch, number, capsys):
+    before = signal.getsignal(number)
+    with monkeypatch.context() as patch:
+        stop_after(patch, 1, number)
+        assert main(["train", *tiny()]) == 128 + number
+    assert "stopped and saved; continue with: limae-jax resume" in capsys.readouterr().out
+    assert signal.getsignal(number) is before
+    assert main(["train", *tiny()]) == 0
 
 
 def test_the_same_command_again_continues_and_then_does_nothing(tiny, final_arrays, uninterrupted, monkeypatch):

@@ -1,7 +1,9 @@
 """What a run keeps beside its metrics and checkpoints: damaged records, and who holds the directory."""
 
+import json
 import sys
 
+import jax
 import pytest
 
 from limae_jax.config import MetricsConfig, RunConfig, TrainConfig
@@ -41,6 +43,28 @@ def test_a_damaged_record_of_a_shared_program_is_named(tmp_path, text):
         home_of(tmp_path)
     with damaged(tmp_path, "program.json", text):
         runs_at_home(tmp_path)
+
+
+def test_settings_of_jax_that_results_depend_on_are_told_and_recorded(tmp_path):
+    config = TrainConfig(run=RunConfig(dir=str(tmp_path)))
+    assert write_run_files(config) == []
+    assert json.loads((tmp_path / "versions.json").read_text())["jax_settings"] == {}
+    with jax.threefry_partitionable(False):
+        for said in (["as usual -> jax_threefry_partitionable=false"], []):
+            told, *changed = write_run_files(config)
+            assert told == "jax has jax_threefry_partitionable=false: results are not those of runs without"
+            assert len(changed) == len(said) and all(text in line for text, line in zip(said, changed, strict=True))
+    (back,) = write_run_files(config)
+    assert "jax settings jax_threefry_partitionable=false -> as usual" in back
+
+
+def test_a_run_from_before_settings_of_jax_were_recorded_goes_on_without_a_word(tmp_path):
+    config = TrainConfig(run=RunConfig(dir=str(tmp_path)))
+    write_run_files(config)
+    record = json.loads((tmp_path / "versions.json").read_text())
+    del record["jax_settings"]
+    (tmp_path / "versions.json").write_text(json.dumps(record))
+    assert write_run_files(config) == []
 
 
 def test_damaged_versions_are_named(tmp_path):

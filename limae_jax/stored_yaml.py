@@ -45,7 +45,7 @@ def unseal(text: str) -> tuple[int, Any]:
         raise InputError(f"has format {show(version[1])}, {known}; use the limae_jax that wrote it")
     if not (version or mark):
         return 1, plain_yaml(text)
-    if not version or checksum.strip() != _sha256(above):
+    if not version or checksum != f"{_sha256(above)}\n":
         raise InputError(
             "was altered or cut off (its checksum differs); put it back from a copy, or, if all settings in it are"
             " right, remove its first and its last line"

@@ -1,5 +1,6 @@
 """Overrides to settings: what works, and one clear line for what does not."""
 
+import dataclasses
 import os
 
 import hydra
@@ -18,6 +19,7 @@ from limae_jax.config_file import (
     differences,
     dotted_names,
     from_yaml,
+    may_change,
     read_run,
     to_yaml,
 )
@@ -255,6 +257,25 @@ def test_a_run_may_move_and_grow_but_not_change(tmp_path):
         check_continuation(stored, wanted(total_env_steps=400_000), tmp_path)
     with pytest.raises(InputError, match=r"other settings \(run.num_seeds: 1 -> 2\)"):
         check_continuation(stored, wanted(total_env_steps=600_000, num_seeds=2), tmp_path)
+
+
+def test_what_changes_no_result_may_change(tmp_path):
+    stored = TrainConfig()
+    free = {name for name in dotted_names("smax") if may_change(name)}
+    assert {"checkpoint.every_s", "run.max_memory_gib", "run.compilation_cache", "run.name", "run.dir"} <= free
+    assert {f"metrics.{item.name}" for item in dataclasses.fields(MetricsConfig)} <= free
+    assert {name.partition(".")[0] for name in free} == {"checkpoint", "metrics", "run"}
+    assert not {"run.deterministic", "run.seed_batching", "run.num_seeds", "run.total_env_steps"} & free
+    for override in (
+        "metrics.wandb=true",
+        "checkpoint.every_s=5",
+        "run.max_memory_gib=3",
+        "run.compilation_cache=false",
+    ):
+        check_continuation(stored, load_config([override]), tmp_path)
+    for override in ("run.deterministic=true", "evaluation.num_episodes=64", "env.num_envs=4", "run.seed_batching=1"):
+        with pytest.raises(InputError, match=override.partition("=")[0]):
+            check_continuation(stored, load_config([override, "metrics.wandb=true"]), tmp_path)
 
 
 def test_a_run_directory_holds_one_run(tmp_path):

@@ -98,9 +98,9 @@ def test_seeds_without_the_whole_budget_are_left_out_and_named(tmp_path):
 def test_damage_is_named(tmp_path):
     run = write_run(tmp_path / "a", WINS)
     (run / "versions.json").write_text("{")
-    assert refusal(run).startswith(f"versions={run / 'versions.json'}: no valid JSON")
+    assert refusal(run).startswith(f"{run / 'versions.json'}: is damaged")
     (run / "metrics.jsonl").write_text('{"seed": 0}\n')
-    assert "a row lacks phase, env_steps" in refusal(run)
+    assert "line 1 lacks phase, env_steps" in refusal(run)
 
 
 def test_other_versions_are_noted(tmp_path):

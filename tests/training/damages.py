@@ -271,6 +271,34 @@ def all_damages() -> list[Damage]:
     return damages
 
 
+def sweep_damages() -> list[Damage]:
+    """Of a sweep whose runs share a program."""
+    home, cell = "programs/*", "*/seeds_0_to_0"
+    records = [f"{home}/{name}" for name in ("program.json", "groups.json", "saved.json")]
+    records += [
+        f"{cell}/{name}" for name in ("program.json", "groups.json", "saved.json", "versions.json", "config.yaml")
+    ]
+    gone = (
+        "programs",
+        f"{home}",
+        f"{home}/checkpoints",
+        f"{home}/checkpoints/group_1/latest",
+        cell,
+        f"{cell}/checkpoints",
+    )
+    return [
+        *(damage for name in records for damage in of_a_file(name)),
+        *of_json(f"{home}/program.json", [{"runs": ["../x"]}, {"runs": [".."]}, {"runs": []}, {"home": "."}, *ODD]),
+        *of_json(f"{home}/groups.json", [[[5], [6]], [[0, 0]], [[0]], *ODD]),
+        *of_json(f"{cell}/program.json", [{"home": "../x"}, {"home": "."}, {"runs": ["."]}, *ODD]),
+        *(Damage(f"{name}: gone", lambda folder, n=name: shutil.rmtree(newest(folder, n))) for name in gone),
+        *(
+            Damage(f"{name}: a stray folder", lambda folder, n=name: (newest(folder, home) / n).mkdir())
+            for name in ("error.txt", "config.yaml", "groups.json.tmp")
+        ),
+    ]
+
+
 def sample(damages: list[Damage], count: int) -> set[str]:
     """Names of a varied few: as many of each kind of file as there are."""
     by_file: dict[str, list[str]] = {}

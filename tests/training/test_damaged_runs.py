@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 
 import pytest
-from damages import Damage, all_damages, sample, snapshot
+from damages import Damage, all_damages, sample, snapshot, unsealed
 from fakes import CountingEnv
 from test_resume import stop_after, without_times
 from tests_tiny import TINY
@@ -94,7 +94,8 @@ def test_a_damaged_run_is_refused_as_it_is_or_goes_on_without_loss(damage, runs,
         code = cli.main(commands(run_dir, tmp_path / "report")[reader])
         check_answer(code, capsys.readouterr().err)
         assert snapshot(run_dir) == before
-    code = cli.main(commands(run_dir, tmp_path)["train"] if reader == "train" else ["resume", str(run_dir)])
+    command = commands(run_dir, tmp_path)["train"] if reader == "train" else ["resume", str(run_dir)]
+    code = cli.main([*command, "checkpoint.every_s=60"])
     check_answer(code, capsys.readouterr().err)
     if code:
         assert snapshot(run_dir) == before
@@ -102,4 +103,76 @@ def test_a_damaged_run_is_refused_as_it_is_or_goes_on_without_loss(damage, runs,
     rows, wanted = (read_rows(one / "metrics.jsonl") for one in (run_dir, runs / "whole"))
     assert without_times(rows) == without_times(wanted)
     stored, config = (json.loads(json.dumps(read_run(one).__dict__, default=str)) for one in (run_dir, runs / "whole"))
-    assert {**stored, "run": None} == {**config, "run": None}
+    assert {**stored, "run": None, "checkpoint": None} == {**config, "run": None, "checkpoint": None}
+
+
+def test_what_is_wrong_with_a_later_group_is_told_before_anything_is_written(runs, tmp_path, capsys):
+    run_dir = tmp_path / "run"
+    shutil.copytree(runs / "stopped", run_dir)
+    for path in run_dir.glob("checkpoints/seeds_1_to_1/latest/checkpoint_*/small/_METADATA"):
+        path.write_bytes(b"{}")
+    before = snapshot(run_dir)
+    assert cli.main(["resume", str(run_dir), "run.total_env_steps=3000"]) == 2
+    assert "seeds_1_to_1/latest: none of the checkpoints is whole" in capsys.readouterr().err
+    assert snapshot(run_dir) == before
+
+
+def test_settings_that_change_no_result_change_on_resume(runs, tmp_path, capsys):
+    run_dir = tmp_path / "run"
+    shutil.copytree(runs / "stopped", run_dir)
+    assert cli.main(["resume", str(run_dir), "metrics.tensorboard=true", "checkpoint.every_s=50"]) == 0
+    stored = read_run(run_dir)
+    assert (stored.metrics.tensorboard, stored.checkpoint.every_s) == (True, 50.0)
+    assert (run_dir / "tensorboard").is_dir()
+    assert cli.main(["train", *TINY, *SHORT, f"run.dir={run_dir}"]) == 0
+    assert not read_run(run_dir).metrics.tensorboard
+    rows, wanted = (read_rows(one / "metrics.jsonl") for one in (run_dir, runs / "whole"))
+    assert without_times(rows) == without_times(wanted)
+    assert cli.main(["resume", str(run_dir), "checkpoint.every_s=9", "system.gamma=0.5"]) == 2
+    assert read_run(run_dir).checkpoint.every_s == 0.001
+
+
+def killed_before_the_first_save(run_dir: Path) -> None:
+    """As a kill leaves a run that has rows and was never saved."""
+    shutil.rmtree(run_dir / "checkpoints")
+    (run_dir / "saved.json").unlink()
+    lines = (run_dir / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (run_dir / "metrics.jsonl").write_text(lines[0])
+
+
+@pytest.mark.parametrize("has_groups", [True, False])
+def test_a_run_that_was_killed_before_its_first_save_starts_again(runs, tmp_path, has_groups):
+    run_dir = tmp_path / "run"
+    shutil.copytree(runs / "stopped", run_dir)
+    killed_before_the_first_save(run_dir)
+    if not has_groups:
+        (run_dir / "groups.json").unlink()
+    assert cli.main(["resume", str(run_dir)]) == 0
+    rows, wanted = (read_rows(one / "metrics.jsonl") for one in (run_dir, runs / "whole"))
+    assert without_times(rows) == without_times(wanted)
+    assert json.loads((run_dir / "saved.json").read_text()) == ["seeds_0_to_0", "seeds_1_to_1"]
+
+
+def test_a_run_that_took_no_note_of_its_saves_is_judged_by_its_metrics(runs, tmp_path, capsys):
+    run_dir = tmp_path / "run"
+    shutil.copytree(runs / "stopped", run_dir)
+    (run_dir / "config.yaml").write_text(unsealed((run_dir / "config.yaml").read_text()))
+    (run_dir / "saved.json").unlink()
+    shutil.copytree(run_dir, tmp_path / "sound")
+    shutil.rmtree(run_dir / "checkpoints")
+    before = snapshot(run_dir)
+    assert cli.main(["resume", str(run_dir)]) == 2
+    assert "checkpoints/seeds_0_to_0/latest is missing, though the run was saved there" in capsys.readouterr().err
+    assert snapshot(run_dir) == before
+    # One row may be older than the first save.
+    lines = (run_dir / "metrics.jsonl").read_text().splitlines(keepends=True)
+    (run_dir / "metrics.jsonl").write_text(lines[0])
+    assert cli.main(["resume", str(run_dir)]) == 0
+    # With its checkpoints it goes on, and from then on takes note.
+    assert cli.main(["resume", str(tmp_path / "sound")]) == 0
+    for one in (run_dir, tmp_path / "sound"):
+        assert without_times(read_rows(one / "metrics.jsonl")) == without_times(
+            read_rows(runs / "whole" / "metrics.jsonl")
+        )
+        assert json.loads((one / "saved.json").read_text()) == ["seeds_0_to_0", "seeds_1_to_1"]
+        assert (one / "config.yaml").read_text().startswith("format: 2")

@@ -1,0 +1,177 @@
+"""config.yaml is what was written, or refused; one of before it had a checksum still serves."""
+
+import hashlib
+
+import pytest
+
+from limae_jax.compose import load_config, override_config
+from limae_jax.config import MetricsConfig, RunConfig, TrainConfig
+from limae_jax.config_file import check_is_data, check_run_dir, from_file, read_run, to_file, to_yaml
+from limae_jax.errors import InputError
+from limae_jax.stored_yaml import plain_yaml, seal, unseal
+
+CONFIG = load_config(["system=li_ma2e", "env.unit_type_health=[45,125,160,150,35,80]", "run.num_seeds=3"])
+# As the version before the checksum wrote it.
+OLD = """\
+env:
+  name: mpe
+  scenario: simple_spread
+  num_envs: 8
+  num_agents: 3
+  max_steps: 25
+system:
+  name: iql
+  hidden_size: 64
+  mixer: null
+  gamma: 0.99
+  td_lambda: 0.6
+  double_q: true
+  learning_rate: 0.001
+  max_grad_norm: 10.0
+  reward_scale: 1.0
+  target_update_env_steps: 5000
+  updates_per_iteration: 4
+  epsilon_start: 1.0
+  epsilon_end: 0.05
+  epsilon_decay_env_steps: 100000
+replay:
+  row_length: 64
+  capacity_rows: 1500
+  batch_rows: 16
+  min_rows: 64
+  observation_dtype: float32
+  initial_carry: stored
+evaluation:
+  every_env_steps: 25000
+  num_episodes: 128
+checkpoint:
+  every_s: 60.0
+metrics:
+  tensorboard: false
+  wandb: false
+  wandb_project: limae_jax
+run:
+  name: null
+  dir: runs/old
+  num_seeds: 1
+  first_seed: 0
+  total_env_steps: 500000
+  seed_batching: auto
+  deterministic: false
+  compilation_cache: true
+  max_memory_gib: null
+"""
+
+
+def refusal(text: str) -> str:
+    with pytest.raises(InputError) as caught:
+        from_file(text)
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_what_was_written_comes_back():
+    assert from_file(to_file(CONFIG)) == CONFIG
+    assert to_file(CONFIG).startswith("format: 2\nenv:\n")
+
+
+def test_no_line_and_no_character_can_be_lost_or_changed():
+    text = to_file(CONFIG)
+    lines = text.splitlines(keepends=True)
+    for number in range(len(lines)):
+        refusal("".join(lines[:number]))
+        refusal("".join(lines[number + 1 :]))
+        for length in (1, 5):
+            refusal("".join(lines[:number] + lines[number + length :]))
+    for place in range(len(text)):
+        refusal(text[:place] + text[place + 1 :])
+        refusal(text[:place] + chr(ord(text[place]) ^ 1) + text[place + 1 :])
+
+
+def test_the_way_out_works():
+    said = refusal(to_file(CONFIG).replace("num_seeds: 3", "num_seeds: 4"))
+    assert "checksum" in said and "remove its first and its last line" in said
+    opened = to_file(CONFIG).replace("num_seeds: 3", "num_seeds: 4").splitlines(keepends=True)[1:-1]
+    assert from_file("".join(opened)).run.num_seeds == 4
+
+
+def test_another_format_is_named_before_its_checksum_is_looked_at():
+    assert refusal("format: 3\nanything: else\n").startswith("has format 3, this limae_jax reads formats 1 to 2;")
+
+
+def test_a_file_of_before_the_checksum_still_serves_if_it_is_whole():
+    config = from_file(OLD)
+    assert (config.system.name, config.env.scenario, config.run.dir) == ("iql", "simple_spread", "runs/old")
+    lines = OLD.splitlines(keepends=True)
+    for number, line in enumerate(lines):
+        assert refusal("".join(lines[:number]))
+        said = refusal("".join(lines[:number] + lines[number + 1 :]))
+        name = line.split(":")[0].strip()
+        if line.startswith("  ") and name not in ("name", "scenario", "num_agents"):  # those decide what else there is
+            assert f"{name}: is missing" in said or said == "checkpoint=null: must be a group of settings"
+    assert refusal(OLD.replace("  gamma: 0.99\n  td_lambda: 0.6\n", "")).startswith(
+        "system.gamma and 1 more: is missing"
+    )
+
+
+def test_a_whole_file_may_lack_what_later_versions_added():
+    assert from_file(seal(OLD.replace("  every_s: 60.0\n", "  every_s: 30.0\n"))).checkpoint.every_s == 30.0
+    younger = OLD.replace("  max_memory_gib: null\n", "")  # as if it had been added since
+    assert from_file(seal(younger)) == from_file(OLD)
+
+
+@pytest.mark.parametrize(
+    ("text", "said"),
+    [
+        ("a: 1\na: 2\n", "a is there twice"),
+        ("a: {b: 1, c: 2, 'b': 3}\n", "b is there twice"),
+        ("a: &x [1]\nb: *x\n", "no settings: has YAML anchors, aliases or tags"),
+        ("a: *x\n", "no settings: has YAML anchors, aliases or tags"),
+        ("a: !!int ''\n", "no settings: has YAML anchors, aliases or tags"),
+        ("a: !!python/object/apply:os.system [ls]\n", "no settings: has YAML anchors, aliases or tags"),
+        ("[" * 100_000, "no settings: nested more than 5 deep"),
+        ("{a: " * 100_000, "no settings: nested more than 5 deep"),
+        ("- " * 50_000, "no settings: nested more than 5 deep"),
+        ("a: 2026-99-99\n", "no valid YAML: month must be in 1..12"),
+        (f"a: {'1' * 5000}\n", "no valid YAML: Exceeds the limit"),
+        ("a: \x00", "no valid YAML: unacceptable character"),
+        ("? [1]\n: 2\n", "no valid YAML: while constructing a mapping"),
+    ],
+)
+def test_only_plain_data_is_read(text, said):
+    with pytest.raises(InputError) as caught:
+        plain_yaml(text)
+    assert str(caught.value).startswith(said) and "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize("value", ["${oc.env:HOME}", "a${run.dir}", "\\${oc.env:HOME}", "${"])
+def test_a_stored_setting_asks_for_nothing(value, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", "/secret")
+    config = TrainConfig(run=RunConfig(dir="x"), metrics=MetricsConfig(wandb_project=value))
+    for text in (to_file(config), to_yaml(config)):
+        (tmp_path / "config.yaml").write_text(text)
+        with pytest.raises(InputError, match=r"metrics.wandb_project=.*is not filled in here") as caught:
+            read_run(tmp_path)
+        assert "secret" not in str(caught.value)
+    for use in (check_is_data, check_run_dir, lambda config: override_config(config, ["run.name='${env.scenario}'"])):
+        with pytest.raises(InputError, match=r"metrics.wandb_project=.*is not filled in here"):
+            use(config)
+
+
+def test_what_was_typed_is_filled_in():
+    stored = load_config(["run.name='${env.scenario}_x'"])
+    assert stored.run.name == "3m_x"
+    assert override_config(stored, ["run.name='${env.scenario}_y'"]).run.name == "3m_y"
+
+
+def test_a_file_too_large_for_settings_is_not_read(tmp_path):
+    (tmp_path / "config.yaml").write_text("# \n" * 500_000)
+    with pytest.raises(InputError, match="too large for settings"):
+        read_run(tmp_path)
+
+
+def test_the_checksum_can_be_made_again_by_hand():
+    """What the file says of itself: the sha256 of the lines above."""
+    above, _, line = to_file(CONFIG).rpartition("# ")
+    assert line.split()[-1] == hashlib.sha256(above.encode()).hexdigest()
+    assert unseal(to_file(CONFIG))[0] == 2

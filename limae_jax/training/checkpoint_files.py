@@ -11,7 +11,8 @@ from typing import Any
 
 from limae_jax.errors import InputError
 
-FORMAT_VERSION = 1
+# Since version 2 a run's replay may have been emptied on the way; older code would count its rows from the run's start.
+FORMAT_VERSION = 2
 MANIFEST_NAME = "manifest.json"
 TEMPORARY_PREFIX = "tmp_"
 
@@ -59,6 +60,11 @@ def describe_files(folder: Path, prefix: str) -> dict[str, dict[str, Any]]:
     }
 
 
+def bytes_below(folder: Path) -> int:
+    """Size of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
 def verify_files(root: Path, files: dict[str, dict[str, Any]]) -> None:
     """Checks that `files` (see `describe_files`) are below `root` as they were.
 
@@ -101,9 +107,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise DamagedError(f"{label} is not valid JSON") from None
     version = body.get("format_version") if isinstance(body, dict) else None
     # Ahead of the checksum: how another version computes it is not ours to know.
-    if isinstance(version, int) and version != FORMAT_VERSION:
+    if isinstance(version, int) and not 1 <= version <= FORMAT_VERSION:
         raise InputError(
-            f"checkpoint={folder}: has format version {version}, this limae_jax reads version {FORMAT_VERSION}; use "
+            f"checkpoint={folder}: has format version {version}, this limae_jax reads 1 to {FORMAT_VERSION}; use "
             "the limae_jax that wrote it (see versions.json), or delete this folder to go back to the checkpoint before"
         )
     if version is None or body.pop("sha256", None) != _body_sha256(body):

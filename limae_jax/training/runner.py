@@ -157,10 +157,14 @@ def _train_groups(
 ) -> list[list[int]]:
     """Trains group after group until one is stopped; returns the seeds of each run that failed."""
     failed: list[list[int]] = [[] for _ in reports]
+    is_told = False
     for group in groups:
         report, count = GroupReport(reports, group), len(group.runs)
         trainer = GroupTrainer(setup, group.seeds, count, group.directory, report, group.shares)
         report.continue_from(trainer.progress.iteration)
+        if trainer.rows_to_refill and not is_told:
+            report.warning(_cost_of_refill(setup.config, trainer.rows_to_refill))
+            is_told = True
         is_complete = trainer.train(stop)
         for index in np.flatnonzero(trainer.is_failed[:count]):
             failed[group.runs[index]].append(int(group.seeds[index]))
@@ -168,6 +172,14 @@ def _train_groups(
         if not is_complete:
             break
     return failed
+
+
+def _cost_of_refill(config: TrainConfig, rows: int) -> str:
+    return (
+        f"the replay was dropped when the run was finished: each seed first plays {rows * config.replay.row_length:,} time"
+        f" steps ({rows:,} rows) without learning, so the result is not that of a run that never ended;"
+        " checkpoint.keep_replay=true keeps the replay next time"
+    )
 
 
 def _finish(report: RunReport, stop: StopRequest, failed: list[int], setup: Setup, seconds: float) -> TrainResult:
@@ -182,7 +194,9 @@ def _finish(report: RunReport, stop: StopRequest, failed: list[int], setup: Setu
         exit_code=(EXIT_SEED_FAILED if failed else 0) if is_complete else stop.exit_code,
     )
     report.summary(result.last_rows, failed, seconds, setup.compile_s)
-    if not is_complete:
+    if is_complete:
+        report.kept()
+    else:
         report.stopped(f"limae-jax resume {shlex.quote(config.run_dir)}")
     return result
 

@@ -10,6 +10,7 @@ import types
 import typing
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 from limae_jax.errors import InputError
@@ -66,6 +67,13 @@ def check_path(name: str, path: str | os.PathLike[str]) -> None:
     is_short = len(text) <= _LONGEST_PATH and all(len(part) <= _LONGEST_NAME for part in text.split(b"/"))
     fix = f"a path has at most {_LONGEST_PATH} bytes and each name in it {_LONGEST_NAME}; choose a shorter one"
     check(is_short, name, path, fix)
+
+
+def check_out(path: Path, suffix: str) -> None:
+    """Raises InputError unless a file of that ending can be written at `path`, as far as can be told before."""
+    check(path.suffix.lower() == suffix, "--out", path, f"must end in {suffix}")
+    check_path("--out", path)
+    check(path.parent.is_dir(), "--out", path, f"there is no folder {path.parent}")
 
 
 def check_types(section: str, config: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from limae_jax.checks import check, check_one_of, check_path
+from limae_jax.checks import check, check_one_of, check_out
 from limae_jax.config import SmaxConfig
 from limae_jax.config_file import read_run
 from limae_jax.environments.scenarios import smax_sizes
@@ -39,9 +39,7 @@ def render_run(
     agents = smax_sizes(config.env).num_agents
     check(0 <= agent < agents, "--agent", agent, f"choose one of 0 to {agents - 1}")
     gif = out or run_dir / "battle.gif"
-    check(gif.suffix.lower() == ".gif", "--out", gif, "must end in .gif")
-    check_path("--out", gif)
-    check(gif.parent.is_dir(), "--out", gif, f"there is no folder {gif.parent}")
+    check_out(gif, ".gif")
 
     from limae_jax.analysis.battle import play_stored
     from limae_jax.analysis.frames import draw_battle, save_animation, save_sheet

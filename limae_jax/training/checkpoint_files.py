@@ -38,10 +38,15 @@ def publish(final: Path) -> None:
 
 
 def discard(folder: Path) -> None:
-    """Deletes a published folder; killed half-way, it leaves a temporary folder and no damaged one."""
-    temporary = temporary_folder(folder)
-    shutil.rmtree(temporary, ignore_errors=True)
-    os.rename(folder, temporary)
+    """Deletes a published folder, or what is left of one.
+
+    Killed half-way, it leaves a temporary folder and no damaged one.
+    """
+    temporary = folder
+    if not folder.name.startswith(TEMPORARY_PREFIX):
+        temporary = temporary_folder(folder)
+        shutil.rmtree(temporary, ignore_errors=True)
+        os.rename(folder, temporary)
     shutil.rmtree(temporary)
 
 
@@ -82,12 +87,21 @@ def verify_files(root: Path, files: dict[str, dict[str, Any]]) -> None:
             raise DamagedError(f"{name} was altered (its sha256 differs)")
 
 
-def write_manifest(folder: Path, body: dict[str, Any]) -> dict[str, Any]:
+def write_manifest(folder: Path, body: dict[str, Any], name: str = MANIFEST_NAME) -> dict[str, Any]:
     """Writes `body` with the format version and a checksum of itself; returns it as `read_manifest` will."""
-    body = json.loads(json.dumps({"format_version": FORMAT_VERSION, **body}))
+    body = json.loads(json.dumps({**body, "format_version": FORMAT_VERSION}))
     text = json.dumps({**body, "sha256": _body_sha256(body)}, indent=1)
-    (folder / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
+    (folder / name).write_text(text + "\n", encoding="utf-8")
     return body
+
+
+def replace_manifest(folder: Path, body: dict[str, Any]) -> None:
+    """Puts another manifest in the place of a published folder's; killed at any moment, it holds the old or the new."""
+    temporary = f"{TEMPORARY_PREFIX}{MANIFEST_NAME}"
+    write_manifest(folder, body, temporary)
+    _fsync(folder / temporary)
+    os.replace(folder / temporary, folder / MANIFEST_NAME)
+    _fsync(folder)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:

@@ -175,9 +175,10 @@ def _train_groups(
 
 
 def _cost_of_refill(config: TrainConfig, rows: int) -> str:
+    steps = rows * config.replay.row_length
     return (
-        f"the replay was dropped when the run was finished: each seed first plays {rows * config.replay.row_length:,} time"
-        f" steps ({rows:,} rows) without learning, so the result is not that of a run that never ended;"
+        f"the replay was dropped when the run was finished: each seed first plays {steps:,} time steps"
+        f" ({rows:,} rows) without learning, so the result is not that of a run that never ended;"
         " checkpoint.keep_replay=true keeps the replay next time"
     )
 

@@ -13,8 +13,9 @@ from tests_tiny import TINY_UNMIXED
 from limae_jax.cli import main
 from limae_jax.compose import load_config
 from limae_jax.training import plan, runner, setup, sweep
+from limae_jax.training.checkpoint_files import bytes_below
 from limae_jax.training.group import GroupTrainer
-from limae_jax.training.policy import load_policy, load_teams
+from limae_jax.training.policy import load_teams
 from limae_jax.training.prune import prune_runs
 from limae_jax.training.run_directory import locked
 
@@ -57,14 +58,14 @@ def params_of(run_dir):
 
 
 def test_a_sweep_is_pruned_and_goes_on_after_a_refill(copied, monkeypatch, capsys):
-    before, held = contents(copied), sum(path.stat().st_size for path in copied.rglob("*") if path.is_file())
+    before, held, rows = contents(copied), bytes_below(copied), sum(map(bytes_below, rows_on_disk(copied)))
     assert main(["prune", str(copied), "--dry-run"]) == 0
     would = capsys.readouterr().out
     assert contents(copied) == before and "would free" in would
     assert main(["prune", str(copied)]) == 0
     assert capsys.readouterr().out == would.replace("would free", "freed")
     assert not rows_on_disk(copied)
-    assert sum(path.stat().st_size for path in copied.rglob("*") if path.is_file()) < held / 2
+    assert held - bytes_below(copied) > rows > 100_000
     # Again is nothing more.
     (again,) = prune_runs(sorted(copied.glob("*/seeds_*")))
     assert again.freed == 0 and not again.reason
@@ -86,7 +87,11 @@ def test_a_run_is_not_pruned_behind_the_back_of_those_that_share_its_replay(copi
     before = contents(copied)
     one, other = sorted(copied.glob("*/seeds_*"))
     assert main(["prune", str(one)]) == 2
-    assert f"shares its checkpoints with 1 other run(s); name {other} too, or the sweep" in capsys.readouterr().err
+    # The middle of a long path is left out.
+    said = capsys.readouterr().err
+    assert "RUN_DIR=" in said and "/seeds_0_to_0 too, or the sweep" in said
+    (left,) = prune_runs([one])
+    assert left.reason == f"shares its checkpoints with 1 other run(s); name {other} too, or the sweep"
     with locked(other):
         assert main(["prune", str(copied)]) == 2
     assert "another process" in capsys.readouterr().err
@@ -120,6 +125,4 @@ def test_leftovers_of_killed_processes_go_too_and_the_teams_stay(tmp_path):
         (run_dir / "checkpoints/seeds_0_to_0" / name / "tmp_checkpoint_00000099").mkdir()
     assert main(["prune", str(run_dir)]) == 0
     assert not rows_on_disk(run_dir) and not list(run_dir.rglob("tmp_*"))
-    assert main(["evaluate", str(run_dir), "--checkpoint", "best"]) == 0
-    assert runner.resume(run_dir).is_complete
-    assert load_policy(run_dir).spec.num_agents == 2
+    assert len(params_of(run_dir)) > 4 and runner.resume(run_dir).is_complete

@@ -13,17 +13,27 @@ if TYPE_CHECKING:
     from limae_jax.compose import load_config
     from limae_jax.config import TrainConfig
     from limae_jax.errors import InputError
-    from limae_jax.training.policy import load_policy
+    from limae_jax.training.policy import export_policy, load_policy
     from limae_jax.training.runner import TrainResult, train
 
 __version__ = "0.1.0"
 
-__all__ = ["InputError", "TrainConfig", "TrainResult", "__version__", "load_config", "load_policy", "train"]
+__all__ = [
+    "InputError",
+    "TrainConfig",
+    "TrainResult",
+    "__version__",
+    "export_policy",
+    "load_config",
+    "load_policy",
+    "train",
+]
 
 _HOMES = {
     "InputError": "limae_jax.errors",
     "TrainConfig": "limae_jax.config",
     "TrainResult": "limae_jax.training.runner",
+    "export_policy": "limae_jax.training.policy",
     "load_config": "limae_jax.compose",
     "load_policy": "limae_jax.training.policy",
     "train": "limae_jax.training.runner",

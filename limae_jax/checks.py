@@ -11,6 +11,7 @@ import types
 import typing
 from collections.abc import Iterable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, ClassVar
 
 from limae_jax.errors import InputError
@@ -89,6 +90,18 @@ def user_path(name: str, path: str | os.PathLike[str]) -> str:
     except OSError as error:
         check(error.errno != errno.ELOOP, name, path, "is a loop of symbolic links; choose another")
     return expanded
+
+
+def check_out(path: str | os.PathLike[str], suffix: str) -> Path:
+    """Where a file of that ending is written, as `user_path` has it.
+
+    Raises:
+        InputError: it cannot be written there, as far as can be told before.
+    """
+    out = Path(user_path("--out", path))
+    check(out.suffix.lower() == suffix, "--out", out, f"must end in {suffix}")
+    check(out.parent.is_dir(), "--out", out, f"there is no folder {out.parent}")
+    return out
 
 
 def check_types(section: str, config: Any) -> None:

@@ -168,6 +168,41 @@ def _render(args: argparse.Namespace) -> int:
     return 0
 
 
+def _export(args: argparse.Namespace) -> int:
+    from limae_jax.checks import check, check_one_of, check_out
+    from limae_jax.config_file import read_run
+
+    check_one_of("--checkpoint", args.checkpoint, ("latest", "best"))
+    seeds = read_run(args.run_dir).seeds
+    check(args.seed in (None, *seeds), "--seed", args.seed, f"the run has seeds {seeds[0]} to {seeds[-1]}")
+    check_out(args.out, ".safetensors")
+
+    from limae_jax.training.policy import export_policy
+
+    print(export_policy(args.run_dir, args.out, args.seed, args.checkpoint))
+    return 0
+
+
+def _prune(args: argparse.Namespace) -> int:
+    from limae_jax.config_file import expand_sweeps, read_run
+
+    run_dirs = expand_sweeps(args.run_dirs)
+    for run_dir in run_dirs:
+        read_run(run_dir)
+
+    from limae_jax.training.prune import prune_runs
+
+    verb = "would free" if args.dry_run else "freed"
+    outcomes = list(prune_runs(run_dirs, args.dry_run))
+    if all(outcome.reason for outcome in outcomes):
+        more = f"; nor can the other {len(outcomes) - 1} be pruned" if len(outcomes) > 1 else ""
+        raise InputError(f"RUN_DIR={outcomes[0].place}: {outcomes[0].reason}{more}")
+    for one in outcomes:
+        what = f"{verb} {one.freed / 1e6:.1f} MB, {one.left / 1e6:.1f} MB stay"
+        print(one_line(f"{one.place}: {f'left as it is: {one.reason}' if one.reason else what}"))
+    return 0
+
+
 def _evaluate_compiled(run_dirs: Sequence[Path], overrides: Sequence[str], checkpoint: str) -> None:
     for run_dir in run_dirs:
         from limae_jax.listing import print_evaluation
@@ -223,6 +258,8 @@ _COMMANDS = {
     "evaluate": _evaluate,
     "report": _report,
     "render": _render,
+    "export": _export,
+    "prune": _prune,
     "list": _list,
     "config": _config,
     "doctor": _doctor,

@@ -24,6 +24,8 @@ examples:
   limae-jax evaluate runs/quickstart --checkpoint best
   limae-jax report runs/qmix_3m runs/li_ma2e_3m --out report
   limae-jax render runs/quickstart
+  limae-jax export runs/quickstart --checkpoint best --out team.safetensors
+  limae-jax prune runs/* --dry-run
   limae-jax evaluate runs/quickstart runs/quickstart_qmix env=smac evaluation.num_episodes=32
   limae-jax list scenarios
   limae-jax config system=vdn env.scenario=8m
@@ -32,7 +34,7 @@ examples:
 exit codes: 0 fine, 1 a seed, a game or the disk failed, 2 a mistake in the input, 130 or 143 stopped by a signal
 """
 
-_WITHOUT_OVERRIDES = ("list", "report", "render", "doctor")
+_WITHOUT_OVERRIDES = ("list", "report", "render", "export", "prune", "doctor")
 
 
 _SWEEPS = """\
@@ -78,10 +80,10 @@ def _build_parser() -> argparse.ArgumentParser:
     command.add_argument("--out", metavar="DIR", type=Path, required=True, help="where to write the report")
     command = _add(commands, "render", "show a greedy battle of a trained team", "render runs/quickstart --agent 1")
     _add_run_dir(command)
-    command.add_argument("--seed", type=int, metavar="N", help="whose team plays (default: the run's first)")
-    command.add_argument("--checkpoint", default="latest", metavar="latest|best", help="which one (default: latest)")
+    _add_team(command)
     command.add_argument("--agent", type=int, default=0, metavar="I", help="whose beliefs are shown (default: 0)")
     command.add_argument("--out", metavar="FILE", type=Path, help="the GIF to write (default: RUN_DIR/battle.gif)")
+    _add_export_and_prune(commands)
     command = _add(commands, "list", "show what there is to choose from", "list scenarios")
     command.add_argument("what", metavar="scenarios|systems|masking|experiments")
     command = _add(commands, "config", "print the settings that a run would have", "config system=vdn env.scenario=8m")
@@ -110,6 +112,23 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     _add_overrides(command)
     command.add_argument("--checkpoint", default="latest", metavar="latest|best", help="which one (default: latest)")
     command.add_argument("--replays", action="store_true", help="with env=smac: save the games in RUN_DIR/smac/replays")
+
+
+def _add_export_and_prune(commands: argparse._SubParsersAction) -> None:
+    example = "export runs/quickstart --checkpoint best --out team.safetensors"
+    command = _add(commands, "export", "write a trained team's parameters as safetensors", example)
+    _add_run_dir(command)
+    _add_team(command)
+    command.add_argument("--out", metavar="FILE", type=Path, required=True, help="ends in .safetensors")
+    summary = "drop the replay of finished runs, and older checkpoints; they can still be evaluated and extended"
+    command = _add(commands, "prune", summary, "prune runs/* --dry-run")
+    command.add_argument("run_dirs", metavar="RUN_DIR", type=Path, nargs="+", help="made by `train` or `sweep`")
+    command.add_argument("--dry-run", action="store_true", help="show what would be freed; change nothing")
+
+
+def _add_team(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--seed", type=int, metavar="N", help="whose team (default: the run's first seed)")
+    command.add_argument("--checkpoint", default="latest", metavar="latest|best", help="which one (default: latest)")
 
 
 def _add_run_dir(command: argparse.ArgumentParser) -> None:

@@ -169,11 +169,14 @@ class CheckpointConfig(Section):
 
     Attributes:
         every_s: seconds of work that a kill -9 may cost at most.
+        keep_replay: whether a finished run keeps its replay on disk, so that extending it equals never having stopped.
+            Otherwise the replay is dropped at the end, and a run that is extended first fills it again.
     """
 
     section: ClassVar[str] = "checkpoint"
 
     every_s: float = 60.0
+    keep_replay: bool = False
 
     def __post_init__(self):
         super().__post_init__()

@@ -37,6 +37,7 @@ HOMES = {
     "tensorboardX": ("metrics/",),
     "wandb": ("metrics/",),
     "submitit": ("training/cluster.py",),
+    "safetensors": ("training/policy_file.py",),
     "matplotlib": ("analysis/",),
     "PIL": ("analysis/",),
     "smac": ("environments/smac/",),

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from limae_jax.backend import import_jax
-from limae_jax.checks import check, check_one_of, user_path
+from limae_jax.checks import check, check_one_of, check_out, user_path
 from limae_jax.config import SmaxConfig
 from limae_jax.config_file import read_run
 from limae_jax.environments.scenarios import smax_sizes
@@ -40,9 +40,7 @@ def render_run(
     agents = smax_sizes(config.env).num_agents
     check(0 <= agent < agents, "--agent", agent, f"choose one of 0 to {agents - 1}")
     run_dir = Path(user_path("RUN_DIR", run_dir))
-    gif = Path(user_path("--out", out or run_dir / "battle.gif"))
-    check(gif.suffix.lower() == ".gif", "--out", gif, "must end in .gif")
-    check(gif.parent.is_dir(), "--out", gif, f"there is no folder {gif.parent}")
+    gif = check_out(out or run_dir / "battle.gif", ".gif")
 
     import_jax()
     from limae_jax.analysis.battle import play_stored

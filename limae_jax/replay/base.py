@@ -19,8 +19,9 @@ class Replay(NamedTuple):
         sample: (state, key) -> Rows with `replay.batch_rows` rows, time-major, observations in float32.
         split: state -> (ring, rest): the large arrays with a ring of rows on axis `row_axis`, and everything small.
         join: (ring, rest) -> state.
-        row_axis: axis of the ring when seeds are stacked in front. Row number r, counted from the run's start, is at
-            index r % capacity_rows.
+        emptied: rest -> rest of a replay without rows, whose ring is zero.
+        row_axis: axis of the ring when seeds are stacked in front. Row number r, counted from when the ring was last
+            empty, is at index r % capacity_rows.
     """
 
     init: Callable[[Rows], PyTree]
@@ -28,4 +29,5 @@ class Replay(NamedTuple):
     sample: Callable[[PyTree, jax.Array], Rows]
     split: Callable[[PyTree], tuple[PyTree, PyTree]]
     join: Callable[[PyTree, PyTree], PyTree]
+    emptied: Callable[[PyTree], PyTree]
     row_axis: int

@@ -54,5 +54,8 @@ def uniform_replay(config: ReplayConfig) -> Replay:
     def join(ring: PyTree, rest: PyTree) -> TrajectoryBufferState:
         return rest.replace(experience=ring)
 
+    def emptied(rest: PyTree) -> PyTree:
+        return rest.replace(current_index=jnp.zeros_like(rest.current_index), is_full=jnp.zeros_like(rest.is_full))
+
     # flashbax keeps an axis of size 1 before the ring; seeds are stacked in front of that.
-    return Replay(init, add, sample, split, join, row_axis=2)
+    return Replay(init, add, sample, split, join, emptied, row_axis=2)

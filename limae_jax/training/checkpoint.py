@@ -83,7 +83,7 @@ class CheckpointStore:
             small: arrays that are saved whole.
             ring: replay; leaves have C rows along the row axis, and row n lives at index n % C. Rows must not
                 change once added, and those never added must be zero.
-            rows_added: rows added since the run's start; never decreases.
+            rows_added: rows added since the replay was last empty; decreases to 0 only, which saves no row.
             host: what JSON can hold.
         """
         start = time.perf_counter()
@@ -115,6 +115,10 @@ class CheckpointStore:
     def exists(self) -> bool:
         """Whether there is a checkpoint, whole or not."""
         return bool(self._folders("checkpoint_*"))
+
+    def holds_rows(self) -> bool:
+        """Whether there are replay rows, needed or not."""
+        return bool(arrays.agree(bool(self._folders("rows_*"))))
 
     def restore(self, small_template: PyTree, ring_template: PyTree) -> Restored | None:
         """The newest whole checkpoint, or None if there is none at all.
@@ -167,10 +171,10 @@ class CheckpointStore:
         """Writes the rows added since the last save, one segment after the other to bound the memory."""
         capacity = rows_of.ring_capacity(ring, self._row_axis)
         saved = self._kept[-1]["rows_added"] if self._kept else 0
-        if rows_added < saved:
+        if 0 < rows_added < saved:
             raise ValueError(f"rows_added={rows_added} is less than the {saved} of the last save")
         new_rows = min(rows_added - saved, capacity)
-        if new_rows == 0:
+        if new_rows <= 0:
             return [], {}
         if self._gather is None:
             self._gather = rows_of.make_gather(jax.tree.map(lambda leaf: leaf.sharding, ring), self._row_axis)

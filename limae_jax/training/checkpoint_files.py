@@ -13,7 +13,8 @@ from typing import Any
 from limae_jax.checks import show
 from limae_jax.errors import InputError
 
-FORMAT_VERSION = 1
+# Since version 2 a run's replay may have been emptied on the way; older code would count its rows from the run's start.
+FORMAT_VERSION = 2
 MANIFEST_NAME = "manifest.json"
 TEMPORARY_PREFIX = "tmp_"
 
@@ -39,10 +40,15 @@ def publish(final: Path) -> None:
 
 
 def discard(folder: Path) -> None:
-    """Deletes a published folder; killed half-way, it leaves a temporary folder and no damaged one."""
-    temporary = temporary_folder(folder)
-    shutil.rmtree(temporary, ignore_errors=True)
-    os.rename(folder, temporary)
+    """Deletes a published folder, or what is left of one.
+
+    Killed half-way, it leaves a temporary folder and no damaged one.
+    """
+    temporary = folder
+    if not folder.name.startswith(TEMPORARY_PREFIX):
+        temporary = temporary_folder(folder)
+        shutil.rmtree(temporary, ignore_errors=True)
+        os.rename(folder, temporary)
     shutil.rmtree(temporary)
 
 
@@ -64,6 +70,11 @@ def describe_files(folder: Path, prefix: str) -> dict[str, dict[str, Any]]:
     }
 
 
+def bytes_below(folder: Path) -> int:
+    """Size of all files below a folder."""
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
 def verify_files(root: Path, files: dict[str, dict[str, Any]]) -> None:
     """Checks that `files` (see `describe_files`) are below `root` as they were.
 
@@ -81,12 +92,21 @@ def verify_files(root: Path, files: dict[str, dict[str, Any]]) -> None:
             raise DamagedError(f"{name} was altered (its sha256 differs)")
 
 
-def write_manifest(folder: Path, body: dict[str, Any]) -> dict[str, Any]:
+def write_manifest(folder: Path, body: dict[str, Any], name: str = MANIFEST_NAME) -> dict[str, Any]:
     """Writes `body` with the format version and a checksum of itself; returns it as `read_manifest` will."""
-    body = json.loads(json.dumps({"format_version": FORMAT_VERSION, **body}))
+    body = json.loads(json.dumps({**body, "format_version": FORMAT_VERSION}))
     text = json.dumps({**body, "sha256": _body_sha256(body)}, indent=1)
-    (folder / MANIFEST_NAME).write_text(text + "\n", encoding="utf-8")
+    (folder / name).write_text(text + "\n", encoding="utf-8")
     return body
+
+
+def replace_manifest(folder: Path, body: dict[str, Any]) -> None:
+    """Puts another manifest in the place of a published folder's; killed at any moment, it holds the old or the new."""
+    temporary = f"{TEMPORARY_PREFIX}{MANIFEST_NAME}"
+    write_manifest(folder, body, temporary)
+    _fsync(folder / temporary)
+    os.replace(folder / temporary, folder / MANIFEST_NAME)
+    _fsync(folder)
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
@@ -108,9 +128,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         raise DamagedError(f"{label} is not valid JSON") from None
     version = body.get("format_version") if isinstance(body, dict) else None
     # Ahead of the checksum: how another version computes it is not ours to know.
-    if isinstance(version, int) and version != FORMAT_VERSION:
+    if isinstance(version, int) and not 1 <= version <= FORMAT_VERSION:
         raise InputError(
-            f"checkpoint={folder}: has format version {version}, this limae_jax reads version {FORMAT_VERSION}; use "
+            f"checkpoint={folder}: has format version {version}, this limae_jax reads 1 to {FORMAT_VERSION}; use "
             "the limae_jax that wrote it (see versions.json), or delete this folder to go back to the checkpoint before"
         )
     if version is None or body.pop("sha256", None) != _body_sha256(body):

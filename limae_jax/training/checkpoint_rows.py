@@ -1,7 +1,7 @@
 """How a replay ring is cut into segments of rows for saving, and put together again.
 
-Row n, counted from the run's start, lives at index n % C of a ring of C rows. A segment holds `rows` rows up to
-row `end`; those before `first` are padding. Segments have a few sizes only, because each size is a compilation.
+Row n, counted from when the ring was last empty, lives at index n % C of a ring of C rows. A segment holds `rows` rows
+up to row `end`; those before `first` are padding. Segments have a few sizes only, because each size is a compilation.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ _MOST_SEGMENTS = 128
 
 @dataclass(frozen=True)
 class Segment:
-    """Rows [first, end) of a run, in a folder of `rows` rows of which row `end` - 1 is the last."""
+    """Rows [first, end) of a ring, in a folder of `rows` rows of which row `end` - 1 is the last."""
 
     name: str
     rows: int

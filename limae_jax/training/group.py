@@ -18,7 +18,7 @@ from limae_jax.systems.names import label
 from limae_jax.training.checkpoint import CheckpointStore, has_params, load_params, save_params
 from limae_jax.training.loop import SeedState
 from limae_jax.training.meter import Meter
-from limae_jax.training.plan import PhasePlan, is_evaluation_due, phase_at
+from limae_jax.training.plan import PhasePlan, is_evaluation_due, phase_at, rows_to_refill, with_refill
 from limae_jax.training.setup import Setup, clock_at
 from limae_jax.training.sharding import agree, fetch, put_seeds
 from limae_jax.training.shares import Share, traced_arrays
@@ -136,7 +136,10 @@ class GroupTrainer:
         }
         self.state = state.replace(settings=settings)
         self._best_params = jax.tree.map(jnp.copy, self.state.learner.params)
+        # The iteration at which the replay was last empty.
+        self._replay_from = 0
         self.is_restored = self._restore()
+        self._plans = with_refill(setup.plans, self._replay_from)
         self.counters, self.is_failed = fetch((self.state.counters, self.state.is_failed))
         self._meter = Meter(self.counters.env_steps[:num_reported], self.progress.meter)
         self._saved_at = self._began
@@ -160,7 +163,11 @@ class GroupTrainer:
             raise InputError(f"checkpoints={self._directory}: vanished while they were read; start the run again")
         for warning in restored.warnings:
             self.observer.warning(warning)
-        replay = self.setup.parts.replay.join(restored.ring, restored.small.replay)
+        rest = restored.small.replay
+        if restored.rows_added == 0:
+            rest = self.setup.parts.replay.emptied(rest)
+        replay = self.setup.parts.replay.join(restored.ring, rest)
+        self._replay_from = restored.step - restored.rows_added // self.setup.config.env.num_envs
         self.state = restored.small.replace(replay=replay, settings=self.state.settings)
         self.progress = _progress_of(restored.host, len(self.seeds), self._directory)
         self._restore_best()
@@ -200,8 +207,10 @@ class GroupTrainer:
                 save_params(share.directory / name, tree, {key: values[own] for key, values in host.items()})
 
     def save(self) -> None:
-        """Saves everything that a bit-exact continuation needs."""
-        if self._saved_iteration == self.progress.iteration:
+        """Saves everything that a bit-exact continuation needs; without the replay, if that was dropped."""
+        is_dropped = 0 < self._replay_from == self.progress.iteration
+        # A process that was killed while it dropped the replay leaves rows that nothing needs.
+        if self._saved_iteration == self.progress.iteration and not (is_dropped and self._store.holds_rows()):
             return
         began = time.monotonic()
         self._count_wall_time()
@@ -211,12 +220,24 @@ class GroupTrainer:
         host = {"iteration": [progress.iteration] * len(self.seeds)}
         self._save_params("last", self.state.learner.params, host, np.ones(len(self.seeds), bool))
         small, ring = self._split()
-        rows_added = progress.iteration * self.setup.config.env.num_envs
-        saved = self._store.save(progress.iteration, small, ring, rows_added, asdict(progress))
+        rows_added = (progress.iteration - self._replay_from) * self.setup.config.env.num_envs
+        # Twice, if the rows are to go: of the two checkpoints that are kept none may need them.
+        for _ in range(2 if is_dropped else 1):
+            saved = self._store.save(progress.iteration, small, ring, rows_added, asdict(progress))
         self.staging_bytes = max(self.staging_bytes, saved.staging_bytes)
         self.observer.checkpoint()
         progress.save_s += time.monotonic() - began
         self._saved_at, self._saved_iteration = began, self.progress.iteration
+
+    def _drop_replay(self) -> None:
+        """Lets the last save of a finished group do without the replay, unless one of its runs keeps it.
+
+        A group that never came to train keeps it too: pre-training on half of it would not be made up for.
+        """
+        keeps = any(share.config.checkpoint.keep_replay for share in self._shares)
+        is_training = phase_at(self._plans, self.progress.iteration).phase.env_steps is None
+        if is_training and not keeps and self._saved_iteration != self.progress.iteration:
+            self._replay_from = self.progress.iteration
 
     def _count_wall_time(self) -> None:
         now = time.monotonic()
@@ -224,6 +245,11 @@ class GroupTrainer:
         self._began = now
 
     # Training
+
+    @property
+    def rows_to_refill(self) -> int:
+        """Rows that each seed collects before it learns again, as its replay was dropped; 0 if it goes on at once."""
+        return 0 if self.is_complete else rows_to_refill(self.setup.config, self._plans, self.progress.iteration)
 
     @property
     def is_complete(self) -> bool:
@@ -252,12 +278,14 @@ class GroupTrainer:
                 self.save()
                 raise
             longest_turn = max(longest_turn, time.monotonic() - began - (self.setup.compile_s - compile_s))
+        if self.is_complete:
+            self._drop_replay()
         self.save()
         return self.is_complete
 
     def _take_turn(self) -> None:
         """One chunk, and an evaluation if one is due."""
-        before, plan = self.progress.iteration, phase_at(self.setup.plans, self.progress.iteration)
+        before, plan = self.progress.iteration, phase_at(self._plans, self.progress.iteration)
         self._run_chunk(plan)
         loss, failed = self._meter.last.get("loss"), self.is_failed[: self.num_reported]
         # A failed seed stands still: nobody waits for its steps, and its loss is no number.

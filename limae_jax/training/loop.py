@@ -181,13 +181,13 @@ def make_chunk_under_own_settings(
 
     Args:
         parts: what the program is made of.
-        phase: one of the system's own.
+        phase: one of the system's own, or one without gradient steps.
         iterations: of the chunk.
     """
 
     def chunk(state: SeedState, clock: Clock) -> tuple[SeedState, Metrics]:
         own = parts.under(state.settings)
-        own_phase = next(candidate for candidate in own.system.phases if candidate.name == phase.name)
-        return make_chunk(own, own_phase, iterations)(state, clock)
+        own_phases = {candidate.name: candidate for candidate in own.system.phases}
+        return make_chunk(own, own_phases.get(phase.name, phase), iterations)(state, clock)
 
     return chunk

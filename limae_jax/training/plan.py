@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from limae_jax.config import TrainConfig
 from limae_jax.systems.base import Phase
 
 # A chunk is the unit of host work (progress line, signals, saving): long enough to hide the host, short enough to stop.
 CHUNK_TIME_STEPS = 4096
+
+# Play by the policy that is there, to have something to learn from again.
+REFILL = Phase("refill", None, explores_by_schedule=True)
 
 
 @dataclass(frozen=True)
@@ -54,6 +57,32 @@ def plan_phases(config: TrainConfig, phases: Sequence[Phase], chunk_time_steps: 
         plans.append(PhasePlan(phase, begin, begin + iterations, chunk))
         begin += iterations
     return plans
+
+
+def refill_plan(plans: Sequence[PhasePlan], begin: int) -> PhasePlan:
+    """The phase that fills a replay which is empty at iteration `begin`: as many rows as the warm-up has."""
+    warmup = plans[0]
+    return PhasePlan(REFILL, begin, begin + (warmup.end or 0), warmup.iterations_per_chunk)
+
+
+def with_refill(plans: Sequence[PhasePlan], begin: int) -> list[PhasePlan]:
+    """The phases of a run whose replay was emptied at iteration `begin`; 0 is a run whose replay never was.
+
+    The others stay where they are on the clock, as far as the refill leaves them room.
+    """
+    if begin == 0:
+        return list(plans)
+    refill = refill_plan(plans, begin)
+    end = refill.end or begin
+    before = [replace(plan, end=min(plan.end or begin, begin)) for plan in plans if plan.begin < begin]
+    after = [replace(plan, begin=max(plan.begin, end)) for plan in plans if plan.end is None or plan.end > end]
+    return [*before, refill, *after]
+
+
+def rows_to_refill(config: TrainConfig, plans: Sequence[PhasePlan], iteration: int) -> int:
+    """Rows that each seed still collects before it learns again, if the clock is in a refill; else 0."""
+    plan = phase_at(plans, iteration)
+    return ((plan.end or iteration) - iteration) * config.env.num_envs if plan.phase is REFILL else 0
 
 
 def phase_at(plans: Sequence[PhasePlan], iteration: int) -> PhasePlan:

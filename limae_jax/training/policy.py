@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from limae_jax.checks import user_path
+from limae_jax.checks import check, check_out, one_line, user_path
+from limae_jax.config import TrainConfig
 from limae_jax.config_file import read_run
 from limae_jax.environments import make_env
 from limae_jax.errors import InputError
@@ -21,6 +22,7 @@ from limae_jax.systems.base import ActorCarry, Params, System
 from limae_jax.systems.build import build_system
 from limae_jax.systems.names import NOT_DECENTRALISED
 from limae_jax.training.checkpoint import has_params, load_params
+from limae_jax.training.policy_file import SUFFIX, read_policy_file, write_policy_file
 from limae_jax.training.run_directory import group_directory
 from limae_jax.types import EnvSpec, Timestep
 
@@ -89,18 +91,16 @@ def _stacked(count: int, one: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
     return jax.ShapeDtypeStruct((count, *one.shape), one.dtype)
 
 
-def load_policy(run_dir: str | Path, seed: int | None = None, checkpoint: str = "latest") -> Policy:
-    """Loads one seed's team from a run directory.
+class _Team(NamedTuple):
+    """One seed's parameters, and the iteration at which it had them."""
 
-    Args:
-        run_dir: of a run.
-        seed: which; None is the run's first.
-        checkpoint: "latest" or "best".
+    config: TrainConfig
+    seed: int
+    params: Params
+    iteration: int
 
-    Raises:
-        InputError: there is no such run or seed.
-    """
-    run_dir = Path(user_path("RUN_DIR", run_dir))
+
+def _load_team(run_dir: Path, seed: int | None, checkpoint: str) -> _Team:
     config = read_run(run_dir)
     spec = make_env(config.env).spec
     system = build_system(config, spec)
@@ -110,7 +110,71 @@ def load_policy(run_dir: str | Path, seed: int | None = None, checkpoint: str = 
         trained = [int(s) for s in teams.seeds if s in config.seeds]
         raise InputError(f"seed={seed}: not trained in {run_dir}; choose one of {trained}")
     index = int(np.flatnonzero(teams.seeds == seed)[0])
-    params = jax.tree.map(lambda x: x[index], teams.params)
+    return _Team(config, seed, jax.tree.map(lambda x: x[index], teams.params), int(teams.iteration[index]))
+
+
+def load_policy(run_dir: str | Path, seed: int | None = None, checkpoint: str = "latest") -> Policy:
+    """Loads one seed's team from a run directory, or from a file that `export_policy` wrote.
+
+    Args:
+        run_dir: of a run; or the file, which holds one seed and one checkpoint.
+        seed: which; None is the run's first.
+        checkpoint: "latest" or "best".
+
+    Raises:
+        InputError: there is no such run or seed, or the file is damaged or another one's.
+    """
+    place = Path(user_path("RUN_DIR", run_dir))
+    if place.suffix == SUFFIX and not place.is_dir():
+        return _policy_of_file(place, seed)
+    team = _load_team(place, seed, checkpoint)
+    return _make_policy(team.config, team.params)
+
+
+def _policy_of_file(path: Path, seed: int | None) -> Policy:
+    stored = read_policy_file(path)
+    own = stored.metadata.get("seed")
+    check(seed is None or str(seed) == own, "seed", seed, f"{path} holds seed {own} alone")
+    system = build_system(stored.config, make_env(stored.config.env).spec)
+    template = jax.eval_shape(system.init, jax.random.key(0)).params
+    try:
+        params = stored.params_like(template)
+    except (KeyError, ValueError) as error:
+        reason = one_line(error)
+        raise InputError(f"{path}: its parameters are not those of its settings ({reason}); export it again") from None
+    return _make_policy(stored.config, params)
+
+
+def export_policy(run_dir: str | Path, out: str | Path, seed: int | None = None, checkpoint: str = "latest") -> Path:
+    """Writes one seed's team into a safetensors file: parameters by dotted name, and what they are as metadata.
+
+    Args:
+        run_dir: of a run.
+        out: the file; its name ends in .safetensors.
+        seed: which; None is the run's first.
+        checkpoint: "latest" or "best".
+
+    Returns:
+        The file's path.
+
+    Raises:
+        InputError: there is no such run or seed, or the file cannot be written.
+    """
+    path = check_out(out, SUFFIX)
+    team = _load_team(Path(user_path("RUN_DIR", run_dir)), seed, checkpoint)
+    about: dict[str, str | int | bool] = {
+        "seed": team.seed,
+        "checkpoint": checkpoint,
+        "iteration": team.iteration,
+        "is_decentralised": team.config.system.name not in NOT_DECENTRALISED,
+    }
+    write_policy_file(path, team.config, make_env(team.config.env).spec, team.params, about)
+    return path
+
+
+def _make_policy(config: TrainConfig, params: Params) -> Policy:
+    spec = make_env(config.env).spec
+    system = build_system(config, spec)
 
     @jax.jit
     def act(carry: ActorCarry, obs: jax.Array, avail: jax.Array) -> tuple[jax.Array, ActorCarry]:

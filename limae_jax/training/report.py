@@ -15,6 +15,7 @@ from limae_jax.metrics.schema import Row
 from limae_jax.metrics.wandb import read_id
 from limae_jax.metrics.writers import MetricsWriter, make_writers
 from limae_jax.systems.names import label
+from limae_jax.training.checkpoint_files import bytes_below
 
 
 class RunReport:
@@ -126,6 +127,13 @@ class RunReport:
         """The final table."""
         self._console.summary(last_rows, failed, self.config.run_dir, seconds)
         self._console.note(f"{seconds:.0f} s in all, {compile_s:.0f} s of them compiling")
+
+    def kept(self) -> None:
+        """Says what a finished run keeps on the disk."""
+        folder = Path(self.config.run_dir) / "checkpoints"
+        has_rows = any(folder.glob("*/latest/rows_*"))
+        replay = "with the replay, which `limae-jax prune` drops" if has_rows else "without the replay"
+        self._console.note(f"checkpoints: {bytes_below(folder) / 1e6:.1f} MB on disk, {replay}")
 
     def stopped(self, command: str) -> None:
         """Says how to go on after a stop."""

@@ -206,17 +206,31 @@ def _train_groups(
 ) -> list[list[int]]:
     """Trains group after group until one is stopped; returns the seeds of each run that failed."""
     failed: list[list[int]] = [[] for _ in reports]
+    is_told = False
     for group, report, trainer in trainers:
         report.continue_from(trainer.progress.iteration)
         if trainer.is_restored:
             report.checkpoint()
+        if trainer.rows_to_refill and not is_told:
+            report.warning(_cost_of_refill(trainer.setup.config, trainer.rows_to_refill))
+            is_told = True
         is_complete = trainer.train(stop)
         for index in np.flatnonzero(trainer.is_failed[: len(group.runs)]):
             failed[group.runs[index]].append(int(group.seeds[index]))
         report.saved(trainer.progress.save_s, trainer.progress.wall_s, trainer.staging_bytes)
+        del trainer  # the memory is for one group at a time
         if not is_complete:
             break
     return failed
+
+
+def _cost_of_refill(config: TrainConfig, rows: int) -> str:
+    steps = rows * config.replay.row_length
+    return (
+        f"the replay was dropped when the run was finished: each seed first plays {steps:,} time steps"
+        f" ({rows:,} rows) without learning, so the result is not that of a run that never ended;"
+        " checkpoint.keep_replay=true keeps the replay next time"
+    )
 
 
 def _finish(report: RunReport, stop: StopRequest, failed: list[int], setup: Setup, seconds: float) -> TrainResult:
@@ -231,7 +245,9 @@ def _finish(report: RunReport, stop: StopRequest, failed: list[int], setup: Setu
         exit_code=(EXIT_SEED_FAILED if failed else 0) if is_complete else stop.exit_code,
     )
     report.summary(result.last_rows, failed, seconds, setup.compile_s)
-    if not is_complete:
+    if is_complete:
+        report.kept()
+    else:
         report.stopped(f"limae-jax resume {shlex.quote(config.run_dir)}")
     return result
 

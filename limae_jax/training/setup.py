@@ -26,7 +26,7 @@ from limae_jax.training.evaluator import evaluate_seed
 from limae_jax.training.host_player import HostPlayer
 from limae_jax.training.host_programs import HostChunk, HostEvaluation
 from limae_jax.training.loop import Parts, init_seed, make_chunk_under_own_settings
-from limae_jax.training.plan import PhasePlan, plan_phases
+from limae_jax.training.plan import PhasePlan, plan_phases, refill_plan
 from limae_jax.training.sharding import SeedProgram, seed_mesh
 from limae_jax.types import Clock, PyTree
 
@@ -51,7 +51,8 @@ class Setup:
         plans: phases on the clock.
         mesh: devices.
         init: program (seeds [S]) -> SeedState.
-        chunks: program of each phase, (SeedState, Clock) -> (SeedState, metrics); donates its state.
+        chunks: program of each phase, `plan.REFILL` included, (SeedState, Clock) -> (SeedState, metrics); donates its
+            state.
         evaluate: program ((seeds [S], params, iteration [S])) -> metrics.
         player: of games that the host plays; None if the game is part of the programs.
     """
@@ -98,7 +99,7 @@ def make_setup(config: TrainConfig, num_devices: int | None = None) -> Setup:
 def _compiled_programs(config: TrainConfig, env: Environment, parts: Parts, mesh: Mesh, init: Program) -> Setup:
     plans = plan_phases(config, parts.system.phases)
     chunks = {}
-    for plan in plans:
+    for plan in (*plans, refill_plan(plans, 0)):
         chunk = make_chunk_under_own_settings(parts, plan.phase, plan.iterations_per_chunk)
         chunks[plan.phase.name] = SeedProgram(chunk, mesh, donate=True)
     evaluate = SeedProgram(partial(evaluate_seed, env, parts.system, config.evaluation.num_episodes), mesh)
@@ -109,7 +110,7 @@ def _host_programs(config: TrainConfig, env: Environment, parts: Parts, mesh: Me
     # One iteration at a time: a game's step takes long enough to hide the host.
     plans = plan_phases(config, parts.system.phases, chunk_time_steps=1)
     player = HostPlayer(parts.system, config.env.num_envs, partial(open_games, config.env))
-    chunks = {plan.phase.name: HostChunk(parts, plan.phase, player, mesh) for plan in plans}
+    chunks = {plan.phase.name: HostChunk(parts, plan.phase, player, mesh) for plan in (*plans, refill_plan(plans, 0))}
     evaluate = HostEvaluation(player, config.evaluation.num_episodes)
     return Setup(config, env, parts, plans, mesh, init, chunks, evaluate, player)
 

@@ -60,7 +60,8 @@ def tiny(tmp_path):
     """Makes the overrides of a tiny run in a directory of its own; later ones win."""
 
     def overrides(*more: str, name: str = "run") -> list[str]:
-        return [*TINY, f"run.dir={tmp_path / name}", *more]
+        # With the replay, so that all of it can be compared.
+        return [*TINY, "checkpoint.keep_replay=true", f"run.dir={tmp_path / name}", *more]
 
     return overrides
 

@@ -140,7 +140,7 @@ def test_when_none_is_whole_the_error_names_all(copied):
 def test_an_unknown_format_is_refused_by_name(copied):
     path = copied / _names(copied, "checkpoint_")[-1] / "manifest.json"
     path.write_text(json.dumps({**json.loads(path.read_text()), "format_version": 99}))
-    with pytest.raises(InputError, match=r"format version 99.*reads version 1"):
+    with pytest.raises(InputError, match=r"format version 99.*reads 1 to 2"):
         _restore(copied)
 
 

@@ -6,6 +6,7 @@ import signal
 import numpy as np
 import pytest
 from scripted_games import ScriptedGames
+from test_refill import check_replay
 from tests_tiny import TINY
 
 from limae_jax.cli import main
@@ -14,6 +15,7 @@ from limae_jax.environments.smac.env import smac_spec
 from limae_jax.errors import GameError
 from limae_jax.metrics.jsonl import read_rows
 from limae_jax.training import setup
+from limae_jax.training.group import GroupTrainer
 from limae_jax.training.host_player import HostPlayer
 
 # No made-up game: the sizes are those of a map.
@@ -99,3 +101,22 @@ def test_a_run_that_is_stopped_and_then_loses_its_games_goes_on(opened, collecte
         # Two games share three episodes: a win, a limit, and a loss.
         assert row["test_episodes"] == 3 and row["test_win_rate"] == pytest.approx(1 / 3)
         assert np.isfinite(row["loss"]) and row["test_length_mean"] == pytest.approx((3 + 6 + 4) / 3)
+
+
+def test_an_extended_run_plays_for_a_new_replay_first(opened, tmp_path, monkeypatch, capsys):
+    run_dir, phases, run_chunk = tmp_path / "run", [], GroupTrainer._run_chunk
+
+    def checked(self, plan):
+        if plan.phase.update is not None:
+            check_replay(self.state, least=4)
+        phases.append(plan.phase.name)
+        run_chunk(self, plan)
+
+    monkeypatch.setattr(GroupTrainer, "_run_chunk", checked)
+    assert main([*TRAIN, f"run.dir={run_dir}"]) == 0
+    assert not list(run_dir.rglob("rows_*"))
+    phases.clear()
+    assert main(["resume", str(run_dir), "run.total_env_steps=200"]) == 0
+    assert "first plays 32 time steps (4 rows) without learning" in " ".join(capsys.readouterr().out.split())
+    assert phases[:3] == ["refill", "refill", "train"] and set(phases[2:]) == {"train"}
+    assert all(games.is_closed for _, games in opened)

@@ -7,7 +7,16 @@ from hypothesis import strategies as st
 from limae_jax.config import EvalConfig, ReplayConfig, RunConfig, SmaxConfig, TrainConfig
 from limae_jax.systems.base import Phase
 from limae_jax.training import plan as plan_module
-from limae_jax.training.plan import group_size, is_evaluation_due, phase_at, plan_phases, time_steps_per_iteration
+from limae_jax.training.plan import (
+    REFILL,
+    group_size,
+    is_evaluation_due,
+    phase_at,
+    plan_phases,
+    rows_to_refill,
+    time_steps_per_iteration,
+    with_refill,
+)
 
 
 @pytest.fixture(autouse=True)
@@ -107,3 +116,28 @@ def test_evaluations_do_not_drift(every, chunk):
 )
 def test_group_size(choice, backend, size):
     assert group_size(_config(num_seeds=6, seed_batching=choice), backend) == size
+
+
+def test_a_refill_is_as_long_as_the_warmup_and_moves_nothing_else():
+    config = _config()
+    plans = plan_phases(config, _phases(6400, 65))
+    assert with_refill(plans, 0) == plans
+    refilled = with_refill(plans, 1000)
+    assert [(plan.phase.name, plan.begin, plan.end, plan.iterations_per_chunk) for plan in refilled] == [
+        ("phase 0", 0, 128, 64),
+        ("phase 1", 128, 130, 2),
+        ("train", 130, 1000, 64),
+        ("refill", 1000, 1128, 64),
+        ("train", 1128, None, 64),
+    ]
+    assert [rows_to_refill(config, refilled, iteration) for iteration in (999, 1000, 1064, 1128)] == [0, 512, 256, 0]
+
+
+@given(begin=st.integers(1, 400), env_steps=st.lists(st.integers(1, 9000), min_size=1, max_size=3))
+def test_wherever_a_replay_was_emptied_nothing_is_learned_before_it_is_filled(begin, env_steps):
+    plans = plan_phases(_config(), _phases(*env_steps))
+    refilled, length = with_refill(plans, begin), plans[0].end
+    at = [phase_at(refilled, iteration).phase for iteration in range(begin + 2 * length + 400)]
+    assert {phase is REFILL for phase in at[begin : begin + length]} == {True}
+    for iteration in [*range(begin), *range(begin + length, len(at))]:
+        assert at[iteration] is phase_at(plans, iteration).phase

@@ -55,7 +55,8 @@ def assert_equal_runs(one, other, final_arrays):
 @pytest.fixture(scope="module")
 def uninterrupted(tmp_path_factory):
     """The directory of a run that nothing disturbed. No test may write to it."""
-    config = load_config([*TINY, "run.num_seeds=2", f"run.dir={tmp_path_factory.mktemp('uninterrupted') / 'run'}"])
+    run_dir = tmp_path_factory.mktemp("uninterrupted") / "run"
+    config = load_config([*TINY, "run.num_seeds=2", "checkpoint.keep_replay=true", f"run.dir={run_dir}"])
     assert runner.train(config).exit_code == 0
     return config.run_dir
 

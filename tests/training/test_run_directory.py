@@ -2,6 +2,7 @@
 
 import json
 import sys
+from pathlib import Path
 
 import jax
 import pytest
@@ -14,7 +15,7 @@ from limae_jax.metrics.schema import REQUIRED_FIELDS
 from limae_jax.run_records import home_of, runs_at_home
 from limae_jax.training import runner
 from limae_jax.training.policy import load_teams
-from limae_jax.training.run_directory import changed_versions, locked, settle_groups
+from limae_jax.training.run_directory import changed_versions, locked, settle_groups, write_run_files
 from limae_jax.training.setup import stored_side_by_side
 from limae_jax.training.sweep_plan import is_finished
 
@@ -45,26 +46,33 @@ def test_a_damaged_record_of_a_shared_program_is_named(tmp_path, text):
         runs_at_home(tmp_path)
 
 
+def go_on(config):
+    """What a run says of its versions when it begins or goes on."""
+    told = changed_versions(Path(config.run_dir))
+    write_run_files(config)
+    return told
+
+
 def test_settings_of_jax_that_results_depend_on_are_told_and_recorded(tmp_path):
     config = TrainConfig(run=RunConfig(dir=str(tmp_path)))
-    assert write_run_files(config) == []
+    assert go_on(config) == []
     assert json.loads((tmp_path / "versions.json").read_text())["jax_settings"] == {}
     with jax.threefry_partitionable(False):
         for said in (["as usual -> jax_threefry_partitionable=false"], []):
-            told, *changed = write_run_files(config)
+            told, *changed = go_on(config)
             assert told == "jax has jax_threefry_partitionable=false: results are not those of runs without"
             assert len(changed) == len(said) and all(text in line for text, line in zip(said, changed, strict=True))
-    (back,) = write_run_files(config)
+    (back,) = go_on(config)
     assert "jax settings jax_threefry_partitionable=false -> as usual" in back
 
 
 def test_a_run_from_before_settings_of_jax_were_recorded_goes_on_without_a_word(tmp_path):
     config = TrainConfig(run=RunConfig(dir=str(tmp_path)))
-    write_run_files(config)
+    go_on(config)
     record = json.loads((tmp_path / "versions.json").read_text())
     del record["jax_settings"]
     (tmp_path / "versions.json").write_text(json.dumps(record))
-    assert write_run_files(config) == []
+    assert go_on(config) == []
 
 
 def test_damaged_versions_are_named(tmp_path):

@@ -28,6 +28,8 @@ from limae_jax.training.sweep_plan import is_finished, plan_programs
 # Wherever something is trained, in groups of three seeds, so that it is compiled once.
 THREE = ["run.num_seeds=3", "run.seed_batching=3"]
 SHORT = ["evaluation.every_env_steps=600", "run.total_env_steps=1500", "replay.capacity_rows=100"]
+# So that all of it can be compared.
+SHORT += ["checkpoint.keep_replay=true"]
 # The first group is of two runs, the second one is filled up.
 GRID = ["system=vdn,iql", "system.learning_rate=1e-3,4e-3", "run.num_seeds=2", "run.seed_batching=3"]
 

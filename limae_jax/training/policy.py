@@ -18,8 +18,8 @@ from limae_jax.registry import check_name
 from limae_jax.systems.base import ActorCarry, Params, System
 from limae_jax.systems.build import build_system
 from limae_jax.systems.names import NOT_DECENTRALISED
-from limae_jax.training.checkpoint import has_params, load_params
 from limae_jax.training.run_directory import GROUPS_FILE, group_directory, read_groups
+from limae_jax.training.stored_params import has_params, load_params
 from limae_jax.types import EnvSpec, Timestep
 
 CHECKPOINTS = {"latest": "last", "best": "best"}

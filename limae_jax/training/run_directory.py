@@ -20,6 +20,7 @@ import numpy as np
 from limae_jax.config import TrainConfig
 from limae_jax.config_file import CONFIG_FILE, check_run_dir, to_yaml
 from limae_jax.errors import InputError
+from limae_jax.training.checkpoint_view import check_place
 
 # The seeds of each group, and the other runs that a run shares its program with.
 GROUPS_FILE, SHARED_FILE = "groups.json", "program.json"
@@ -104,11 +105,12 @@ def locked(run_dir: Path) -> Iterator[None]:
     """Holds a run directory, so that two processes never train the same run.
 
     Raises:
-        InputError: another process holds it, or it cannot be made.
+        InputError: another process holds it, it cannot be made, or it cannot hold checkpoints.
     """
     if jax.process_index() != 0:
         yield
         return
+    check_place(run_dir)
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:

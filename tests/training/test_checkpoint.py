@@ -16,7 +16,8 @@ import pytest
 from checkpoint_worker import check_state, device_state, rows_at, templates
 
 from limae_jax.errors import InputError
-from limae_jax.training.checkpoint import CheckpointStore, has_params, load_params, save_params
+from limae_jax.training.checkpoint import CheckpointStore
+from limae_jax.training.stored_params import has_params, load_params, save_params
 
 WORKER = Path(__file__).with_name("checkpoint_worker.py")
 
@@ -166,7 +167,7 @@ def test_what_a_killed_save_left_is_ignored_and_removed(copied):
 SMALL_DISK = """
 import resource, sys
 import jax.numpy as jnp
-from limae_jax.training.checkpoint import save_params
+from limae_jax.training.stored_params import save_params
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 try:
     save_params(sys.argv[1], {str(index): jnp.arange(4000.0) for index in range(20)}, {})

@@ -23,7 +23,7 @@ from limae_jax.training.setup import Setup, clock_at
 from limae_jax.training.sharding import agree, fetch, put_seeds
 from limae_jax.training.shares import Share, traced_arrays
 from limae_jax.training.signals import StopRequest
-from limae_jax.training.stored_params import load_shares, save_shares, saved_iteration
+from limae_jax.training.stored_params import load_shares, save_shares
 from limae_jax.types import PyTree
 
 
@@ -167,9 +167,10 @@ class GroupTrainer:
         if is_best_lost.any():
             self._keep_best(self._results(), among=is_best_lost)
             self._save_best(is_best_lost)
+        _, hosts = load_shares(self._shares, "last", self.state.learner.params)
         is_last_gone = np.zeros(len(self.seeds), bool)
-        for share in self._shares:
-            if saved_iteration(share.directory / "last") < self.progress.iteration:
+        for share, host in zip(self._shares, hosts, strict=True):
+            if host is None or min(host["iteration"]) < self.progress.iteration:
                 is_last_gone[share.begin : share.end] = True
                 self.observer.warning(f"{share.directory / 'last'}: is damaged or gone; written again, nothing is lost")
         self._save_last(is_last_gone)

@@ -42,15 +42,6 @@ def read_host(directory: Path) -> dict[str, Any] | None:
     return _read_while_replaced(directory, lambda store: store.read_host())
 
 
-def saved_iteration(directory: Path) -> int:
-    """The clock of the parameters in `directory`, of the seed that is furthest behind; -1 if none are whole."""
-    try:
-        host = read_host(directory)
-    except DamagedCheckpointError:
-        return -1
-    return min(host["iteration"]) if host else -1
-
-
 def load_params(directory: Path, template: PyTree) -> tuple[PyTree, dict[str, Any]]:
     """What `save_params` saved: (tree, host).
 

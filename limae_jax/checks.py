@@ -6,6 +6,7 @@ import dataclasses
 import errno
 import numbers
 import os
+import re
 import sys
 import types
 import typing
@@ -63,15 +64,15 @@ def check_one_of(name: str, value: str, choices: Iterable[str]) -> None:
 
 
 def check_path(name: str, path: str | os.PathLike[str]) -> None:
-    """Raises InputError if a path, or a name in it, is one that file systems do not take."""
-    try:
-        text = os.fsencode(path)
-    except UnicodeEncodeError:  # half of a pair of UTF-16
-        text = b"\0"
-    check(b"\0" not in text, name, path, "has a character that no path can have; choose another")
-    is_short = len(text) <= _LONGEST_PATH and all(len(part) <= _LONGEST_NAME for part in text.split(b"/"))
+    """Raises InputError if a path holds what no file system takes, or it or a name in it is longer than they take."""
+    text = os.fspath(path)
+    # Bytes that are no UTF-8 are lone surrogates in Python, and the others of these stand for nothing.
+    is_name = "\0" not in text and not re.search("[\ud800-\udc7f\udd00-\udfff]", text)
+    check(is_name, name, text, "holds a character that no file system takes; leave it out")
+    encoded = os.fsencode(os.path.abspath(text))
+    is_short = len(encoded) <= _LONGEST_PATH and all(len(part) <= _LONGEST_NAME for part in encoded.split(b"/"))
     fix = f"a path has at most {_LONGEST_PATH} bytes and each name in it {_LONGEST_NAME}; choose a shorter one"
-    check(is_short, name, path, fix)
+    check(is_short, name, text, fix)
 
 
 def user_path(name: str, path: str | os.PathLike[str]) -> str:

@@ -32,6 +32,7 @@ HOMES = {
     "jaxmarl": ("environments/",),
     "flashbax": ("replay/",),
     "orbax": ("training/checkpoint",),
+    "tensorstore": ("training/checkpoint",),
     "hydra": ("compose.py", "overrides.py"),
     "omegaconf": ("compose.py",),
     "tensorboardX": ("metrics/",),

@@ -32,6 +32,12 @@ from limae_jax.types import PyTree
 
 _NO_CHECKPOINT, _NONE_WHOLE = -1, -2
 
+WAY_OUT = "put the folder back from a copy, or start again with another run.dir"
+
+
+class DamagedCheckpointError(InputError):
+    """There are checkpoints, and none can be read."""
+
 
 @dataclass(frozen=True)
 class SaveReport:
@@ -69,8 +75,9 @@ class CheckpointStore:
     processes every one makes the same calls, on global arrays and a shared file system.
     """
 
-    def __init__(self, directory: Path, row_axis: int = 1):
+    def __init__(self, directory: Path, row_axis: int = 1, way_out: str = WAY_OUT):
         self._directory = Path(directory).resolve()
+        self._way_out = way_out
         self._row_axis = row_axis
         self._kept: list[dict[str, Any]] = []
         self._gather: Callable[..., PyTree] | None = None
@@ -114,7 +121,20 @@ class CheckpointStore:
 
     def exists(self) -> bool:
         """Whether there is a checkpoint, whole or not."""
-        return bool(self._folders("checkpoint_*"))
+        return bool(self.names())
+
+    def names(self) -> list[str]:
+        """The checkpoints that are there now, whole or not, from old to new; a name is never used again."""
+        return [path.name for path in self._folders("checkpoint_*")]
+
+    def read_host(self) -> dict[str, Any] | None:
+        """The `host` of the newest whole checkpoint, or None if there is none at all.
+
+        Raises:
+            DamagedCheckpointError: every checkpoint is damaged.
+        """
+        found, _ = self._find()
+        return found["host"] if found else None
 
     def holds_rows(self) -> bool:
         """Whether there are replay rows, needed or not."""
@@ -128,14 +148,18 @@ class CheckpointStore:
             ring_template: the same for the replay.
 
         Raises:
-            InputError: every checkpoint is damaged, one has an unknown format, or the arrays are not the template's.
+            DamagedCheckpointError: every checkpoint is damaged.
+            InputError: one has an unknown format, or the arrays are not the template's.
         """
         found, warnings = self._find_fitting(small_template, ring_template)
         if found is None:
             return None
         folder = self._directory / found["name"]
-        small = arrays.read_arrays(folder / "small", small_template)
-        ring = self._restore_ring([Segment(**segment) for segment in found["segments"]], ring_template)
+        try:
+            small = arrays.read_arrays(folder / "small", small_template)
+            ring = self._restore_ring([Segment(**segment) for segment in found["segments"]], ring_template)
+        except files.DamagedError as error:
+            raise self._damaged(str(error)) from None
         self._kept = [found]
         return Restored(found["step"], small, ring, found["rows_added"], found["host"], warnings)
 
@@ -236,12 +260,12 @@ class CheckpointStore:
         if code == _NO_CHECKPOINT:
             return None, []
         if code == _NONE_WHOLE:
-            raise InputError(
-                f"checkpoints={self._directory}: none of the checkpoints is whole ({'; '.join(problems)}); "
-                "put the folder back from a copy, or start again with another run.dir"
-            )
+            raise self._damaged(f"none of the checkpoints is whole ({'; '.join(problems)})")
         found = found or files.read_manifest(self._directory / f"checkpoint_{code:08d}")
         return found, [f"{problem}; continuing from {found['name']}, step {found['step']}" for problem in problems]
+
+    def _damaged(self, problem: str) -> DamagedCheckpointError:
+        return DamagedCheckpointError(f"checkpoints={self._directory}: {problem}; {self._way_out}")
 
     def _newest_whole(self) -> tuple[dict[str, Any] | None, list[str]]:
         problems: list[str] = []
@@ -271,34 +295,6 @@ class CheckpointStore:
             part = arrays.read_arrays(self._directory / segment.name / "ring", part_template)
             ring = rows_of.scatter(ring, part, np.int32(segment.end), axis)
         return ring
-
-
-def has_params(directory: Path) -> bool:
-    """Whether `save_params` ever finished here."""
-    return CheckpointStore(directory).exists()
-
-
-def save_params(directory: Path, tree: PyTree, host: dict[str, Any]) -> None:
-    """Replaces what `directory` holds by `tree` and `host`; killed at any moment, it holds the old or the new."""
-    CheckpointStore(directory).save(0, tree, (), 0, host)
-
-
-def read_host(directory: Path) -> dict[str, Any] | None:
-    """The `host` of the newest whole checkpoint in a directory; None if there is none at all."""
-    found, _ = CheckpointStore(directory)._find()
-    return found["host"] if found else None
-
-
-def load_params(directory: Path, template: PyTree) -> tuple[PyTree, dict[str, Any]]:
-    """What `save_params` saved: (tree, host).
-
-    Raises:
-        InputError: there is nothing, it is damaged, or its arrays are not the template's.
-    """
-    restored = CheckpointStore(directory).restore(template, ())
-    if restored is None:
-        raise InputError(f"checkpoint={directory}: holds no parameters; train the run first")
-    return restored.small, restored.host
 
 
 def _files_in(folders: set[str], described: dict[str, Any]) -> dict[str, Any]:

@@ -5,6 +5,7 @@ A tree is stored as the list of its leaves; `shapes_of` describes them, names in
 
 from __future__ import annotations
 
+import errno
 import functools
 import logging
 import os
@@ -17,7 +18,10 @@ import numpy as np
 import orbax.checkpoint as ocp
 from jax.experimental import multihost_utils
 
+from limae_jax.checks import one_line, shorten
 from limae_jax.errors import InputError
+from limae_jax.training.checkpoint_files import DamagedError
+from limae_jax.training.checkpoint_view import plain, readable, unreadable_arrays
 from limae_jax.types import PyTree
 
 
@@ -38,15 +42,25 @@ def write_arrays(folder: Path, tree: PyTree) -> None:
     """Writes the tree's leaves into a new folder; every process writes its shards. A tree without leaves: no folder.
 
     Raises:
-        OSError: they cannot be written, as on a full disk.
+        OSError: they cannot be written, as on a full disk, or not be read back.
     """
     leaves = {f"{i:05d}": leaf for i, leaf in enumerate(jax.tree.leaves(tree))}
     if leaves:
         try:
-            _checkpointer().save(folder, args=ocp.args.PyTreeSave(leaves))
+            with plain(folder) as path:
+                _checkpointer().save(path, args=ocp.args.PyTreeSave(leaves))
         except ValueError as error:
             raise _system_error(error, folder) from None
     sync(f"written_{folder.parent.name}")
+    if leaves and not _is_whole(folder, leaves):
+        raise OSError(errno.EIO, "what was saved cannot be read back, and what was saved before is kept", str(folder))
+
+
+def _is_whole(folder: Path, leaves: dict[str, jax.Array]) -> bool:
+    """Whether the index has all the leaves, and the folder all their bytes: orbax may say nothing where it has not."""
+    if unreadable_arrays(folder, {name: leaf.shape for name, leaf in leaves.items()}):
+        return False
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) >= bytes_of(leaves)
 
 
 def _system_error(error: ValueError, folder: Path) -> Exception:
@@ -58,7 +72,11 @@ def _system_error(error: ValueError, folder: Path) -> Exception:
 
 
 def read_arrays(folder: Path, template: PyTree) -> PyTree:
-    """Reads what `write_arrays` wrote, with the shape, dtype and sharding of the template's leaves."""
+    """Reads what `write_arrays` wrote, with the shape, dtype and sharding of the template's leaves.
+
+    Raises:
+        DamagedError: it cannot be read.
+    """
     leaves, structure = jax.tree.flatten(template)
     if not leaves:
         return template
@@ -67,7 +85,15 @@ def read_arrays(folder: Path, template: PyTree) -> PyTree:
         for i, leaf in enumerate(leaves)
     }
     args = ocp.args.PyTreeRestore(item=dict.fromkeys(wanted, 0), restore_args=wanted)
-    restored = _checkpointer().restore(folder, args=args)
+    try:
+        with readable(folder) as path:
+            restored = _checkpointer().restore(path, args=args)
+    except (OSError, ValueError, KeyError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise DamagedError(
+            f"{folder.parent.name}/{folder.name} cannot be read ({shorten(one_line(error), 100)})"
+        ) from None
     return jax.tree.unflatten(structure, [restored[name] for name in wanted])
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from limae_jax.errors import GameError, InputError
 from limae_jax.metrics.schema import Row, make_row
 from limae_jax.systems.names import label
-from limae_jax.training.checkpoint import CheckpointStore, has_params, load_params, save_params
+from limae_jax.training.checkpoint import CheckpointStore
 from limae_jax.training.loop import SeedState
 from limae_jax.training.meter import Meter
 from limae_jax.training.plan import PhasePlan, is_evaluation_due, phase_at, rows_to_refill, with_refill
@@ -23,6 +23,7 @@ from limae_jax.training.setup import Setup, clock_at
 from limae_jax.training.sharding import agree, fetch, put_seeds
 from limae_jax.training.shares import Share, traced_arrays
 from limae_jax.training.signals import StopRequest
+from limae_jax.training.stored_params import load_shares, save_shares
 from limae_jax.types import PyTree
 
 
@@ -144,6 +145,7 @@ class GroupTrainer:
         self._meter = Meter(self.counters.env_steps[:num_reported], self.progress.meter)
         self._saved_at = self._began
         self._saved_iteration = self.progress.iteration if self.is_restored else -1
+        self._is_best_lost = self._restore_best() if self.is_restored else np.zeros(count, bool)
 
     # Checkpoints
 
@@ -170,7 +172,6 @@ class GroupTrainer:
         self._replay_from = restored.step - restored.rows_added // self.setup.config.env.num_envs
         self.state = restored.small.replace(replay=replay, settings=self.state.settings)
         self.progress = _progress_of(restored.host, len(self.seeds), self._directory)
-        self._restore_best()
         return True
 
     def check(self, directory: Path) -> None:
@@ -184,27 +185,46 @@ class GroupTrainer:
         if host is not None:
             _progress_of(host, len(self.seeds), directory)
 
-    def _restore_best(self) -> None:
-        whole = _templates(self._best_params)
-        if len(self._shares) == 1:
-            if has_params(self._shares[0].directory / "best"):
-                self._best_params, _ = load_params(self._shares[0].directory / "best", whole)
-            return
-        parts = [share.of(self._best_params) for share in self._shares]
-        for index, share in enumerate(self._shares):
-            if has_params(share.directory / "best"):
-                parts[index], _ = load_params(share.directory / "best", _templates(parts[index]))
-        self._best_params = jax.tree.map(
-            lambda template, *own: jax.device_put(np.concatenate(own), template.sharding), whole, *parts
-        )
-
-    def _save_params(self, name: str, params: PyTree, host: dict[str, list[Any]], chosen: np.ndarray) -> None:
-        """Saves parameters to the runs that have one of the chosen seeds; [S], as the lists of `host`."""
-        for share in self._shares:
+    def _restore_best(self) -> np.ndarray:
+        """Loads each seed's best parameters; [S] bool, those of which they are lost."""
+        self._best_params, hosts = load_shares(self._shares, "best", self._best_params)
+        progress, is_lost = self.progress, np.zeros(len(self.seeds), bool)
+        for share, host in zip(self._shares, hosts, strict=True):
             own = slice(share.begin, share.end)
-            if chosen[own].any():
-                tree = params if len(self._shares) == 1 else share.of(params)
-                save_params(share.directory / name, tree, {key: values[own] for key, values in host.items()})
+            if host is None:
+                scores = zip(self.seeds[own], progress.best_score[own], progress.best_iteration[own], strict=True)
+                lost = [f"seed {seed} ({best:.3g} at iteration {at})" for seed, best, at in scores if best is not None]
+                is_lost[own] = [score is not None for score in progress.best_score[own]]
+                host = {"iteration": [0] * len(share.seeds), "score": [None] * len(share.seeds)}
+                if lost:
+                    self.observer.warning(
+                        f"{share.directory / 'best'}: is damaged or gone; lost are the best parameters of "
+                        f"{', '.join(lost)}, the best starts again from those of now"
+                    )
+            # What is claimed of the parameters is what was saved with them.
+            progress.best_iteration[own], progress.best_score[own] = host["iteration"], host["score"]
+        return is_lost
+
+    def _rebuild(self) -> None:
+        """Writes again what is damaged or gone beside the checkpoint, as far as the checkpoint tells."""
+        if self._is_best_lost.any():
+            self._keep_best(self._results(), among=self._is_best_lost)
+            self._save_best(self._is_best_lost)
+        _, hosts = load_shares(self._shares, "last", self.state.learner.params)
+        is_last_gone = np.zeros(len(self.seeds), bool)
+        for share, host in zip(self._shares, hosts, strict=True):
+            if host is None or min(host["iteration"]) < self.progress.iteration:
+                is_last_gone[share.begin : share.end] = True
+                self.observer.warning(f"{share.directory / 'last'}: is damaged or gone; written again, nothing is lost")
+        self._save_last(is_last_gone)
+
+    def _save_last(self, chosen: np.ndarray) -> None:
+        host = {"iteration": [self.progress.iteration] * len(self.seeds)}
+        save_shares(self._shares, "last", self.state.learner.params, host, chosen)
+
+    def _save_best(self, chosen: np.ndarray) -> None:
+        host: dict[str, list[Any]] = {"iteration": self.progress.best_iteration, "score": self.progress.best_score}
+        save_shares(self._shares, "best", self._best_params, host, chosen)
 
     def save(self) -> None:
         """Saves everything that a bit-exact continuation needs; without the replay, if that was dropped."""
@@ -217,8 +237,7 @@ class GroupTrainer:
         progress = self.progress
         progress.meter = self._meter.state
         # The parameters first: that they are of the last row's iteration tells that a run is finished.
-        host = {"iteration": [progress.iteration] * len(self.seeds)}
-        self._save_params("last", self.state.learner.params, host, np.ones(len(self.seeds), bool))
+        self._save_last(np.ones(len(self.seeds), bool))
         small, ring = self._split()
         rows_added = (progress.iteration - self._replay_from) * self.setup.config.env.num_envs
         # Twice, if the rows are to go: of the two checkpoints that are kept none may need them.
@@ -263,6 +282,8 @@ class GroupTrainer:
         Returns:
             True if complete.
         """
+        if self.is_restored:
+            self._rebuild()
         longest_turn = 0.0
         while not self.is_complete:
             at_risk = time.monotonic() - self._saved_at + 1.5 * longest_turn
@@ -320,11 +341,15 @@ class GroupTrainer:
 
     def _evaluate(self, plan: PhasePlan) -> list[Row]:
         """Evaluates, keeps each seed's best parameters, and returns one row a seed."""
-        iteration = put_seeds(np.full(len(self.seeds), self.progress.iteration, np.int32), self.setup.mesh)
-        results = fetch(self.setup.evaluate((self.state.seed, self.state.learner.params, iteration)))
+        results = self._results()
         self._keep_best(results)
         self._count_wall_time()
         return [self._row(index, plan, results) for index in range(self.num_reported)]
+
+    def _results(self) -> dict[str, np.ndarray]:
+        """[S] each: how the parameters fare as they are now."""
+        iteration = put_seeds(np.full(len(self.seeds), self.progress.iteration, np.int32), self.setup.mesh)
+        return fetch(self.setup.evaluate((self.state.seed, self.state.learner.params, iteration)))
 
     def _row(self, index: int, plan: PhasePlan, results: dict[str, np.ndarray]) -> Row:
         counters = self.counters
@@ -345,10 +370,11 @@ class GroupTrainer:
         }
         return make_row(**fields, **self._meter.per_seed(index))
 
-    def _keep_best(self, results: dict[str, np.ndarray]) -> None:
+    def _keep_best(self, results: dict[str, np.ndarray], among: np.ndarray | None = None) -> None:
+        """Takes over the parameters of the seeds, of those `among` [S] bool if given, that do as well as ever."""
         score = results.get("test_win_rate", results["test_return_mean"])
         best = np.asarray([-np.inf if best is None else best for best in self.progress.best_score])
-        is_better = (score >= best) & ~self.is_failed
+        is_better = (score >= best) & ~self.is_failed & (True if among is None else among)
         if not is_better.any():
             return
         progress = self.progress
@@ -356,5 +382,4 @@ class GroupTrainer:
         progress.best_iteration = np.where(is_better, progress.iteration, progress.best_iteration).tolist()
         chosen = put_seeds(is_better, self.setup.mesh)
         self._best_params = _select(chosen, self.state.learner.params, self._best_params)
-        host: dict[str, list[Any]] = {"iteration": progress.best_iteration, "score": progress.best_score}
-        self._save_params("best", self._best_params, host, is_better)
+        self._save_best(is_better)

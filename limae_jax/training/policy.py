@@ -21,9 +21,9 @@ from limae_jax.run_records import GROUPS_FILE, is_there, read_groups
 from limae_jax.systems.base import ActorCarry, Params, System
 from limae_jax.systems.build import build_system
 from limae_jax.systems.names import NOT_DECENTRALISED
-from limae_jax.training.checkpoint import has_params, load_params
 from limae_jax.training.policy_file import SUFFIX, read_policy_file, write_policy_file
 from limae_jax.training.run_directory import group_directory
+from limae_jax.training.stored_params import has_params, load_params
 from limae_jax.types import EnvSpec, Timestep
 
 CHECKPOINTS = {"latest": "last", "best": "best"}

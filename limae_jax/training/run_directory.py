@@ -33,6 +33,7 @@ from limae_jax.run_records import (
     read_saved,
     read_versions,
 )
+from limae_jax.training.checkpoint_view import check_place
 
 PACKAGES = ("limae-jax", "jax", "jaxlib", "flax", "optax", "chex", "jaxmarl", "flashbax", "orbax-checkpoint", "numpy")
 
@@ -129,11 +130,12 @@ def locked(run_dir: Path) -> Iterator[None]:
     """Holds a run directory, so that two processes never train the same run.
 
     Raises:
-        InputError: another process holds it, or it cannot be made.
+        InputError: another process holds it, it cannot be made, or it cannot hold checkpoints.
     """
     if jax.process_index() != 0:
         yield
         return
+    check_place(run_dir)
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
     except OSError as error:

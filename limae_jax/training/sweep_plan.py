@@ -15,10 +15,11 @@ from limae_jax.config_file import CONFIG_FILE, ERROR_FILE, check_continuation, c
 from limae_jax.errors import InputError
 from limae_jax.grid import Sweep
 from limae_jax.metrics.jsonl import read_rows
+from limae_jax.metrics.schema import Row
 from limae_jax.run_records import SHARED_FILE, home_of, read_groups, runs_at_home
 from limae_jax.traced_settings import SEEDS_AND_PLACE, equal_but_for, shares_program
-from limae_jax.training.checkpoint import read_host
 from limae_jax.training.run_directory import group_directory
+from limae_jax.training.stored_params import read_host
 
 _WHERE_AND_HOW_LONG = (*SEEDS_AND_PLACE, "run.total_env_steps")
 
@@ -61,7 +62,7 @@ def plan_programs(sweep: Sweep) -> list[Program]:
                 continue
             config = _at(cell.config, run_dir, old.seeds)
             longer = _at(old, run_dir, old.seeds)
-            if old.run.total_env_steps > config.run.total_env_steps and is_finished(longer):
+            if old.run.total_env_steps > config.run.total_env_steps and _has_all_steps(longer):
                 # Extended by itself: it has what is asked for, and more.
                 config = _with_total(config, old.run.total_env_steps)
             check_continuation(old, config, run_dir)
@@ -153,14 +154,33 @@ def _begun(home: Path, configs: Sequence[TrainConfig]) -> Program:
 
 
 def is_finished(config: TrainConfig) -> bool:
-    """Whether every seed of a run has its environment steps or has failed, and its last parameters are saved."""
+    """Whether every seed of a run has its environment steps or has failed, and its parameters are saved, and whole."""
+    if not _has_all_steps(config):
+        return False
     run_dir = Path(config.run_dir)
-    rows = {row["seed"]: row for row in read_rows(run_dir / "metrics.jsonl")}
-    for seed in config.seeds:
-        if seed not in rows or not (rows[seed]["is_failed"] or rows[seed]["env_steps"] >= config.run.total_env_steps):
-            return False
+    rows = _last_rows(run_dir)
     for group in read_groups(run_dir, config.seeds):
-        saved = read_host(group_directory(run_dir, np.asarray(group)) / "last") or {"iteration": []}
-        if any(rows[seed]["iteration"] not in saved["iteration"] for seed in group if seed in config.seeds):
+        own = [rows[seed] for seed in group if seed in config.seeds]
+        if not _are_saved(group_directory(run_dir, np.asarray(group)), own):
             return False
     return True
+
+
+def _has_all_steps(config: TrainConfig) -> bool:
+    rows, total = _last_rows(Path(config.run_dir)), config.run.total_env_steps
+    return all(seed in rows and (rows[seed]["is_failed"] or rows[seed]["env_steps"] >= total) for seed in config.seeds)
+
+
+def _last_rows(run_dir: Path) -> dict[int, Row]:
+    return {row["seed"]: row for row in read_rows(run_dir / "metrics.jsonl")}
+
+
+def _are_saved(directory: Path, rows: Sequence[Row]) -> bool:
+    """Whether the parameters of a group are there, the last ones as of the seeds' last rows."""
+    try:
+        last, best = read_host(directory / "last"), read_host(directory / "best")
+    except InputError:  # going on with the run makes them anew, or tells what is wrong
+        return False
+    is_last_there = last is not None and all(row["iteration"] in last["iteration"] for row in rows)
+    # Seeds that failed early have none that were best.
+    return is_last_there and (best is not None or all(row["is_failed"] for row in rows))

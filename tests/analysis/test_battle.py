@@ -23,8 +23,8 @@ from limae_jax.networks.mae import other_agents
 from limae_jax.networks.windows import make_tokens
 from limae_jax.systems.build import build_system
 from limae_jax.systems.guesses import make_guesses
-from limae_jax.training.checkpoint import save_params
 from limae_jax.training.run_directory import group_directory
+from limae_jax.training.stored_params import save_params
 
 GREEN, ORANGE, BLUE = (0, 158, 115), (213, 94, 0), (0, 114, 178)
 HEADER = 60  # rows of pixels above the field

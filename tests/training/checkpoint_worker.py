@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from limae_jax.training.checkpoint import CheckpointStore
+from limae_jax.training.stored_params import load_params, save_params
 
 CAPACITY = 24
 SEEDS = 2
@@ -63,9 +65,37 @@ def check_state(small: dict, ring: list, step: int) -> None:
             np.testing.assert_array_equal(np.asarray(shard.data), wanted[shard.index])
 
 
-def save_forever(directory: Path) -> None:
+def command(*arguments: object) -> list[str]:
+    """Runs this file in a process of its own, in `environment()`."""
+    return [sys.executable, __file__, *map(str, arguments)]
+
+
+def environment() -> dict[str, str]:
+    path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
+    return {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": path, "XLA_FLAGS": ""}
+
+
+def save_step(run: Path, store: CheckpointStore, step: int) -> None:
+    """Saves as a run does: sometimes the best parameters, then the last ones, then everything."""
+    small, ring = device_state(step)
+    for name in ("best", "last") if step % 3 else ("last",):
+        save_params(run / name, small["params"], {"iteration": [step]})
+    store.save(step, small, ring, rows_at(step), {"step": step})
+
+
+def check_params(directory: Path) -> int:
+    """Asserts that parameters are exactly those of one step; returns it."""
+    template = templates(device_state(0))[0]["params"]
+    params, host = load_params(directory, template)
+    (step,) = host["iteration"]
+    for got, wanted in zip(jax.tree.leaves(params), jax.tree.leaves(numpy_state(step)[0]["params"]), strict=True):
+        np.testing.assert_array_equal(np.asarray(got), wanted)
+    return step
+
+
+def save_forever(run: Path) -> None:
     """Continues from what is there and saves step after step, saying so, until it is killed."""
-    store = CheckpointStore(directory)
+    store = CheckpointStore(run / "latest")
     restored = store.restore(*templates(device_state(0)))
     step = 0
     if restored is not None:
@@ -73,7 +103,7 @@ def save_forever(directory: Path) -> None:
         check_state(restored.small, restored.ring, step)
     while True:
         step += 1
-        store.save(step, *device_state(step), rows_at(step), {"step": step})
+        save_step(run, store, step)
         sys.stdout.write(f"{step}\n")
         sys.stdout.flush()
 

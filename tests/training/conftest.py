@@ -2,10 +2,12 @@
 
 import dataclasses
 import os
+import socket
 import subprocess
 import sys
 from pathlib import Path
 
+import checkpoint_worker
 import pytest
 from fakes import CountingEnv
 from made_up_cli import COMMAND
@@ -112,3 +114,20 @@ def final_arrays():
         return arrays
 
     return read
+
+
+@pytest.fixture
+def run_pair():
+    """Two processes that save and restore their shards in a directory; the last step is 6."""
+
+    def run(directory: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            port = free.getsockname()[1]
+        commands = [checkpoint_worker.command("pair", directory, port, index) for index in range(2)]
+        pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+        processes = [subprocess.Popen(command, env=checkpoint_worker.environment(), **pipes) for command in commands]
+        outputs = [process.communicate(timeout=120)[0].decode() for process in processes]
+        assert [process.returncode for process in processes] == [0, 0], "\n".join(outputs)
+
+    return run

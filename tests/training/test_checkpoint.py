@@ -1,12 +1,8 @@
 import json
 import os
-import random
 import shutil
-import signal
-import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import jax
@@ -16,9 +12,8 @@ import pytest
 from checkpoint_worker import check_state, device_state, rows_at, templates
 
 from limae_jax.errors import InputError
-from limae_jax.training.checkpoint import CheckpointStore, has_params, load_params, save_params
-
-WORKER = Path(__file__).with_name("checkpoint_worker.py")
+from limae_jax.training.checkpoint import CheckpointStore
+from limae_jax.training.stored_params import has_params, load_params, save_params
 
 
 def _save(store: CheckpointStore, step: int):
@@ -166,7 +161,7 @@ def test_what_a_killed_save_left_is_ignored_and_removed(copied):
 SMALL_DISK = """
 import resource, sys
 import jax.numpy as jnp
-from limae_jax.training.checkpoint import save_params
+from limae_jax.training.stored_params import save_params
 resource.setrlimit(resource.RLIMIT_FSIZE, (4096, 4096))
 try:
     save_params(sys.argv[1], {str(index): jnp.arange(4000.0) for index in range(20)}, {})
@@ -204,38 +199,8 @@ def test_params_are_replaced_and_loaded(tmp_path):
         np.testing.assert_array_equal(tree["w"], np.full((2, 3), score, np.float32))
 
 
-def _environment() -> dict[str, str]:
-    path = os.pathsep.join([str(Path(__file__).parents[2]), os.environ.get("PYTHONPATH", "")])
-    return {**os.environ, "JAX_PLATFORMS": "cpu", "PYTHONPATH": path, "XLA_FLAGS": ""}
-
-
-def test_kill_minus_nine_at_any_moment(tmp_path):
-    draw = random.Random(0)
-    command = [sys.executable, str(WORKER), "forever", str(tmp_path)]
-    for _ in range(4):
-        with subprocess.Popen(command, stdout=subprocess.PIPE, env=_environment(), text=True) as process:
-            said = [int(process.stdout.readline()) for _ in range(2)]
-            time.sleep(draw.uniform(0.0, 0.25))
-            process.send_signal(signal.SIGKILL)
-            said += [int(line) for line in process.stdout.read().split()]
-        restored = _restore(tmp_path)
-        assert restored.warnings == []
-        assert restored.step in (said[-1], said[-1] + 1)
-        assert restored.host == {"step": restored.step}
-        check_state(restored.small, restored.ring, restored.step)
-
-
-def test_two_processes_save_and_restore_their_shards(tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, str(WORKER), "pair", str(tmp_path), str(port)]
-    processes = [
-        subprocess.Popen([*command, str(i)], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, env=_environment())
-        for i in range(2)
-    ]
-    outputs = [process.communicate(timeout=120)[0].decode() for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], "\n".join(outputs)
+def test_two_processes_save_and_restore_their_shards(tmp_path, run_pair):
+    run_pair(tmp_path)
     assert _names(tmp_path, "tmp_") == []
     restored = _restore(tmp_path)
     check_state(restored.small, restored.ring, 6)

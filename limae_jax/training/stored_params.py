@@ -1,0 +1,102 @@
+"""The parameters that a run keeps beside its state, `best` and `last`: to play with, each replaced as a whole."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any, TypeVar
+
+import jax
+import numpy as np
+
+from limae_jax.errors import InputError
+from limae_jax.training.checkpoint import CheckpointStore, DamagedCheckpointError
+from limae_jax.training.shares import Share
+from limae_jax.types import PyTree
+
+_WAY_OUT = "resume its run, or its sweep, which makes them anew"
+
+# How often a reader may be overtaken by a process that replaces what it reads.
+_MOST_TRIES = 20
+
+T = TypeVar("T")
+
+
+def has_params(directory: Path) -> bool:
+    """Whether `save_params` ever finished here."""
+    return CheckpointStore(directory).exists()
+
+
+def save_params(directory: Path, tree: PyTree, host: dict[str, Any]) -> None:
+    """Replaces what `directory` holds by `tree` and `host`; killed at any moment, it holds the old or the new."""
+    CheckpointStore(directory).save(0, tree, (), 0, host)
+
+
+def read_host(directory: Path) -> dict[str, Any] | None:
+    """The `host` that `save_params` saved; None if there is none at all.
+
+    Raises:
+        DamagedCheckpointError: it is damaged.
+    """
+    return _read_while_replaced(directory, lambda store: store.read_host())
+
+
+def load_params(directory: Path, template: PyTree) -> tuple[PyTree, dict[str, Any]]:
+    """What `save_params` saved: (tree, host).
+
+    Raises:
+        DamagedCheckpointError: it is damaged.
+        InputError: there is nothing, or its arrays are not the template's.
+    """
+    restored = _read_while_replaced(directory, lambda store: store.restore(template, ()))
+    if restored is None:
+        raise InputError(f"checkpoint={directory}: holds no parameters; train the run first")
+    return restored.small, restored.host
+
+
+def _read_while_replaced(directory: Path, read: Callable[[CheckpointStore], T]) -> T:
+    """What `read` finds; it reads again where another process replaced the checkpoint that it was reading."""
+    store = CheckpointStore(directory, way_out=_WAY_OUT)
+    for _ in range(_MOST_TRIES):
+        names = store.names()
+        try:
+            return read(store)
+        except (DamagedCheckpointError, OSError):
+            if store.names() == names:
+                raise
+    raise InputError(f"checkpoint={directory}: was replaced {_MOST_TRIES} times while it was read; try again later")
+
+
+def save_shares(
+    shares: Sequence[Share], name: str, params: PyTree, host: dict[str, list[Any]], chosen: np.ndarray
+) -> None:
+    """Saves parameters under `name` to the runs that have one of the chosen seeds; [S], as the lists of `host`."""
+    for share in shares:
+        own = slice(share.begin, share.end)
+        if chosen[own].any():
+            tree = params if len(shares) == 1 else share.of(params)
+            save_params(share.directory / name, tree, {key: values[own] for key, values in host.items()})
+
+
+def load_shares(shares: Sequence[Share], name: str, params: PyTree) -> tuple[PyTree, list[dict[str, Any] | None]]:
+    """Loads what `save_shares` saved.
+
+    Args:
+        shares: of a group.
+        name: as it was saved.
+        params: leaves [S, ...], for the runs of which there is nothing, or nothing whole.
+
+    Returns:
+        (leaves [S, ...], the host of each share or None)
+    """
+    parts = [params] if len(shares) == 1 else [share.of(params) for share in shares]
+    hosts: list[dict[str, Any] | None] = [None] * len(shares)
+    for index, share in enumerate(shares):
+        if has_params(share.directory / name):
+            with contextlib.suppress(DamagedCheckpointError):
+                parts[index], hosts[index] = load_params(share.directory / name, parts[index])
+    if len(parts) == 1:
+        return parts[0], hosts
+    whole = jax.tree.map(lambda old, *own: jax.device_put(np.concatenate(own), old.sharding), params, *parts)
+    return whole, hosts

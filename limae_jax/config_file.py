@@ -19,8 +19,10 @@ from limae_jax.registry import check_name
 
 CONFIG_FILE = "config.yaml"
 ERROR_FILE = "error.txt"
+# Keep other processes out of a directory; the second one where the file system has no locks.
+LOCK_FILE, SOFT_LOCK_FILE = "run.lock", "run.softlock"
 # What a run may leave that failed, or was killed, before its settings were written.
-_OF_A_FAILED_START = (ERROR_FILE, f"{CONFIG_FILE}.tmp")
+_OF_A_FAILED_START = (ERROR_FILE, f"{CONFIG_FILE}.tmp", LOCK_FILE, SOFT_LOCK_FILE)
 
 # Where a run lives is not part of what it does, so a run directory may be moved.
 _LOCATION = ("run.name", "run.dir")
@@ -202,7 +204,7 @@ def check_run_dir(config: TrainConfig) -> None:
     run_dir = Path(config.run_dir)
     if (run_dir / CONFIG_FILE).is_file():
         check_continuation(read_run(run_dir), config, run_dir)
-    elif run_dir.exists() and not (run_dir.is_dir() and _is_unused(run_dir)):
+    elif run_dir.exists() and not (run_dir.is_dir() and is_unused(run_dir)):
         raise InputError(f"run.dir={run_dir}: holds something else than a run; choose another run.name or run.dir")
     # Not by making it: nothing is written before all is checked.
     place = next(path for path in (run_dir.absolute(), *run_dir.absolute().parents) if path.exists())
@@ -210,8 +212,12 @@ def check_run_dir(config: TrainConfig) -> None:
         raise InputError(f"run.dir={run_dir}: cannot be made, {place} is no folder to write in; choose another")
 
 
-def _is_unused(folder: Path) -> bool:
-    return all(path.name in _OF_A_FAILED_START for path in folder.iterdir())
+def is_unused(folder: Path) -> bool:
+    """Whether a folder holds nothing but what a run leaves that never began."""
+    # filelock puts a stale lock aside under a longer name.
+    return all(
+        path.name in _OF_A_FAILED_START or path.name.startswith(f"{SOFT_LOCK_FILE}.") for path in folder.iterdir()
+    )
 
 
 def check_evaluation(stored: TrainConfig, wanted: TrainConfig) -> None:

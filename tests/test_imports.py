@@ -37,6 +37,7 @@ HOMES = {
     "tensorboardX": ("metrics/",),
     "wandb": ("metrics/",),
     "submitit": ("training/cluster.py",),
+    "filelock": ("training/lock.py",),
     "matplotlib": ("analysis/",),
     "PIL": ("analysis/",),
     "smac": ("environments/smac/",),

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import importlib.metadata
 import json
 import os
 import platform
 import subprocess
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -97,31 +95,6 @@ def _git_commit() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
-
-
-@contextlib.contextmanager
-def locked(run_dir: Path) -> Iterator[None]:
-    """Holds a run directory, so that two processes never train the same run.
-
-    Raises:
-        InputError: another process holds it, or it cannot be made.
-    """
-    if jax.process_index() != 0:
-        yield
-        return
-    try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"run.dir={run_dir}: cannot be made ({error.strerror}); choose another") from None
-    descriptor = os.open(run_dir, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"RUN_DIR={run_dir}: another process is training it; wait for it or stop it") from None
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def home_of(run_dir: Path) -> Path | None:

@@ -23,9 +23,10 @@ from limae_jax.metrics.schema import Row
 from limae_jax.metrics.writers import check_extras
 from limae_jax.replay.memory import check_memory
 from limae_jax.training.group import GroupTrainer
+from limae_jax.training.lock import locked
 from limae_jax.training.plan import group_size
 from limae_jax.training.report import RunReport
-from limae_jax.training.run_directory import locked, open_run, settle_groups, write_run_files
+from limae_jax.training.run_directory import open_run, settle_groups, write_run_files
 from limae_jax.training.setup import Setup, available_memory, configure_jax, make_setup
 from limae_jax.training.sharding import group_seeds, wait_for_hosts
 from limae_jax.training.shares import Group, GroupReport, share_groups, write_shared

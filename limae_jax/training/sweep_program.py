@@ -13,7 +13,7 @@ import jax
 from limae_jax.checks import one_line
 from limae_jax.config_file import ERROR_FILE
 from limae_jax.metrics.console import RunConsole
-from limae_jax.training.run_directory import locked
+from limae_jax.training.lock import locked
 from limae_jax.training.runner import train_together
 from limae_jax.training.setup import configure_jax, seeds_side_by_side, stored_side_by_side
 from limae_jax.training.signals import StopRequest

@@ -7,8 +7,9 @@ import pytest
 from limae_jax.config import MetricsConfig, RunConfig, TrainConfig
 from limae_jax.errors import InputError
 from limae_jax.training import runner
+from limae_jax.training.lock import locked
 from limae_jax.training.policy import load_teams
-from limae_jax.training.run_directory import home_of, locked, runs_at_home, settle_groups, write_run_files
+from limae_jax.training.run_directory import home_of, runs_at_home, settle_groups, write_run_files
 from limae_jax.training.setup import stored_side_by_side
 from limae_jax.training.sweep_plan import is_finished
 

@@ -37,13 +37,13 @@ class RunReport:
         self._rows: list[Row] = read_rows(self._path)
         self._note_win_rates(self._rows)
 
-    def start(self, memory: str, num_groups: int) -> None:
+    def start(self, memory: str, num_groups: int, num_devices: int) -> None:
         """Says what is about to run."""
         config = self.config
         seeds = f"seed {config.seeds[0]}" if len(config.seeds) == 1 else f"seeds {config.seeds[0]}-{config.seeds[-1]}"
         order = f", {num_groups} groups one after the other" if num_groups > 1 else ""
-        devices = f"{jax.device_count()} x {jax.devices()[0].device_kind}" if jax.device_count() > 1 else ""
-        where = devices or jax.devices()[0].device_kind
+        kind = jax.devices()[0].device_kind
+        where = f"{num_devices} x {kind}" if num_devices > 1 else kind
         self._console.start(
             [
                 f"{label(config.system.name)} on {config.env.scenario} ({config.env.name}), {seeds}{order}, on {where}",

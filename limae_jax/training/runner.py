@@ -27,7 +27,7 @@ from limae_jax.training.lock import locked
 from limae_jax.training.plan import group_size
 from limae_jax.training.report import RunReport
 from limae_jax.training.run_directory import open_run, settle_groups, write_run_files
-from limae_jax.training.setup import Setup, available_memory, configure_jax, make_setup
+from limae_jax.training.setup import Setup, available_memory, configure_jax, devices_for, make_setup
 from limae_jax.training.sharding import group_seeds, wait_for_hosts
 from limae_jax.training.shares import Group, GroupReport, share_groups, write_shared
 from limae_jax.training.signals import StopRequest
@@ -104,7 +104,6 @@ def train_together(
     home: Path,
     stop: StopRequest,
     consoles: Sequence[RunConsole],
-    num_devices: int | None = None,
 ) -> list[TrainResult]:
     """Trains runs that share a program, or continues them.
 
@@ -113,7 +112,6 @@ def train_together(
         home: directory for what they have in common, held by the caller; of a single run, its own.
         stop: asked after every chunk.
         consoles: of each run, where it shows itself.
-        num_devices: to train on; None takes all.
 
     Returns:
         How each run went.
@@ -122,10 +120,12 @@ def train_together(
         InputError: the settings cannot work here.
     """
     began = time.monotonic()
-    setup = make_setup(configs[0], num_devices)
+    num_seeds = sum(config.run.num_seeds for config in configs)
+    setup = make_setup(configs[0], devices_for(configs[0], home, num_seeds))
     seeds = _split_seeds(configs, setup, home)
     seeds_per_device = len(seeds[0]) // setup.mesh.size
-    memory = check_memory(configs[0], setup.env.spec, seeds_per_device, *available_memory(configs[0]))
+    available = available_memory(configs[0], len(setup.mesh.local_devices))
+    memory = check_memory(configs[0], setup.env.spec, seeds_per_device, *available)
     wait_for_hosts("run files")
     warnings = [write_run_files(config) for config in configs]
     groups = share_groups(configs, settle_groups(home, seeds, setup.mesh.size), home)
@@ -134,7 +134,7 @@ def train_together(
     wait_for_hosts("run files written")
     reports = [RunReport(config, console) for config, console in zip(configs, consoles, strict=True)]
     for report, texts in zip(reports, warnings, strict=True):
-        report.start(memory, len(groups))
+        report.start(memory, len(groups), setup.mesh.size)
         for text in texts:
             report.warning(text)
     try:

@@ -8,14 +8,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
-
 from limae_jax.checks import one_line
 from limae_jax.config_file import ERROR_FILE
 from limae_jax.metrics.console import RunConsole
 from limae_jax.training.lock import locked
 from limae_jax.training.runner import train_together
-from limae_jax.training.setup import configure_jax, seeds_side_by_side, stored_side_by_side
+from limae_jax.training.setup import configure_jax, side_by_side
 from limae_jax.training.signals import StopRequest
 from limae_jax.training.sweep_plan import Program, check_plan
 
@@ -42,17 +40,8 @@ def done_or_failed(failed_seeds: Sequence[int]) -> Outcome:
 def prepare(programs: Sequence[Program]) -> None:
     """Settles how many devices the programs will find: no more can be made once jax runs."""
     if programs:
-        configure_jax(programs[0].configs[0], max(_side_by_side(program) or 1 for program in programs))
-
-
-def _side_by_side(program: Program) -> int | None:
-    """How many devices of a CPU a program uses; None leaves it to `run.seed_batching`."""
-    config = program.configs[0]
-    if config.run.seed_batching != "auto":
-        return None
-    if config.env.is_played_by_host:
-        return 1
-    return stored_side_by_side(program.home) or seeds_side_by_side(program.num_seeds)
+        counts = [side_by_side(program.configs[0], program.home, program.num_seeds) for program in programs]
+        configure_jax(programs[0].configs[0], max(counts))
 
 
 def train_program(program: Program, stop: StopRequest, consoles: Sequence[RunConsole]) -> list[Outcome]:
@@ -62,8 +51,6 @@ def train_program(program: Program, stop: StopRequest, consoles: Sequence[RunCon
         What became of each. An error of any kind is the program's own, so that the others of a sweep go on. It is
         written to error.txt in the program's home.
     """
-    num_devices = _side_by_side(program) if jax.default_backend() == "cpu" else None
-    num_devices = min(num_devices, jax.device_count()) if num_devices else None
     error_file = program.home / ERROR_FILE
     try:
         with contextlib.ExitStack() as stack:
@@ -71,7 +58,7 @@ def train_program(program: Program, stop: StopRequest, consoles: Sequence[RunCon
                 stack.enter_context(locked(place))
             error_file.unlink(missing_ok=True)
             check_plan(program)
-            results = train_together(program.configs, program.home, stop, consoles, num_devices)
+            results = train_together(program.configs, program.home, stop, consoles)
     except Exception as error:
         # Where nothing can be written, as on a full disk, the note has to do.
         with contextlib.suppress(OSError):

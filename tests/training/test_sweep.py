@@ -62,7 +62,7 @@ def arrays_of(asked):
     """Everything that the newest checkpoints of a sweep hold, by run or program and name."""
     arrays = {}
     for program in plan_programs(asked):
-        made = runner.make_setup(program.configs[0])
+        made = runner.make_setup(program.configs[0], 1)
         for group in share_groups(program.configs, settle_groups(program.home, []), program.home):
             trainer = GroupTrainer(made, group.seeds, len(group.runs), group.directory, Silent(), group.shares)
             assert trainer.is_restored

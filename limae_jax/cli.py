@@ -7,6 +7,7 @@ import errno
 import os
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -52,18 +53,32 @@ def _check_installed(config: TrainConfig) -> None:
 
 def _train(args: argparse.Namespace) -> int:
     from limae_jax.compose import load_config
-    from limae_jax.config_file import check_run_dir
 
     config = load_config(args.overrides)
     _check_hosts(args, config.env.is_played_by_host)
     _check_installed(config)
-    if args.coordinator is None:
-        check_run_dir(config)
+    _check_run(config, args)
     _join_hosts(args)
 
     from limae_jax.training.runner import train
 
     return train(config, console=True).exit_code
+
+
+def _check_run(config: TrainConfig, args: argparse.Namespace) -> None:
+    """Checks what a directory holds already; with several hosts the first one may be writing while another looks."""
+    from limae_jax.config_file import check_run_dir
+    from limae_jax.metrics.jsonl import read_rows
+    from limae_jax.run_records import check_alone, check_saved, read_versions
+
+    if args.coordinator is not None:
+        return
+    run_dir = Path(config.run_dir)
+    check_run_dir(config)
+    check_alone(run_dir)
+    check_saved(run_dir, config.seeds)
+    read_versions(run_dir)
+    read_rows(run_dir / "metrics.jsonl")
 
 
 def _resume(args: argparse.Namespace) -> int:
@@ -73,8 +88,10 @@ def _resume(args: argparse.Namespace) -> int:
     stored = read_run(args.run_dir)
     _check_hosts(args, stored.env.is_played_by_host)
     check_stays(args.overrides)
-    check_continuation(stored, override_config(stored, args.overrides), args.run_dir)
-    _check_installed(stored)
+    config = override_config(stored, args.overrides)
+    check_continuation(stored, config, args.run_dir)
+    _check_installed(config)
+    _check_run(replace(config, run=replace(config.run, dir=str(args.run_dir))), args)
     _join_hosts(args)
 
     from limae_jax.training.runner import resume

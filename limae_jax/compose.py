@@ -27,6 +27,7 @@ from limae_jax.config import ENV_CONFIGS, EnvConfig, SmaxConfig, TrainConfig
 from limae_jax.config_file import (
     check_continuation,
     check_evaluation,
+    check_is_data,
     differences,
     dotted_names,
     from_dict,
@@ -163,6 +164,7 @@ def override_config(config: TrainConfig, overrides: Sequence[str]) -> TrainConfi
     Raises:
         InputError: one of them cannot work.
     """
+    check_is_data(config)  # only what was typed just now is ever filled in
     parsed = [_parse(text) for text in overrides]
     data = to_dict(config)
     for override in parsed:

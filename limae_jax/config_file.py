@@ -16,6 +16,7 @@ from limae_jax.config import ENV_CONFIGS, EnvConfig, TrainConfig
 from limae_jax.environments.fitting import check_fit
 from limae_jax.errors import InputError
 from limae_jax.registry import check_name
+from limae_jax.stored_yaml import plain_yaml, seal, unseal
 
 CONFIG_FILE = "config.yaml"
 ERROR_FILE = "error.txt"
@@ -26,6 +27,27 @@ _OF_A_FAILED_START = (ERROR_FILE, f"{CONFIG_FILE}.tmp", LOCK_FILE, SOFT_LOCK_FIL
 
 # Where a run lives is not part of what it does, so a run directory may be moved.
 _LOCATION = ("run.name", "run.dir")
+
+# What changes no result: a run that goes on has it as it is asked for now. A name that ends in a dot is a section.
+_CHANGES_NO_RESULT = (
+    "checkpoint.every_s",
+    "checkpoint.keep_replay",
+    "metrics.",
+    "run.compilation_cache",
+    "run.max_memory_gib",
+)
+
+# Settings that are younger than the checksum of config.yaml. A file without one need not have them; a file with one
+# may lack any, for it is whole, and has all settings of the version that wrote it.
+_YOUNGER_THAN_THE_CHECKSUM = (
+    "checkpoint.keep_replay",
+    "metrics.wandb_entity",
+    "metrics.wandb_group",
+    "metrics.wandb_tags",
+    "metrics.wandb_video",
+)
+# Far more than all settings take.
+_LARGEST_FILE = 2**20
 
 
 def to_dict(config: TrainConfig) -> dict[str, dict[str, Any]]:
@@ -96,29 +118,67 @@ def _mapping(name: str, value: Any) -> dict[Any, Any]:
 
 
 def to_yaml(config: TrainConfig) -> str:
-    """The text of config.yaml. `from_yaml` gives back an equal object."""
+    """Settings as YAML. `from_yaml` gives back an equal object."""
+    # Not as Unicode: YAML reads some characters, such as U+0085, as line breaks.
+    return yaml.safe_dump(_read_settings(config), sort_keys=False)
+
+
+def _read_settings(config: TrainConfig) -> dict[str, dict[str, Any]]:
     # What is not read is left out, so that a run stays readable when defaults change that do not concern it.
     unread = config.unread_settings
     read = {
         section: {name: value for name, value in fields.items() if f"{section}.{name}" not in unread}
         for section, fields in to_dict(config).items()
     }
-    sections = {section: fields for section, fields in read.items() if fields}
-    # Not as Unicode: YAML reads some characters, such as U+0085, as line breaks.
-    return yaml.safe_dump(sections, sort_keys=False)
+    return {section: fields for section, fields in read.items() if fields}
 
 
 def from_yaml(text: str) -> TrainConfig:
-    """Reads what `to_yaml` wrote.
+    """Reads what `to_yaml` wrote; what is left out keeps its default.
 
     Raises:
         InputError: it is no YAML, or `from_dict` refuses it.
     """
-    try:
-        data = yaml.safe_load(text)
-    except (yaml.YAMLError, ValueError) as error:
-        raise InputError(f"{CONFIG_FILE}: no valid YAML: {one_line(error)}") from None
-    return from_dict(data)
+    return from_dict(plain_yaml(text))
+
+
+def to_file(config: TrainConfig) -> str:
+    """The text of config.yaml: `to_yaml` with a checksum."""
+    return seal(to_yaml(config))
+
+
+def from_file(text: str) -> TrainConfig:
+    """Reads what `to_file` wrote, or what `to_yaml` did before there was a checksum.
+
+    Raises:
+        InputError: it was altered or cut off, a setting is missing, or a value would have to be looked up.
+    """
+    version, data = unseal(text)
+    config = from_dict(data)
+    check_is_data(config)
+    if version == 1:
+        _check_complete(config, data)
+    return config
+
+
+def _check_complete(config: TrainConfig, data: dict[str, dict[str, Any]]) -> None:
+    written = [f"{section}.{name}" for section, fields in _read_settings(config).items() for name in fields]
+    found = {f"{section}.{name}" for section, fields in data.items() for name in fields}
+    missing = [name for name in written if name not in found and name not in _YOUNGER_THAN_THE_CHECKSUM]
+    if missing:
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        raise InputError(f"{missing[0]}{more}: is missing; put the file back from a copy")
+
+
+def check_is_data(config: TrainConfig) -> None:
+    """Checks that no setting asks for another value: stored settings are data, whoever wrote them.
+
+    Raises:
+        InputError: one has an interpolation, such as ${oc.env:HOME}.
+    """
+    for name, value in _flat(config).items():
+        if "${" in str(value):
+            raise InputError(f"{name}={show(value)}: ${{...}} is not filled in here; write the value itself")
 
 
 def read_run(run_dir: Path) -> TrainConfig:
@@ -134,9 +194,21 @@ def read_run(run_dir: Path) -> TrainConfig:
     if not path.is_file():
         raise InputError(f"RUN_DIR={run_dir}: holds no {CONFIG_FILE}, so it is no run directory{_nearby_runs(run_dir)}")
     try:
-        return from_yaml(path.read_text(encoding="utf-8"))
+        return from_file(_read_text(path))
     except (InputError, OSError, UnicodeDecodeError) as error:
         raise InputError(f"{path}: {one_line(error)}") from None
+
+
+def format_of(run_dir: Path) -> int | None:
+    """The format of config.yaml, sound as `read_run` found it; None before there is one."""
+    path = run_dir / CONFIG_FILE
+    return unseal(_read_text(path))[0] if path.is_file() else None
+
+
+def _read_text(path: Path) -> str:
+    if path.stat().st_size > _LARGEST_FILE:
+        raise InputError("is too large for settings; put the file back from a copy")
+    return path.read_text(encoding="utf-8")
 
 
 def sweep_runs(directory: Path) -> list[Path]:
@@ -170,18 +242,23 @@ def differences(old: TrainConfig, new: TrainConfig) -> list[str]:
 
 
 def check_continuation(stored: TrainConfig, wanted: TrainConfig, run_dir: Path) -> None:
-    """Checks that a run can go on under new settings: it may move or be extended, nothing else.
+    """Checks that a run can go on under new settings: it may move, be extended, or change what changes no result.
 
     Raises:
         InputError: another setting differs, or the run would be shorter.
     """
-    changes = [change for change in _changes(stored, wanted) if change[0] not in _LOCATION]
+    changes = [change for change in _changes(stored, wanted) if not may_change(change[0])]
     if stored.run.total_env_steps < wanted.run.total_env_steps:
         changes = [change for change in changes if change[0] != "run.total_env_steps"]
     if changes:
         listed = ", ".join(f"{name}: {before} -> {after}" for name, before, after in changes)
-        fix = "only a larger run.total_env_steps can change; choose another run.name for a new run"
-        raise InputError(f"RUN_DIR={run_dir}: holds a run with other settings ({listed}); {fix}")
+        fix = "only a larger run.total_env_steps, and what changes no result, can change; choose another run.name"
+        raise InputError(f"RUN_DIR={run_dir}: holds a run with other settings ({listed}); {fix} for a new run")
+
+
+def may_change(name: str) -> bool:
+    """Whether a setting says only where a run lives, or changes no result."""
+    return name in (*_LOCATION, *_CHANGES_NO_RESULT) or f"{name.partition('.')[0]}." in _CHANGES_NO_RESULT
 
 
 def check_stays(overrides: Iterable[str]) -> None:
@@ -201,6 +278,7 @@ def check_run_dir(config: TrainConfig) -> None:
     Raises:
         InputError: another run or something else is there, or nothing can be written there.
     """
+    check_is_data(config)
     run_dir = Path(config.run_dir)
     if (run_dir / CONFIG_FILE).is_file():
         check_continuation(read_run(run_dir), config, run_dir)

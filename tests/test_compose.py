@@ -200,7 +200,7 @@ def test_yaml_gives_back_what_was_written(gamma, rate, steps, project, health):
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("[", "config.yaml: no valid YAML"),
+        ("[", "no valid YAML"),
         ("3", "settings=3: must be a group of settings"),
         ("", "settings=null: must be a group of settings"),
         ("run: 3", "run=3: must be a group of settings"),

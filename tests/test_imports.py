@@ -63,7 +63,8 @@ LIGHT += ("systems/names.py", "replay/__init__.py", "replay/memory.py", "mae_con
 LIGHT += ("masking/names.py", "doctor.py", "environments/smac/__init__.py", "environments/smac/installation.py")
 LIGHT += ("environments/smac/maps.py", "environments/smac/settings.py", "environments/fitting.py")
 LIGHT += ("cli_arguments.py", "grid.py", "sweep_config.py", "traced_settings.py")
-LIGHT += ("analysis/__init__.py", "analysis/render.py")
+LIGHT += ("analysis/__init__.py", "analysis/render.py", "stored_yaml.py", "run_records.py", "metrics/jsonl.py")
+LIGHT += ("metrics/schema.py",)
 # A report is made without jax, so that it is there at once; numpy it needs.
 REPORT = ("runs", "statistics", "summary", "tables", "plots", "html", "report")
 HEAVY = {"jax", "jaxlib", "flax", "optax", "chex", "numpy", "jaxmarl", "flashbax", "orbax"}

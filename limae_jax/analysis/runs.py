@@ -7,7 +7,6 @@ are not the default. So only seeds of equal settings are ever pooled; what must 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +19,8 @@ from limae_jax.config import ENV_CONFIGS, TrainConfig
 from limae_jax.config_file import read_run, to_dict
 from limae_jax.errors import InputError
 from limae_jax.metrics.jsonl import read_rows
-from limae_jax.metrics.schema import REQUIRED_FIELDS, Row
+from limae_jax.metrics.schema import Row
+from limae_jax.run_records import read_versions
 from limae_jax.systems.names import label
 
 # What does not change a result, or is checked on its own: the budget and how it is evaluated.
@@ -162,17 +162,9 @@ def _read(path: Path) -> Run:
     config = read_run(path)
     rows: dict[int, list[Row]] = {}
     for row in read_rows(path / "metrics.jsonl"):
-        missing = [name for name in REQUIRED_FIELDS if name not in row]
-        if missing:
-            raise InputError(f"metrics={path / 'metrics.jsonl'}: a row lacks {', '.join(missing)}; put the file back")
         if row["seed"] in config.seeds:
             rows.setdefault(row["seed"], []).append(row)
-    versions_file = path / "versions.json"
-    try:
-        versions = json.loads(versions_file.read_text(encoding="utf-8")) if versions_file.is_file() else {}
-    except (ValueError, OSError):
-        raise InputError(f"versions={versions_file}: no valid JSON; put the file back") from None
-    return Run(path, config, versions, rows)
+    return Run(path, config, read_versions(path), rows)
 
 
 def _flat(config: TrainConfig) -> dict[str, Any]:

@@ -5,21 +5,25 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
+from typing import Any
 
 from limae_jax.errors import InputError
-from limae_jax.metrics.schema import Row, to_plain
+from limae_jax.metrics.schema import Row, problem_of, to_plain
 
 
 class JsonlWriter:
-    """Appends rows to a file. A last line that a killed process left unfinished is removed first."""
+    """Appends rows to a file. A last line that a killed process or a power cut left unfinished is removed first."""
 
     def __init__(self, path: Path):
         self._path = Path(path)
         self._path.parent.mkdir(parents=True, exist_ok=True)
         self._path.touch()
-        content = self._path.read_bytes()
-        if content and not content.endswith(b"\n"):
-            os.truncate(self._path, content.rfind(b"\n") + 1)
+        lines = self._path.read_bytes().splitlines(keepends=True)
+        if lines and _parse(lines[-1]) is None:
+            os.truncate(self._path, sum(map(len, lines[:-1])))
+        elif lines and not lines[-1].endswith(b"\n"):
+            with self._path.open("ab") as file:
+                file.write(b"\n")
 
     def write(self, rows: list[Row]) -> None:
         """Appends `rows`; numbers that are not finite become null."""
@@ -40,21 +44,30 @@ def read_rows(path: Path) -> list[Row]:
     """All rows of a file; none if there is no file. A last line that was never finished is left out.
 
     Raises:
-        InputError: another line is not a row.
+        InputError: another line is not a row, or the file cannot be read.
     """
     path = Path(path)
-    lines = path.read_text(encoding="utf-8", errors="replace").splitlines() if path.is_file() else []
+    try:
+        lines = path.read_bytes().splitlines() if os.path.lexists(path) else []
+    except OSError as error:
+        raise InputError(f"metrics={path}: cannot be read ({error.strerror}); put the file back from a copy") from None
+    if lines and _parse(lines[-1]) is None:
+        del lines[-1]
     rows = []
     for number, line in enumerate(lines, start=1):
-        try:
-            row = json.loads(line)
-        except ValueError:
-            row = None
-        if isinstance(row, dict):
-            rows.append(row)
-        elif number < len(lines):
-            raise InputError(f"metrics={path}: line {number} is not a JSON object; remove it or put the file back")
+        row = _parse(line)
+        if problem := problem_of(row):
+            raise InputError(f"metrics={path}: line {number} {problem}; put the file back from a copy")
+        rows.append(row)
     return rows
+
+
+def _parse(line: bytes) -> Any:
+    """What a line holds; None if it is no JSON, as when it was never finished."""
+    try:
+        return json.loads(line)
+    except (ValueError, RecursionError):
+        return None
 
 
 def _encode(rows: list[Row]) -> bytes:

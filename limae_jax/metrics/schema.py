@@ -5,20 +5,27 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from limae_jax.checks import show
+
 Row = dict[str, Any]
 
-# `test_win_rate` is None where nothing is won or lost.
-REQUIRED_FIELDS = (
-    "seed",
-    "phase",
-    "env_steps",
-    "grad_steps",
-    "test_win_rate",
-    "test_return_mean",
-    "test_episodes",
-    "wall_s",
-    "env_steps_per_s",
-)
+# Field -> its type; a number may be None, as `test_win_rate` is where nothing is won, or what was not finite.
+FIELDS: dict[str, type] = {
+    "seed": int,
+    "phase": str,
+    "env_steps": int,
+    "grad_steps": int,
+    "test_win_rate": float,
+    "test_return_mean": float,
+    "test_episodes": int,
+    "wall_s": float,
+    "env_steps_per_s": float,
+    "iteration": int,
+    "is_failed": bool,
+}
+REQUIRED_FIELDS = tuple(FIELDS)
+# Beyond what a float32 and a count can be.
+_LARGEST, _MOST = 1e39, 2**53
 
 
 def make_row(**fields: Any) -> Row:
@@ -31,6 +38,29 @@ def make_row(**fields: Any) -> Row:
     if missing:
         raise TypeError(f"a metrics row lacks {', '.join(missing)}")
     return {name: fields[name] for name in REQUIRED_FIELDS} | fields
+
+
+def problem_of(row: Any) -> str:
+    """What keeps something that was read from being a row; empty if it is one."""
+    if not isinstance(row, dict):
+        return "is not a JSON object"
+    missing = [name for name in REQUIRED_FIELDS if name not in row]
+    if missing:
+        return f"lacks {', '.join(missing)}"
+    unsound = next((name for name, value in row.items() if not _is_sound(value, FIELDS.get(name))), None)
+    return "" if unsound is None else f"has {show(unsound)}={show(row[unsound])}"
+
+
+def _is_sound(value: Any, kind: type | None) -> bool:
+    """Whether a row has such values in a field of a kind, None if it may be of any."""
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    if is_number and not abs(value) < _LARGEST:  # NaN neither
+        return False
+    if kind is float:
+        return is_number or value is None
+    if kind is int:
+        return is_number and isinstance(value, int) and 0 <= value < _MOST
+    return kind is None or isinstance(value, kind)
 
 
 def to_plain(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import secrets
 from pathlib import Path
 from typing import Any
@@ -48,10 +49,27 @@ class WandbWriter:
         self._run.finish()
 
 
-def _run_id(run_dir: Path) -> str:
+def read_id(run_dir: Path) -> str | None:
+    """The run's id there; None before it has one.
+
+    Raises:
+        InputError: it is none that this limae_jax wrote.
+    """
     path = run_dir / ID_FILE
-    if path.is_file() and (known := path.read_text(encoding="utf-8").strip()):
+    if not path.exists():
+        return None
+    try:
+        known = path.read_text(encoding="utf-8").strip()
+    except (OSError, UnicodeDecodeError):
+        known = None
+    if known is None or not re.fullmatch("[A-Za-z0-9_-]{0,64}", known):
+        raise InputError(f"{path}: holds no id; put the file back from a copy, or remove it to log a new run there")
+    return known or None
+
+
+def _run_id(run_dir: Path) -> str:
+    if known := read_id(run_dir):
         return known
     fresh = secrets.token_hex(4)
-    path.write_text(fresh + "\n", encoding="utf-8")
+    (run_dir / ID_FILE).write_text(fresh + "\n", encoding="utf-8")
     return fresh

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -125,16 +126,27 @@ class CheckpointStore:
         Raises:
             InputError: every checkpoint is damaged, one has an unknown format, or the arrays are not the template's.
         """
-        found, warnings = self._find()
+        found, warnings = self._find_fitting(small_template, ring_template)
         if found is None:
             return None
         folder = self._directory / found["name"]
-        arrays.check_shapes(folder, found["shapes"]["small"], small_template)
-        arrays.check_shapes(folder, found["shapes"]["ring"], ring_template)
         small = arrays.read_arrays(folder / "small", small_template)
         ring = self._restore_ring([Segment(**segment) for segment in found["segments"]], ring_template)
         self._kept = [found]
         return Restored(found["step"], small, ring, found["rows_added"], found["host"], warnings)
+
+    def check(self, small_template: PyTree, ring_template: PyTree) -> dict[str, Any] | None:
+        """The `host` of what `restore` would give, or None; raises as it would, and reads no arrays."""
+        found, _ = self._find_fitting(small_template, ring_template)
+        return found["host"] if found else None
+
+    def _find_fitting(self, small_template: PyTree, ring_template: PyTree) -> tuple[dict[str, Any] | None, list[str]]:
+        found, warnings = self._find()
+        if found is not None:
+            folder = self._directory / found["name"]
+            arrays.check_shapes(folder, found["shapes"]["small"], small_template)
+            arrays.check_shapes(folder, found["shapes"]["ring"], ring_template)
+        return found, warnings
 
     def _next_serial(self) -> int:
         """A number above all that were ever used here; makes the directory ready for it."""
@@ -142,7 +154,7 @@ class CheckpointStore:
         if jax.process_index() == 0:
             self._directory.mkdir(parents=True, exist_ok=True)
             files.clear_temporary(self._directory)
-            serial = 1 + max((_serial(path) for path in self._folders("*")), default=0)
+            serial = 1 + max(map(_serial, self._directory.iterdir()), default=0)
         return arrays.agree(serial)
 
     def _known_segments(self) -> tuple[list[Segment], dict[str, Any]]:
@@ -207,9 +219,10 @@ class CheckpointStore:
                 files.discard(path)
 
     def _folders(self, pattern: str) -> list[Path]:
+        """Those of ours; what else lies here under a name like theirs is left alone."""
         if not self._directory.is_dir():
             return []
-        return sorted(path for path in self._directory.glob(pattern) if _serial(path) > 0)
+        return sorted(path for path in self._directory.glob(pattern) if _serial(path) > 0 and path.is_dir())
 
     def _find(self) -> tuple[dict[str, Any] | None, list[str]]:
         """The newest whole checkpoint's manifest; process 0 looks and the others follow."""
@@ -289,7 +302,6 @@ def _files_in(folders: set[str], described: dict[str, Any]) -> dict[str, Any]:
 
 
 def _serial(path: Path) -> int:
-    """The number in a folder's name; 0 if the folder is none of ours."""
-    prefix, _, rest = path.name.partition("_")
-    number = rest.split("_", 1)[0]
-    return int(number) if prefix in ("checkpoint", "rows") and number.isdigit() else 0
+    """The number in a folder's name; 0 if the name is none of ours."""
+    name = re.fullmatch("checkpoint_([0-9]{8,9})|rows_([0-9]{8,9})_[0-9]{3,}", path.name)
+    return int(name[1] or name[2]) if name else 0

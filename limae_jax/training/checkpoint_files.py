@@ -6,9 +6,11 @@ import hashlib
 import json
 import os
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+from limae_jax.checks import show
 from limae_jax.errors import InputError
 
 FORMAT_VERSION = 1
@@ -47,7 +49,10 @@ def discard(folder: Path) -> None:
 def clear_temporary(folder: Path) -> None:
     """Deletes what a killed process left unfinished in `folder`."""
     for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
-        shutil.rmtree(path)
+        if path.is_dir() and not path.is_symlink():
+            shutil.rmtree(path)
+        else:
+            path.unlink()
 
 
 def describe_files(folder: Path, prefix: str) -> dict[str, dict[str, Any]]:
@@ -97,7 +102,9 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         body = json.loads(path.read_bytes())
     except FileNotFoundError:
         raise DamagedError(f"{label} is missing") from None
-    except ValueError:
+    except OSError as error:
+        raise DamagedError(f"{label} cannot be read ({error.strerror})") from None
+    except (ValueError, RecursionError):
         raise DamagedError(f"{label} is not valid JSON") from None
     version = body.get("format_version") if isinstance(body, dict) else None
     # Ahead of the checksum: how another version computes it is not ours to know.
@@ -108,7 +115,49 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         )
     if version is None or body.pop("sha256", None) != _body_sha256(body):
         raise DamagedError(f"{label} was altered (its sha256 differs)")
+    unsound = next((name for name, is_sound in _FIELDS.items() if not _holds(is_sound, body, name)), None)
+    if unsound:
+        raise DamagedError(f"{label} has no sound {unsound}")
+    if body["name"] != folder.name:
+        raise DamagedError(f"{label} is that of {show(body['name'])}")
     return body
+
+
+def _is_count(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
+def _is_segment(segment: dict[str, Any]) -> bool:
+    counts = [segment[name] for name in ("rows", "first", "end")]
+    return len(segment) == 4 and _is_plain_name(segment["name"]) and all(map(_is_count, counts))
+
+
+def _is_plain_name(name: str) -> bool:
+    return Path(name).name == name
+
+
+def _is_described(name: str, spec: dict[str, Any]) -> bool:
+    is_below = not Path(name).is_absolute() and ".." not in Path(name).parts and "\0" not in name
+    return is_below and _is_count(spec["size"]) and isinstance(spec["sha256"], str)
+
+
+# What a manifest has -> whether that is what is written there.
+_FIELDS: dict[str, Callable[[Any], bool]] = {
+    "name": _is_plain_name,
+    "step": _is_count,
+    "rows_added": _is_count,
+    "host": lambda host: isinstance(host, dict),
+    "shapes": lambda shapes: isinstance(shapes["small"], list) and isinstance(shapes["ring"], list),
+    "segments": lambda segments: all(map(_is_segment, segments)),
+    "files": lambda files: all(_is_described(*item) for item in files.items()),
+}
+
+
+def _holds(is_sound: Callable[[Any], bool], body: dict[str, Any], name: str) -> bool:
+    try:
+        return is_sound(body[name])
+    except (TypeError, LookupError, AttributeError):
+        return False
 
 
 def _fsync(path: Path) -> None:

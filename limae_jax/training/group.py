@@ -47,12 +47,38 @@ class Progress:
     meter: dict[str, Any] | None
 
 
+def _progress_of(host: dict[str, Any], num_seeds: int, directory: Path) -> Progress:
+    """What a checkpoint says of a group's progress.
+
+    Raises:
+        InputError: a field is missing, or is not what is written there.
+    """
+    try:
+        progress = Progress(**host)
+        is_number = {name: isinstance(getattr(progress, name), int | float) for name in ("wall_s", "save_s")}
+        sound = {
+            "iteration": isinstance(progress.iteration, int),
+            **is_number,
+            "best_score": len(progress.best_score) == num_seeds,
+            "best_iteration": len(progress.best_iteration) == num_seeds,
+            "meter": progress.meter is None or isinstance(progress.meter, dict),
+        }
+        problem = next((name for name, is_sound in sound.items() if not is_sound), None)
+    except TypeError as error:
+        problem = str(error).partition("__init__() ")[2] or str(error)
+    if problem:
+        raise InputError(f"checkpoints={directory}: host is damaged ({problem}); put the folder back from a copy")
+    return progress
+
+
 class Observer(Protocol):
     """Whoever wants to hear how a group fares."""
 
     def progress(self, phase: str, env_steps: np.ndarray, env_steps_per_s: float, loss: float | None) -> None: ...
 
     def evaluation(self, rows: list[Row]) -> None: ...
+
+    def checkpoint(self) -> None: ...
 
     def warning(self, text: str) -> None: ...
 
@@ -136,9 +162,20 @@ class GroupTrainer:
             self.observer.warning(warning)
         replay = self.setup.parts.replay.join(restored.ring, restored.small.replay)
         self.state = restored.small.replace(replay=replay, settings=self.state.settings)
-        self.progress = Progress(**restored.host)
+        self.progress = _progress_of(restored.host, len(self.seeds), self._directory)
         self._restore_best()
         return True
+
+    def check(self, directory: Path) -> None:
+        """Checks the checkpoint of another group of as many seeds; restores nothing.
+
+        Raises:
+            InputError: it could not be restored.
+        """
+        store = CheckpointStore(directory / "latest", row_axis=self.setup.parts.replay.row_axis)
+        host = store.check(*map(_templates, self._split()))
+        if host is not None:
+            _progress_of(host, len(self.seeds), directory)
 
     def _restore_best(self) -> None:
         whole = _templates(self._best_params)
@@ -177,6 +214,7 @@ class GroupTrainer:
         rows_added = progress.iteration * self.setup.config.env.num_envs
         saved = self._store.save(progress.iteration, small, ring, rows_added, asdict(progress))
         self.staging_bytes = max(self.staging_bytes, saved.staging_bytes)
+        self.observer.checkpoint()
         progress.save_s += time.monotonic() - began
         self._saved_at, self._saved_iteration = began, self.progress.iteration
 

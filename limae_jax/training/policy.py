@@ -15,11 +15,12 @@ from limae_jax.config_file import read_run
 from limae_jax.environments import make_env
 from limae_jax.errors import InputError
 from limae_jax.registry import check_name
+from limae_jax.run_records import GROUPS_FILE, is_there, read_groups
 from limae_jax.systems.base import ActorCarry, Params, System
 from limae_jax.systems.build import build_system
 from limae_jax.systems.names import NOT_DECENTRALISED
 from limae_jax.training.checkpoint import has_params, load_params
-from limae_jax.training.run_directory import GROUPS_FILE, group_directory, read_groups
+from limae_jax.training.run_directory import group_directory
 from limae_jax.types import EnvSpec, Timestep
 
 CHECKPOINTS = {"latest": "last", "best": "best"}
@@ -67,7 +68,7 @@ def load_teams(run_dir: Path, system: System, checkpoint: str = "latest") -> Sto
         InputError: there are none, or they are damaged.
     """
     folder = CHECKPOINTS[check_name("checkpoint", checkpoint, CHECKPOINTS)]
-    groups = read_groups(run_dir) if (run_dir / GROUPS_FILE).exists() else []
+    groups = read_groups(run_dir, read_run(run_dir).seeds) if is_there(run_dir / GROUPS_FILE) else []
     one = jax.eval_shape(system.init, jax.random.key(0)).params
     found = []
     for group in groups:

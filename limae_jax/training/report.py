@@ -8,16 +8,17 @@ import jax
 import numpy as np
 
 from limae_jax.config import TrainConfig
-from limae_jax.config_file import to_dict
+from limae_jax.config_file import format_of, read_run, to_dict
 from limae_jax.metrics.console import RunConsole
 from limae_jax.metrics.jsonl import JsonlWriter, read_rows
 from limae_jax.metrics.schema import Row
+from limae_jax.metrics.wandb import read_id
 from limae_jax.metrics.writers import MetricsWriter, make_writers
 from limae_jax.systems.names import label
 
 
 class RunReport:
-    """Tells of a run. With several processes only the first one writes.
+    """Tells of a run. With several processes only the first one writes, and none before `open`.
 
     Attributes:
         config: of the run.
@@ -27,10 +28,10 @@ class RunReport:
         self.config = config
         self._is_first = jax.process_index() == 0
         self._path = Path(config.run_dir) / "metrics.jsonl"
-        self._jsonl = JsonlWriter(self._path) if self._is_first else None
+        self._jsonl: JsonlWriter | None = None
         self._writers: list[MetricsWriter] = []
-        if self._is_first:
-            self._writers = make_writers(config.metrics, Path(config.run_dir), settings=to_dict(config))
+        if config.metrics.wandb:
+            read_id(self._path.parent)  # if it is damaged, that is told before anything is written
         self._console = console
         self._win_rates: dict[int, float] = {}
         self._group: list[int] = []
@@ -51,6 +52,23 @@ class RunReport:
                 f"run directory {config.run_dir}",
             ]
         )
+
+    def open(self) -> None:
+        """Opens what is written to."""
+        if self._is_first:
+            self._jsonl = JsonlWriter(self._path)
+            self._writers = make_writers(self.config.metrics, Path(self.config.run_dir), settings=to_dict(self.config))
+
+    def was_saved(self, seeds: list[int]) -> bool:
+        """Whether the metrics tell that these seeds were saved: the run worked on after a save was due.
+
+        Only of a run of a version that took no note of its saves, and could not change `checkpoint.every_s`.
+        """
+        run_dir = self._path.parent
+        if format_of(run_dir) != 1:
+            return False
+        seconds = sorted({row["wall_s"] for row in self._rows if row["seed"] in seeds})
+        return len(seconds) > 1 and seconds[-2] > read_run(run_dir).checkpoint.every_s
 
     def continue_from(self, seeds: list[int], iteration: int) -> None:
         """Cuts the metrics of these seeds back to where they go on, so that no row is lost or doubled."""

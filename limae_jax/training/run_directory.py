@@ -1,4 +1,4 @@
-"""The folder of a run: config.yaml, versions.json, groups.json, metrics.jsonl, checkpoints/."""
+"""The folder of a run: config.yaml, versions.json, groups.json, saved.json, metrics.jsonl, checkpoints/."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import os
 import platform
 import subprocess
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,12 +15,21 @@ from typing import Any
 import jax
 import numpy as np
 
+from limae_jax.checks import show
 from limae_jax.config import TrainConfig
-from limae_jax.config_file import CONFIG_FILE, check_run_dir, to_yaml
+from limae_jax.config_file import CONFIG_FILE, check_run_dir, to_file
 from limae_jax.errors import InputError
-
-# The seeds of each group, and the other runs that a run shares its program with.
-GROUPS_FILE, SHARED_FILE = "groups.json", "program.json"
+from limae_jax.run_records import (
+    CHECKPOINTS,
+    GROUPS_FILE,
+    SAVED_FILE,
+    VERSIONS_FILE,
+    check_alone,
+    is_there,
+    read_groups,
+    read_saved,
+    read_versions,
+)
 
 PACKAGES = ("limae-jax", "jax", "jaxlib", "flax", "optax", "chex", "jaxmarl", "flashbax", "orbax-checkpoint", "numpy")
 
@@ -37,29 +46,33 @@ def open_run(config: TrainConfig) -> TrainConfig:
     Raises:
         InputError: the directory holds a run with other settings, or something else.
     """
-    if home_of(Path(config.run_dir)):
-        raise InputError(
-            f"RUN_DIR={config.run_dir}: is trained together with other cells of a sweep; continue it with the sweep's"
-            " own command"
-        )
+    check_alone(Path(config.run_dir))
     # With several hosts the first one may be writing the directory while another looks.
     if not jax.distributed.is_initialized() or jax.process_index() == 0:
         check_run_dir(config)
     return replace(config, run=replace(config.run, dir=config.run_dir))
 
 
-def write_run_files(config: TrainConfig) -> list[str]:
-    """Writes config.yaml and versions.json (process 0 only); returns warnings about versions that changed."""
+def write_run_files(config: TrainConfig) -> None:
+    """Writes config.yaml and versions.json (process 0 only)."""
     run_dir = Path(config.run_dir)
     if jax.process_index() != 0:
-        return []
+        return
     run_dir.mkdir(parents=True, exist_ok=True)
-    write_atomically(run_dir / CONFIG_FILE, to_yaml(config))
-    path, now = run_dir / "versions.json", versions()
-    before = _read_record(path, lambda content: isinstance(content, dict)) if path.exists() else now
-    write_atomically(path, json.dumps(now, indent=1) + "\n")
+    write_atomically(run_dir / CONFIG_FILE, to_file(config))
+    write_atomically(run_dir / VERSIONS_FILE, json.dumps(versions(), indent=1) + "\n")
+
+
+def changed_versions(run_dir: Path) -> list[str]:
+    """A warning, if a run goes on under other versions than those of its versions.json.
+
+    Raises:
+        InputError: versions.json is damaged.
+    """
+    now = versions()
+    before = read_versions(run_dir) or now
     watched = (*PACKAGES, "python", "machine", "device", "device_count", "cpu_count")
-    changed = [f"{name} {before.get(name)} -> {now[name]}" for name in watched if before.get(name) != now[name]]
+    changed = [f"{name} {show(before.get(name))} -> {now[name]}" for name in watched if before.get(name) != now[name]]
     if not changed:
         return []
     return [f"continued under other versions ({', '.join(changed)}): the result may differ in the last digits"]
@@ -97,72 +110,24 @@ def _git_commit() -> str | None:
         return None
 
 
-def home_of(run_dir: Path) -> Path | None:
-    """Where a run that shares its program with others keeps what they have in common; None if it is by itself."""
-    path = run_dir / SHARED_FILE
-    if not path.is_file():
-        return None
-    return run_dir / _read_record(path, lambda content: isinstance(content["home"], str))["home"]
-
-
-def runs_at_home(home: Path) -> list[str] | None:
-    """The runs that have in common what is in `home`, as paths from there; None if it is the place of a single run."""
-    path = home / SHARED_FILE
-    if not path.is_file():
-        return None
-
-    def is_sound(content: Any) -> bool:
-        # A run that shares its program has its home in such a file.
-        if "runs" not in content:
-            return isinstance(content["home"], str)
-        return all(isinstance(name, str) for name in content["runs"])
-
-    return _read_record(path, is_sound).get("runs")
-
-
-def read_groups(run_dir: Path) -> list[list[int]]:
-    """The seeds of each group of a run, or of a home, that was begun.
-
-    Raises:
-        InputError: they cannot be read.
-    """
-
-    def is_sound(groups: Any) -> bool:
-        return all(groups) and all(isinstance(seed, int) for group in groups for seed in group) and bool(groups)
-
-    return _read_record(run_dir / GROUPS_FILE, is_sound)
-
-
-def _read_record(path: Path, is_sound: Callable[[Any], bool]) -> Any:
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        problem = "" if is_sound(content) else "is damaged"
-    except OSError as error:
-        problem = f"cannot be read ({error.strerror})"
-    except (ValueError, TypeError, LookupError):  # no JSON, or not what was written there
-        problem = "is damaged"
-    if problem:
-        raise InputError(f"{path}: {problem}; put the file back from a copy")
-    return content
-
-
-def settle_groups(run_dir: Path, groups: Sequence[np.ndarray], devices: int | None = None) -> list[np.ndarray]:
-    """The seeds of each group, as this run first split them: a checkpoint belongs to its group.
+def settle_groups(
+    run_dir: Path, groups: Sequence[np.ndarray], devices: int | None = None, seeds: Sequence[int] | None = None
+) -> list[np.ndarray]:
+    """The seeds of each group, as this run first split them: a checkpoint belongs to its group. Nothing is written.
 
     Args:
         run_dir: of the run, or the home of several that share a program.
         groups: as they would be split now.
         devices: to train on; None is all.
+        seeds: of the run, or of all of them in order, to compare with; None takes the groups as they are.
 
     Raises:
-        InputError: the run was begun on a number of devices that this machine cannot serve.
+        InputError: the groups are damaged or have other seeds, or the run was begun on a number of devices that this
+            machine cannot serve.
     """
-    path = run_dir / GROUPS_FILE
-    if not path.exists():
-        if jax.process_index() == 0:
-            write_atomically(path, json.dumps([group.tolist() for group in groups]) + "\n")
+    if not is_there(run_dir / GROUPS_FILE):
         return list(groups)
-    stored = [np.asarray(group, np.int32) for group in read_groups(run_dir)]
+    stored = [np.asarray(group, np.int32) for group in read_groups(run_dir, seeds)]
     size, devices = len(stored[0]), devices or jax.device_count()
     if size % devices:
         raise InputError(
@@ -172,9 +137,24 @@ def settle_groups(run_dir: Path, groups: Sequence[np.ndarray], devices: int | No
     return stored
 
 
+def write_groups(run_dir: Path, groups: Sequence[np.ndarray]) -> None:
+    """Writes down how the seeds are split (process 0 only)."""
+    if jax.process_index() == 0:
+        write_atomically(run_dir / GROUPS_FILE, json.dumps([group.tolist() for group in groups]) + "\n")
+
+
+def note_saved(group_directories: Sequence[Path]) -> None:
+    """Takes note that groups were saved, so that a checkpoint that goes missing is missed (process 0 only)."""
+    for directory in group_directories if jax.process_index() == 0 else ():
+        home = directory.parent.parent
+        saved = read_saved(home)
+        if directory.name not in saved:
+            write_atomically(home / SAVED_FILE, json.dumps([*saved, directory.name]) + "\n")
+
+
 def group_directory(run_dir: Path, group: np.ndarray) -> Path:
     """Where a group keeps its checkpoints."""
-    return run_dir / "checkpoints" / f"seeds_{group[0]}_to_{group[-1]}"
+    return run_dir / CHECKPOINTS / f"seeds_{group[0]}_to_{group[-1]}"
 
 
 def write_atomically(path: Path, text: str) -> None:

@@ -5,9 +5,10 @@ Runs that share a compiled program are trained together, as if their seeds were 
 
 from __future__ import annotations
 
+import itertools
 import shlex
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,11 +23,18 @@ from limae_jax.metrics.console import ConsoleReport, RunConsole
 from limae_jax.metrics.schema import Row
 from limae_jax.metrics.writers import check_extras
 from limae_jax.replay.memory import check_memory
+from limae_jax.run_records import check_saved, checkpoint_is_gone, has_checkpoint
 from limae_jax.training.group import GroupTrainer
 from limae_jax.training.lock import locked
 from limae_jax.training.plan import group_size
 from limae_jax.training.report import RunReport
-from limae_jax.training.run_directory import open_run, settle_groups, write_run_files
+from limae_jax.training.run_directory import (
+    changed_versions,
+    open_run,
+    settle_groups,
+    write_groups,
+    write_run_files,
+)
 from limae_jax.training.setup import Setup, available_memory, configure_jax, devices_for, make_setup
 from limae_jax.training.sharding import group_seeds, wait_for_hosts
 from limae_jax.training.shares import Group, GroupReport, share_groups, write_shared
@@ -86,7 +94,7 @@ def resume(run_dir: Path, overrides: Sequence[str] = (), console: bool = False) 
 
     Args:
         run_dir: of a run begun by `train`.
-        overrides: only a larger `run.total_env_steps` is accepted: it extends the run.
+        overrides: a larger `run.total_env_steps`, which extends the run, and what changes no result.
         console: as for `train`.
 
     Raises:
@@ -120,25 +128,26 @@ def train_together(
         InputError: the settings cannot work here.
     """
     began = time.monotonic()
-    num_seeds = sum(config.run.num_seeds for config in configs)
-    setup = make_setup(configs[0], devices_for(configs[0], home, num_seeds))
-    seeds = _split_seeds(configs, setup, home)
-    seeds_per_device = len(seeds[0]) // setup.mesh.size
-    available = available_memory(configs[0], len(setup.mesh.local_devices))
-    memory = check_memory(configs[0], setup.env.spec, seeds_per_device, *available)
-    wait_for_hosts("run files")
-    warnings = [write_run_files(config) for config in configs]
-    groups = share_groups(configs, settle_groups(home, seeds, setup.mesh.size), home)
-    if len(configs) > 1:
-        write_shared(home, groups)
-    wait_for_hosts("run files written")
-    reports = [RunReport(config, console) for config, console in zip(configs, consoles, strict=True)]
-    for report, texts in zip(reports, warnings, strict=True):
-        report.start(memory, len(groups), setup.mesh.size)
-        for text in texts:
-            report.warning(text)
+    reports: list[RunReport] = []
+    seeds = [seed for config in configs for seed in config.seeds]
+    setup = make_setup(configs[0], devices_for(configs[0], home, seeds))
     try:
-        failed = _train_groups(setup, groups, reports, stop)
+        groups = _split_seeds(configs, setup, home)
+        seeds_per_device = len(groups[0].seeds) // setup.mesh.size
+        available = available_memory(configs[0], len(setup.mesh.local_devices))
+        memory = check_memory(configs[0], setup.env.spec, seeds_per_device, *available)
+        warnings = [changed_versions(Path(config.run_dir)) for config in configs]
+        reports += [RunReport(config, console) for config, console in zip(configs, consoles, strict=True)]
+        for report, texts in zip(reports, warnings, strict=True):
+            report.start(memory, len(groups), setup.mesh.size)
+            for text in texts:
+                report.warning(text)
+        trainers = _restored(setup, groups, reports, home)
+        # Nothing is written before all is read and checked: what is refused stays as it was.
+        _write_files(configs, groups, home)
+        for report in reports:
+            report.open()
+        failed = _train_groups(trainers, reports, stop)
         seconds = time.monotonic() - began
         return [_finish(report, stop, failed[run], setup, seconds) for run, report in enumerate(reports)]
     finally:
@@ -147,23 +156,60 @@ def train_together(
             report.close()
 
 
-def _split_seeds(configs: Sequence[TrainConfig], setup: Setup, home: Path) -> list[np.ndarray]:
+def _split_seeds(configs: Sequence[TrainConfig], setup: Setup, home: Path) -> list[Group]:
+    """The groups of the seeds, as they were begun if they were."""
     seeds = [seed for config in configs for seed in config.seeds]
+    check_saved(home, seeds)
     groups = group_seeds(seeds, group_size(configs[0], jax.default_backend(), len(seeds)), setup.mesh.size)
-    return settle_groups(home, groups, setup.mesh.size) if (home / "groups.json").exists() else groups
+    return share_groups(configs, settle_groups(home, groups, setup.mesh.size, seeds), home)
+
+
+def _restored(
+    setup: Setup, groups: Sequence[Group], reports: Sequence[RunReport], home: Path
+) -> Iterator[tuple[Group, GroupReport, GroupTrainer]]:
+    """Restores the first group and checks what the others will be restored from.
+
+    Returns:
+        The groups, each with its trainer; those after the first are restored when they are come to, since the memory
+        is for one at a time.
+    """
+    told = [(group, GroupReport(reports, group)) for group in groups]
+    for group, report in told:
+        if not has_checkpoint(group.directory) and report.was_saved():
+            raise checkpoint_is_gone(home, group.directory.name)
+
+    def restore(group: Group, report: GroupReport) -> GroupTrainer:
+        return GroupTrainer(setup, group.seeds, len(group.runs), group.directory, report, group.shares)
+
+    first = restore(*told[0])
+    for group, _ in told[1:]:
+        first.check(group.directory)
+    later = ((group, report, restore(group, report)) for group, report in told[1:])
+    return itertools.chain([(*told[0], first)], later)
+
+
+def _write_files(configs: Sequence[TrainConfig], groups: Sequence[Group], home: Path) -> None:
+    """What a run directory holds beside metrics and checkpoints."""
+    wait_for_hosts("run files")
+    for config in configs:
+        write_run_files(config)
+    write_groups(home, [group.seeds for group in groups])
+    if len(configs) > 1:
+        write_shared(home, groups)
+    wait_for_hosts("run files written")
 
 
 def _train_groups(
-    setup: Setup, groups: Sequence[Group], reports: Sequence[RunReport], stop: StopRequest
+    trainers: Iterable[tuple[Group, GroupReport, GroupTrainer]], reports: Sequence[RunReport], stop: StopRequest
 ) -> list[list[int]]:
     """Trains group after group until one is stopped; returns the seeds of each run that failed."""
     failed: list[list[int]] = [[] for _ in reports]
-    for group in groups:
-        report, count = GroupReport(reports, group), len(group.runs)
-        trainer = GroupTrainer(setup, group.seeds, count, group.directory, report, group.shares)
+    for group, report, trainer in trainers:
         report.continue_from(trainer.progress.iteration)
+        if trainer.is_restored:
+            report.checkpoint()
         is_complete = trainer.train(stop)
-        for index in np.flatnonzero(trainer.is_failed[:count]):
+        for index in np.flatnonzero(trainer.is_failed[: len(group.runs)]):
             failed[group.runs[index]].append(int(group.seeds[index]))
         report.saved(trainer.progress.save_s, trainer.progress.wall_s, trainer.staging_bytes)
         if not is_complete:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,13 +19,13 @@ from limae_jax.environments import make_env, open_games
 from limae_jax.environments.base import Environment
 from limae_jax.environments.vector import VectorEnv
 from limae_jax.replay.uniform import uniform_replay
+from limae_jax.run_records import GROUPS_FILE, is_there, read_groups
 from limae_jax.systems.build import build_system
 from limae_jax.training.evaluator import evaluate_seed
 from limae_jax.training.host_player import HostPlayer
 from limae_jax.training.host_programs import HostChunk, HostEvaluation
 from limae_jax.training.loop import Parts, init_seed, make_chunk_under_own_settings
 from limae_jax.training.plan import PhasePlan, plan_phases
-from limae_jax.training.run_directory import GROUPS_FILE, read_groups
 from limae_jax.training.sharding import SeedProgram, seed_mesh
 from limae_jax.types import Clock, PyTree
 
@@ -125,7 +125,7 @@ def configure_jax(config: TrainConfig, num_devices: int | None = None) -> None:
         os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
     if config.run.seed_batching == "auto" and not _are_devices_given():
         # One seed a core: faster on a CPU than all cores for one seed. Other backends do not look at this.
-        wanted = num_devices or side_by_side(config, Path(config.run_dir), config.run.num_seeds)
+        wanted = num_devices or side_by_side(config, Path(config.run_dir), config.seeds)
         with contextlib.suppress(RuntimeError):  # jax runs already, on the devices that it has
             jax.config.update("jax_num_cpu_devices", wanted)
     if config.run.compilation_cache and not jax.config.values["jax_compilation_cache_dir"]:
@@ -139,7 +139,7 @@ def _are_devices_given() -> bool:
     return "host_platform_device_count" in os.environ.get("XLA_FLAGS", "") or "JAX_NUM_CPU_DEVICES" in os.environ
 
 
-def devices_for(config: TrainConfig, home: Path, num_seeds: int) -> int:
+def devices_for(config: TrainConfig, home: Path, seeds: Sequence[int]) -> int:
     """How many devices, the first ones of those that jax has, train the runs of a program.
 
     jax keeps the devices that it began with, which may have been for another run of this process. None trains a seed
@@ -148,28 +148,28 @@ def devices_for(config: TrainConfig, home: Path, num_seeds: int) -> int:
     Args:
         config: of one of the runs.
         home: where they keep what they have in common.
-        num_seeds: of all of them.
+        seeds: of all of them, of one after the other.
     """
     if jax.process_count() > 1:
         return jax.device_count()
-    begun = stored_side_by_side(home)
-    most = begun or num_seeds
+    begun = stored_side_by_side(home, seeds)
+    most = begun or len(seeds)
     if jax.default_backend() == "cpu" and (config.run.seed_batching == "auto" or not _are_devices_given()):
-        most = side_by_side(config, home, num_seeds)
+        most = side_by_side(config, home, seeds)
     most = min(most, jax.device_count())
     return next(count for count in range(most, 0, -1) if (begun or count) % count == 0)
 
 
-def side_by_side(config: TrainConfig, home: Path, num_seeds: int) -> int:
+def side_by_side(config: TrainConfig, home: Path, seeds: Sequence[int]) -> int:
     """How many devices of a CPU the runs of a program are meant for; see `devices_for`."""
     if config.run.seed_batching != "auto" or config.env.is_played_by_host:
         return 1
-    return stored_side_by_side(home) or seeds_side_by_side(num_seeds)
+    return stored_side_by_side(home, seeds) or seeds_side_by_side(len(seeds))
 
 
-def stored_side_by_side(home: Path) -> int | None:
-    """How many seeds the runs of a directory were begun with at the same time; None if they were not begun."""
-    return len(read_groups(home)[0]) if (home / GROUPS_FILE).exists() else None
+def stored_side_by_side(home: Path, seeds: Sequence[int]) -> int | None:
+    """How many of their seeds the runs of a directory were begun with at the same time; None if they were not begun."""
+    return len(read_groups(home, seeds)[0]) if is_there(home / GROUPS_FILE) else None
 
 
 def seeds_side_by_side(num_seeds: int) -> int:

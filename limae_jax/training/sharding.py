@@ -11,7 +11,7 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from limae_jax.checks import MAX_INT
+from limae_jax.run_records import fillers
 from limae_jax.types import PyTree
 
 SEED_AXIS = "seed"
@@ -105,5 +105,4 @@ def group_seeds(seeds: Sequence[int], group_size: int, num_devices: int) -> list
     """
     size = -(-group_size // num_devices) * num_devices
     missing = -len(seeds) % size
-    fillers = [(seeds[-1] + number) % (MAX_INT + 1) for number in range(1, missing + 1)]
-    return list(np.asarray([*seeds, *fillers], np.int32).reshape(-1, size))
+    return list(np.asarray([*seeds, *fillers(seeds, missing)], np.int32).reshape(-1, size))

@@ -13,9 +13,10 @@ import numpy as np
 
 from limae_jax.config import TrainConfig
 from limae_jax.metrics.schema import Row
+from limae_jax.run_records import CHECKPOINTS, GROUPS_FILE, SHARED_FILE
 from limae_jax.traced_settings import traced_values
 from limae_jax.training.report import RunReport
-from limae_jax.training.run_directory import SHARED_FILE, group_directory, write_atomically
+from limae_jax.training.run_directory import group_directory, note_saved, write_atomically
 from limae_jax.types import PyTree
 
 
@@ -81,7 +82,7 @@ def share_groups(configs: Sequence[TrainConfig], groups: Sequence[np.ndarray], h
             begin, end = np.searchsorted(owners, run), np.searchsorted(owners, run, side="right")
             own = seeds[begin:end]
             shares.append(Share(configs[run], own, int(begin), group_directory(Path(configs[run].run_dir), own)))
-        directory = shares[0].directory if len(configs) == 1 else home / "checkpoints" / f"group_{number}"
+        directory = shares[0].directory if len(configs) == 1 else home / CHECKPOINTS / f"group_{number}"
         shared.append(Group(seeds, tuple(shares), reported, directory))
     return shared
 
@@ -102,7 +103,7 @@ def write_shared(home: Path, groups: Sequence[Group]) -> None:
     home = home.resolve()
     write_atomically(home / SHARED_FILE, json.dumps({"runs": [os.path.relpath(one, home) for one in splits]}) + "\n")
     for run_dir, split in splits.items():
-        write_atomically(run_dir / "groups.json", json.dumps(split) + "\n")
+        write_atomically(run_dir / GROUPS_FILE, json.dumps(split) + "\n")
         write_atomically(run_dir / SHARED_FILE, json.dumps({"home": os.path.relpath(home, run_dir)}) + "\n")
 
 
@@ -112,6 +113,11 @@ class GroupReport:
     def __init__(self, reports: Sequence[RunReport], group: Group):
         self._reports = {int(run): reports[run] for run in np.unique(group.runs)}
         self._runs, self._seeds = group.runs, group.seeds[: len(group.runs)]
+        self._directories = list(dict.fromkeys([group.directory, *(share.directory for share in group.shares)]))
+
+    def was_saved(self) -> bool:
+        """Whether the metrics of a run of the group tell that it was saved."""
+        return any(report.was_saved(self._seeds[self._runs == run].tolist()) for run, report in self._reports.items())
 
     def continue_from(self, iteration: int) -> None:
         """Cuts the metrics back to where the group goes on."""
@@ -128,6 +134,10 @@ class GroupReport:
         """After each evaluation: one row a seed."""
         for run, report in self._reports.items():
             report.evaluation([row for row, owner in zip(rows, self._runs, strict=True) if owner == run])
+
+    def checkpoint(self) -> None:
+        """After each save."""
+        note_saved(self._directories)
 
     def saved(self, save_s: float, wall_s: float, staging_bytes: int) -> None:
         """What saving cost the group."""

@@ -15,9 +15,10 @@ from limae_jax.config_file import CONFIG_FILE, ERROR_FILE, check_continuation, c
 from limae_jax.errors import InputError
 from limae_jax.grid import Sweep
 from limae_jax.metrics.jsonl import read_rows
+from limae_jax.run_records import SHARED_FILE, home_of, read_groups, runs_at_home
 from limae_jax.traced_settings import SEEDS_AND_PLACE, equal_but_for, shares_program
 from limae_jax.training.checkpoint import read_host
-from limae_jax.training.run_directory import SHARED_FILE, group_directory, home_of, read_groups, runs_at_home
+from limae_jax.training.run_directory import group_directory
 
 _WHERE_AND_HOW_LONG = (*SEEDS_AND_PLACE, "run.total_env_steps")
 
@@ -34,9 +35,9 @@ class Program(NamedTuple):
     home: Path
 
     @property
-    def num_seeds(self) -> int:
-        """Of all its runs."""
-        return sum(config.run.num_seeds for config in self.configs)
+    def seeds(self) -> list[int]:
+        """Of all its runs, of one after the other."""
+        return [seed for config in self.configs for seed in config.seeds]
 
 
 def plan_programs(sweep: Sweep) -> list[Program]:
@@ -158,7 +159,7 @@ def is_finished(config: TrainConfig) -> bool:
     for seed in config.seeds:
         if seed not in rows or not (rows[seed]["is_failed"] or rows[seed]["env_steps"] >= config.run.total_env_steps):
             return False
-    for group in read_groups(run_dir):
+    for group in read_groups(run_dir, config.seeds):
         saved = read_host(group_directory(run_dir, np.asarray(group)) / "last") or {"iteration": []}
         if any(rows[seed]["iteration"] not in saved["iteration"] for seed in group if seed in config.seeds):
             return False

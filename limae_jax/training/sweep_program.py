@@ -40,7 +40,7 @@ def done_or_failed(failed_seeds: Sequence[int]) -> Outcome:
 def prepare(programs: Sequence[Program]) -> None:
     """Settles how many devices the programs will find: no more can be made once jax runs."""
     if programs:
-        counts = [side_by_side(program.configs[0], program.home, program.num_seeds) for program in programs]
+        counts = [side_by_side(program.configs[0], program.home, program.seeds) for program in programs]
         configure_jax(programs[0].configs[0], max(counts))
 
 
@@ -56,7 +56,8 @@ def train_program(program: Program, stop: StopRequest, consoles: Sequence[RunCon
         with contextlib.ExitStack() as stack:
             for place in {program.home.resolve(), *(Path(config.run_dir).resolve() for config in program.configs)}:
                 stack.enter_context(locked(place))
-            error_file.unlink(missing_ok=True)
+            if error_file.is_file():
+                error_file.unlink()
             check_plan(program)
             results = train_together(program.configs, program.home, stop, consoles)
     except Exception as error:

@@ -57,6 +57,7 @@ def _row(seed: int, env_steps: int, win: float | None, fields: dict) -> dict:
             "test_episodes": 128,
             "wall_s": 1.0,
             "env_steps_per_s": 100.0,
+            "iteration": env_steps,
             "is_failed": False,
             **fields,
         }

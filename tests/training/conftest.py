@@ -101,7 +101,7 @@ def final_arrays():
 
         run_dir = Path(run_dir)
         config = read_run(run_dir)
-        setup = make_setup(config, devices_for(config, run_dir, config.run.num_seeds))
+        setup = make_setup(config, devices_for(config, run_dir, config.seeds))
         arrays = {}
         for group in settle_groups(run_dir, [], setup.mesh.size):
             trainer = GroupTrainer(setup, group, len(group), group_directory(run_dir, group), Silent())

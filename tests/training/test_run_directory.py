@@ -5,11 +5,15 @@ import sys
 import pytest
 
 from limae_jax.config import MetricsConfig, RunConfig, TrainConfig
+from limae_jax.config_file import to_file
 from limae_jax.errors import InputError
+from limae_jax.metrics.jsonl import JsonlWriter
+from limae_jax.metrics.schema import REQUIRED_FIELDS
+from limae_jax.run_records import home_of, runs_at_home
 from limae_jax.training import runner
 from limae_jax.training.lock import locked
 from limae_jax.training.policy import load_teams
-from limae_jax.training.run_directory import home_of, runs_at_home, settle_groups, write_run_files
+from limae_jax.training.run_directory import changed_versions, settle_groups
 from limae_jax.training.setup import stored_side_by_side
 from limae_jax.training.sweep_plan import is_finished
 
@@ -26,7 +30,8 @@ def test_damaged_groups_are_named(tmp_path, text):
     with damaged(tmp_path, "groups.json", text):
         settle_groups(tmp_path, [])
     with damaged(tmp_path, "groups.json", text):
-        stored_side_by_side(tmp_path)
+        stored_side_by_side(tmp_path, [0])
+    (tmp_path / "config.yaml").write_text(to_file(TrainConfig()))
     with damaged(tmp_path, "groups.json", text):
         load_teams(tmp_path, None)  # type: ignore[arg-type]
 
@@ -40,10 +45,9 @@ def test_a_damaged_record_of_a_shared_program_is_named(tmp_path, text):
 
 
 def test_damaged_versions_are_named(tmp_path):
-    config = TrainConfig(run=RunConfig(dir=str(tmp_path)))
-    for text in ("{", "[]"):
+    for text in ("", "{", "[]", "null", "[" * 100_000):
         with damaged(tmp_path, "versions.json", text):
-            write_run_files(config)
+            changed_versions(tmp_path)
 
 
 def test_only_who_holds_a_directory_keeps_others_out(tmp_path):
@@ -56,7 +60,8 @@ def test_only_who_holds_a_directory_keeps_others_out(tmp_path):
 
 def test_a_sweep_names_the_damaged_groups_of_a_run(tmp_path):
     config = TrainConfig(run=RunConfig(dir=str(tmp_path)))
-    (tmp_path / "metrics.jsonl").write_text('{"seed": 0, "is_failed": true, "env_steps": 0, "iteration": 1}\n')
+    failed = dict.fromkeys(REQUIRED_FIELDS, 0) | {"phase": "train", "is_failed": True}
+    JsonlWriter(tmp_path / "metrics.jsonl").write([failed])
     with damaged(tmp_path, "groups.json", "[["):
         is_finished(config)
     (tmp_path / "groups.json").unlink()

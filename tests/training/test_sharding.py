@@ -64,7 +64,7 @@ def test_a_run_uses_as_many_devices_as_it_needs(tmp_path, monkeypatch, there, ba
     config = load_config([f"run.seed_batching={batching}", f"run.num_seeds={seeds}"])
     if begun:
         (tmp_path / "groups.json").write_text(json.dumps(begun))
-    assert devices_for(config, tmp_path, seeds) == expected
+    assert devices_for(config, tmp_path, range(seeds)) == expected
 
 
 @pytest.mark.parametrize(
@@ -75,7 +75,7 @@ def test_devices_that_the_user_asked_for_are_used(tmp_path, monkeypatch, seeds, 
     monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=4")
     if begun:
         (tmp_path / "groups.json").write_text(json.dumps(begun))
-    assert devices_for(load_config(["run.seed_batching=vmapped"]), tmp_path, seeds) == expected
+    assert devices_for(load_config(["run.seed_batching=vmapped"]), tmp_path, range(seeds)) == expected
 
 
 ONE_AFTER_THE_OTHER = """

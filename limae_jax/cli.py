@@ -256,7 +256,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         Exit code: 0 fine, 1 a seed, a game or the disk failed, or the output was cut off, 2 a mistake in the input,
-        128 + n stopped by signal n.
+        3 another process trains some runs of a sweep, 128 + n stopped by signal n.
     """
     command = ""
     try:

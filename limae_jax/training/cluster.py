@@ -38,7 +38,7 @@ def send_programs(
     """Sends each program as a job and waits for them; after a stop the jobs go on by themselves.
 
     Args:
-        programs: to train; a program that a job of an earlier sweep still trains is reported as broken.
+        programs: to train; one that a job of an earlier sweep still trains is left to it.
         settings: of the sweep.
         stop: ends the waiting.
         consoles: of a program, to show how far its runs are.

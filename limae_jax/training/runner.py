@@ -85,8 +85,8 @@ def train(config: TrainConfig, console: bool = False) -> TrainResult:
     config = open_run(config)
     configure_jax(config)
     shown = ConsoleReport(config.run.total_env_steps, config.seeds, enabled=console and jax.process_index() == 0)
-    with StopRequest() as stop, locked(Path(config.run_dir)):
-        return train_together([config], Path(config.run_dir), stop, [shown])[0]
+    with StopRequest() as stop, locked(Path(config.run_dir)) as told:
+        return train_together([config], Path(config.run_dir), stop, [shown], told)[0]
 
 
 def resume(run_dir: Path, overrides: Sequence[str] = (), console: bool = False) -> TrainResult:
@@ -112,6 +112,7 @@ def train_together(
     home: Path,
     stop: StopRequest,
     consoles: Sequence[RunConsole],
+    told: Sequence[str] = (),
 ) -> list[TrainResult]:
     """Trains runs that share a program, or continues them.
 
@@ -120,6 +121,7 @@ def train_together(
         home: directory for what they have in common, held by the caller; of a single run, its own.
         stop: asked after every chunk.
         consoles: of each run, where it shows itself.
+        told: warnings that concern them all.
 
     Returns:
         How each run went.
@@ -142,6 +144,8 @@ def train_together(
             report.start(memory, len(groups), setup.mesh.size)
             for text in texts:
                 report.warning(text)
+        for text in told:
+            reports[0].warning(text)
         trainers = _restored(setup, groups, reports, home)
         # Nothing is written before all is read and checked: what is refused stays as it was.
         _write_files(configs, groups, home)

@@ -11,7 +11,7 @@ from typing import NamedTuple
 from limae_jax.checks import one_line
 from limae_jax.config_file import ERROR_FILE
 from limae_jax.metrics.console import RunConsole
-from limae_jax.training.lock import locked
+from limae_jax.training.lock import ElsewhereError, locked
 from limae_jax.training.runner import train_together
 from limae_jax.training.setup import configure_jax, side_by_side
 from limae_jax.training.signals import StopRequest
@@ -22,7 +22,8 @@ class Outcome(NamedTuple):
     """What became of a run.
 
     Attributes:
-        state: `done`, `stopped`, `failed` if the loss of a seed was not finite, or `broken` by an error.
+        state: `done`, `stopped`, `failed` if the loss of a seed was not finite, `broken` by an error, or `elsewhere`
+            if another process has it.
         note: what went wrong.
     """
 
@@ -54,12 +55,15 @@ def train_program(program: Program, stop: StopRequest, consoles: Sequence[RunCon
     error_file = program.home / ERROR_FILE
     try:
         with contextlib.ExitStack() as stack:
-            for place in {program.home.resolve(), *(Path(config.run_dir).resolve() for config in program.configs)}:
-                stack.enter_context(locked(place))
+            # In order, so that of two processes that begin the same program one gets it.
+            places = {program.home.resolve(), *(Path(config.run_dir).resolve() for config in program.configs)}
+            told = [line for place in sorted(places) for line in stack.enter_context(locked(place))]
             if error_file.is_file():
                 error_file.unlink()
             check_plan(program)
-            results = train_together(program.configs, program.home, stop, consoles)
+            results = train_together(program.configs, program.home, stop, consoles, told)
+    except ElsewhereError as error:
+        return [Outcome("elsewhere", one_line(error))] * len(program.configs)
     except Exception as error:
         # Where nothing can be written, as on a full disk, the note has to do.
         with contextlib.suppress(OSError):

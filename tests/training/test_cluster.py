@@ -41,7 +41,7 @@ def test_each_program_is_a_job_and_a_job_that_dies_breaks_only_its_own_runs(aske
 def test_a_job_trains_its_program(asked, monkeypatch):
     program, seen = plan_programs(asked)[0], []
 
-    def train(configs, home, stop, consoles):
+    def train(configs, home, stop, consoles, told):
         for console in consoles:
             console.start(["title"])
             console.warning("shown to nobody")

@@ -60,9 +60,10 @@ def _train(args: argparse.Namespace) -> int:
     _check_run(config, args)
     _join_hosts(args)
 
+    from limae_jax.analysis.render import film_best
     from limae_jax.training.runner import train
 
-    return train(config, console=True).exit_code
+    return train(config, console=True, film=film_best).exit_code
 
 
 def _check_run(config: TrainConfig, args: argparse.Namespace) -> None:
@@ -94,9 +95,10 @@ def _resume(args: argparse.Namespace) -> int:
     _check_run(replace(config, run=replace(config.run, dir=str(args.run_dir))), args)
     _join_hosts(args)
 
+    from limae_jax.analysis.render import film_best
     from limae_jax.training.runner import resume
 
-    return resume(args.run_dir, args.overrides, console=True).exit_code
+    return resume(args.run_dir, args.overrides, console=True, film=film_best).exit_code
 
 
 def _sweep(args: argparse.Namespace) -> int:
@@ -108,12 +110,13 @@ def _sweep(args: argparse.Namespace) -> int:
         for cell in sweep.cells:
             _check_installed(cell.config)
 
+    from limae_jax.analysis.render import film_best
     from limae_jax.training.sweep import run_sweep, show_plan
 
     if args.dry_run:
         show_plan(sweep)
         return 0
-    return run_sweep(sweep, console=True).exit_code
+    return run_sweep(sweep, console=True, film=film_best).exit_code
 
 
 def _evaluate(args: argparse.Namespace) -> int:

@@ -16,7 +16,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from limae_jax.config import TrainConfig
+from limae_jax.checks import check
+from limae_jax.config import SmaxConfig, TrainConfig
 from limae_jax.config_file import check_stays, read_run
 from limae_jax.environments import check_env
 from limae_jax.metrics.console import ConsoleReport, RunConsole
@@ -27,7 +28,7 @@ from limae_jax.run_records import check_saved, checkpoint_is_gone, has_checkpoin
 from limae_jax.training.group import GroupTrainer
 from limae_jax.training.lock import locked
 from limae_jax.training.plan import group_size
-from limae_jax.training.report import RunReport
+from limae_jax.training.report import Film, RunReport
 from limae_jax.training.run_directory import (
     changed_versions,
     open_run,
@@ -69,12 +70,13 @@ class TrainResult:
         return list({row["seed"]: row for row in self.rows}.values())
 
 
-def train(config: TrainConfig, console: bool = False) -> TrainResult:
+def train(config: TrainConfig, console: bool = False, film: Film | None = None) -> TrainResult:
     """Trains a run to its end, or continues it if its directory holds it already.
 
     Args:
         config: all settings.
         console: whether to show progress, warnings and a final table.
+        film: what draws the battle of `metrics.wandb_video`.
 
     Raises:
         InputError: the settings cannot work here, or the directory holds something else.
@@ -82,20 +84,32 @@ def train(config: TrainConfig, console: bool = False) -> TrainResult:
     """
     check_env(config.env)
     check_extras(config.metrics)
+    check_film(config, film)
     config = open_run(config)
     configure_jax(config)
     shown = ConsoleReport(config.run.total_env_steps, config.seeds, enabled=console and jax.process_index() == 0)
     with StopRequest() as stop, locked(Path(config.run_dir)) as told:
-        return train_together([config], Path(config.run_dir), stop, [shown], told)[0]
+        return train_together([config], Path(config.run_dir), stop, [shown], told, film)[0]
 
 
-def resume(run_dir: Path, overrides: Sequence[str] = (), console: bool = False) -> TrainResult:
+def check_film(config: TrainConfig, film: Film | None) -> None:
+    """Checks that battles can be drawn, if they are asked for."""
+    if config.metrics.wandb_video:
+        fix = "only battles of env=smax can be shown; leave it out"
+        check(isinstance(config.env, SmaxConfig), "metrics.wandb_video", True, fix)
+        fix = "needs what draws it: train(config, film=limae_jax.analysis.render.film_best)"
+        check(film is not None, "metrics.wandb_video", True, fix)
+
+
+def resume(
+    run_dir: Path, overrides: Sequence[str] = (), console: bool = False, film: Film | None = None
+) -> TrainResult:
     """Continues the run in `run_dir`; the result equals that of a run that was never interrupted, bit for bit.
 
     Args:
         run_dir: of a run begun by `train`.
         overrides: a larger `run.total_env_steps`, which extends the run, and what changes no result.
-        console: as for `train`.
+        console, film: as for `train`.
 
     Raises:
         InputError: there is no run, or a setting would change.
@@ -104,7 +118,7 @@ def resume(run_dir: Path, overrides: Sequence[str] = (), console: bool = False) 
 
     check_stays(overrides)
     config = override_config(read_run(Path(run_dir)), overrides)
-    return train(replace(config, run=replace(config.run, dir=str(run_dir))), console)
+    return train(replace(config, run=replace(config.run, dir=str(run_dir))), console, film)
 
 
 def train_together(
@@ -113,6 +127,7 @@ def train_together(
     stop: StopRequest,
     consoles: Sequence[RunConsole],
     told: Sequence[str] = (),
+    film: Film | None = None,
 ) -> list[TrainResult]:
     """Trains runs that share a program, or continues them.
 
@@ -122,6 +137,7 @@ def train_together(
         stop: asked after every chunk.
         consoles: of each run, where it shows itself.
         told: warnings that concern them all.
+        film: as for `train`.
 
     Returns:
         How each run went.
@@ -153,7 +169,11 @@ def train_together(
             report.open()
         failed = _train_groups(trainers, reports, stop)
         seconds = time.monotonic() - began
-        return [_finish(report, stop, failed[run], setup, seconds) for run, report in enumerate(reports)]
+        results = [_finish(report, stop, failed[run], setup, seconds) for run, report in enumerate(reports)]
+        for report, result in zip(reports, results, strict=True):
+            if film and result.is_complete:
+                report.add_video(film)
+        return results
     finally:
         setup.close()
         for report in reports:

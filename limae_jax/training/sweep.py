@@ -15,6 +15,8 @@ from limae_jax.metrics.jsonl import read_rows
 from limae_jax.metrics.schema import Row
 from limae_jax.metrics.sweep_table import CellConsole, Line, SweepTable
 from limae_jax.training.cluster import send_programs
+from limae_jax.training.report import Film
+from limae_jax.training.runner import check_film
 from limae_jax.training.signals import StopRequest
 from limae_jax.training.sweep_plan import Program, is_finished, plan_programs
 from limae_jax.training.sweep_program import Outcome, done_or_failed, prepare, train_program
@@ -55,25 +57,28 @@ class _News:
             self.table.mark(self._places[config.run_dir], *outcome)
 
 
-def run_sweep(sweep: Sweep, console: bool = False) -> SweepResult:
+def run_sweep(sweep: Sweep, console: bool = False, film: Film | None = None) -> SweepResult:
     """Trains what is not finished of a sweep.
 
     Args:
         sweep: see `grid.load_sweep`.
         console: whether to show the table.
+        film: see `runner.train`.
 
     Raises:
         InputError: the sweep's directory holds something else, or there is no such cluster.
     """
+    for cell in sweep.cells:
+        check_film(cell.config, film)
     programs = plan_programs(sweep)
     with SweepTable(_lines(sweep, programs), enabled=console) as table, StopRequest() as stop:
         news = _News(table, programs)
         left = [program for program in programs if not _settle_if_finished(program, news)]
         if sweep.settings.cluster == "none":
             prepare(left)
-            _train_here(left, stop, news)
+            _train_here(left, stop, news, film)
         else:
-            for program, outcomes in send_programs(left, sweep.settings, stop, news.consoles):
+            for program, outcomes in send_programs(left, sweep.settings, stop, news.consoles, film):
                 news.settle(program, outcomes)
         states = [outcome.state for outcome in news.outcomes.values()]
         is_stopped = stop.signal is not None and (len(states) < len(table.lines) or "stopped" in states)
@@ -87,17 +92,17 @@ def run_sweep(sweep: Sweep, console: bool = False) -> SweepResult:
     return SweepResult(news.outcomes, stop.exit_code if is_stopped else not_all)
 
 
-def _train_here(programs: Sequence[Program], stop: StopRequest, news: _News) -> None:
+def _train_here(programs: Sequence[Program], stop: StopRequest, news: _News, film: Film | None) -> None:
     """Trains program after program; those that another process held are looked at once more at the end."""
     again = []
     for program in programs:
         if stop.signal is None:
-            news.settle(program, train_program(program, stop, news.consoles(program)))
+            news.settle(program, train_program(program, stop, news.consoles(program), film))
             if any(news.outcomes[Path(config.run_dir)].state == "elsewhere" for config in program.configs):
                 again.append(program)
     for program in again:
         if stop.signal is None and not _settle_if_finished(program, news):
-            news.settle(program, train_program(program, stop, news.consoles(program)))
+            news.settle(program, train_program(program, stop, news.consoles(program), film))
 
 
 def show_plan(sweep: Sweep, console: Console | None = None) -> None:

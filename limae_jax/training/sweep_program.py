@@ -12,6 +12,7 @@ from limae_jax.checks import one_line
 from limae_jax.config_file import ERROR_FILE
 from limae_jax.metrics.console import RunConsole
 from limae_jax.training.lock import ElsewhereError, locked
+from limae_jax.training.report import Film
 from limae_jax.training.runner import train_together
 from limae_jax.training.setup import configure_jax, side_by_side
 from limae_jax.training.signals import StopRequest
@@ -45,8 +46,16 @@ def prepare(programs: Sequence[Program]) -> None:
         configure_jax(programs[0].configs[0], max(counts))
 
 
-def train_program(program: Program, stop: StopRequest, consoles: Sequence[RunConsole]) -> list[Outcome]:
+def train_program(
+    program: Program, stop: StopRequest, consoles: Sequence[RunConsole], film: Film | None = None
+) -> list[Outcome]:
     """Trains the runs of a program, or continues them; call `prepare` before the first.
+
+    Args:
+        program: to train.
+        stop: asked after every chunk.
+        consoles: of each run.
+        film: see `runner.train`.
 
     Returns:
         What became of each. An error of any kind is the program's own, so that the others of a sweep go on. It is
@@ -61,7 +70,7 @@ def train_program(program: Program, stop: StopRequest, consoles: Sequence[RunCon
             if error_file.is_file():
                 error_file.unlink()
             check_plan(program)
-            results = train_together(program.configs, program.home, stop, consoles, told)
+            results = train_together(program.configs, program.home, stop, consoles, told, film)
     except ElsewhereError as error:
         return [Outcome("elsewhere", one_line(error))] * len(program.configs)
     except Exception as error:

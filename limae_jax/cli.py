@@ -65,9 +65,10 @@ def _train(args: argparse.Namespace) -> int:
     _check_run(config, args)
     _join_hosts(args)
 
+    from limae_jax.analysis.render import film_best
     from limae_jax.training.runner import train
 
-    return train(config, console=True).exit_code
+    return train(config, console=True, film=film_best).exit_code
 
 
 def _check_run(config: TrainConfig, args: argparse.Namespace) -> None:
@@ -99,9 +100,10 @@ def _resume(args: argparse.Namespace) -> int:
     _check_run(replace(config, run=replace(config.run, dir=str(args.run_dir))), args)
     _join_hosts(args)
 
+    from limae_jax.analysis.render import film_best
     from limae_jax.training.runner import resume
 
-    return resume(args.run_dir, args.overrides, console=True).exit_code
+    return resume(args.run_dir, args.overrides, console=True, film=film_best).exit_code
 
 
 def _sweep(args: argparse.Namespace) -> int:
@@ -113,12 +115,13 @@ def _sweep(args: argparse.Namespace) -> int:
         for cell in sweep.cells:
             _check_installed(cell.config)
 
+    from limae_jax.analysis.render import film_best
     from limae_jax.training.sweep import run_sweep, show_plan
 
     if args.dry_run:
         show_plan(sweep)
         return 0
-    return run_sweep(sweep, console=True).exit_code
+    return run_sweep(sweep, console=True, film=film_best).exit_code
 
 
 def _evaluate(args: argparse.Namespace) -> int:
@@ -296,7 +299,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     Returns:
         Exit code: 0 fine, 1 a seed, a game or the disk failed, or the output was cut off, 2 a mistake in the input,
-        128 + n stopped by signal n.
+        3 another process trains some runs of a sweep, 128 + n stopped by signal n.
     """
     occupy_descriptors()
     out, err = Output(sys.stdout, may_be_lost=False), Output(sys.stderr)

@@ -31,7 +31,8 @@ examples:
   limae-jax config system=vdn env.scenario=8m
   limae-jax doctor smac
 
-exit codes: 0 fine, 1 a seed, a game or the disk failed, 2 a mistake in the input, 130 or 143 stopped by a signal
+exit codes: 0 fine, 1 a seed, a game or the disk failed, 2 a mistake in the input, 3 another process trains some runs of
+a sweep, 130 or 143 stopped by a signal
 """
 
 _WITHOUT_OVERRIDES = ("list", "report", "render", "export", "prune", "doctor")

@@ -190,7 +190,10 @@ class MetricsConfig(Section):
     Attributes:
         tensorboard: write event files to RUN_DIR/tensorboard (extra `tensorboard`).
         wandb: log to Weights & Biases (extra `wandb`).
-        wandb_project: the project there.
+        wandb_project, wandb_entity: the project there, and whose it is; null is the login's own.
+        wandb_group: gathers runs there; null is the cell of a sweep, or the run's name without its seeds.
+        wandb_tags: of the run there.
+        wandb_video: log a battle of the best seed at the end, for runs on SMAX.
     """
 
     section: ClassVar[str] = "metrics"
@@ -198,6 +201,20 @@ class MetricsConfig(Section):
     tensorboard: bool = False
     wandb: bool = False
     wandb_project: str = "limae_jax"
+    wandb_entity: str | None = None
+    wandb_group: str | None = None
+    wandb_tags: tuple[str, ...] = ()
+    wandb_video: bool = False
+
+    def __post_init__(self):
+        super().__post_init__()
+        fix = "must have 1 to 128 characters, none of them one of / \\ # ? % :"
+        self._check(bool(re.fullmatch(r"[^/\\#?%:]{1,128}", self.wandb_project)), "wandb_project", fix)
+        for name in ("wandb_entity", "wandb_group"):
+            value = getattr(self, name)
+            self._check(value is None or 1 <= len(value.strip()) <= 128, name, "must have 1 to 128 characters")
+        self._check(all(1 <= len(tag) <= 64 for tag in self.wandb_tags), "wandb_tags", "a tag has 1 to 64 characters")
+        self._check(self.wandb or not self.wandb_video, "wandb_video", "needs metrics.wandb=true")
 
 
 @dataclass(frozen=True)

@@ -16,12 +16,18 @@ from limae_jax.config import ENV_CONFIGS, EnvConfig, TrainConfig
 from limae_jax.environments.fitting import check_fit
 from limae_jax.errors import InputError
 from limae_jax.registry import check_name
+from limae_jax.run_records import VERSIONS_FILE
 from limae_jax.stored_yaml import plain_yaml, seal, unseal
 
 CONFIG_FILE = "config.yaml"
 ERROR_FILE = "error.txt"
+# Keep other processes out of a directory; the second one where the file system has no locks.
+LOCK_FILE, SOFT_LOCK_FILE = "run.lock", "run.softlock"
 # What a run may leave that failed, or was killed, before its settings were written.
-_OF_A_FAILED_START = (ERROR_FILE, f"{CONFIG_FILE}.tmp")
+_OF_A_FAILED_START = (ERROR_FILE, f"{CONFIG_FILE}.tmp", LOCK_FILE, SOFT_LOCK_FILE)
+
+# How a run that has none gets another place.
+_ELSEWHERE = "run.name or run.dir"
 
 # Where a run lives is not part of what it does, so a run directory may be moved.
 _LOCATION = ("run.name", "run.dir")
@@ -37,7 +43,13 @@ _CHANGES_NO_RESULT = (
 
 # Settings that are younger than the checksum of config.yaml. A file without one need not have them; a file with one
 # may lack any, for it is whole, and has all settings of the version that wrote it.
-_YOUNGER_THAN_THE_CHECKSUM = ("checkpoint.keep_replay", "metrics.wandb_group", "metrics.wandb_tags")
+_YOUNGER_THAN_THE_CHECKSUM = (
+    "checkpoint.keep_replay",
+    "metrics.wandb_entity",
+    "metrics.wandb_group",
+    "metrics.wandb_tags",
+    "metrics.wandb_video",
+)
 # Far more than all settings take.
 _LARGEST_FILE = 2**20
 
@@ -233,8 +245,13 @@ def differences(old: TrainConfig, new: TrainConfig) -> list[str]:
     return [f"{name}: {before} -> {after}" for name, before, after in _changes(old, new)]
 
 
-def check_continuation(stored: TrainConfig, wanted: TrainConfig, run_dir: Path) -> None:
+def check_continuation(stored: TrainConfig, wanted: TrainConfig, run_dir: Path, elsewhere: str = _ELSEWHERE) -> None:
     """Checks that a run can go on under new settings: it may move, be extended, or change what changes no result.
+
+    Args:
+        stored, wanted: settings of the run, and those asked for.
+        run_dir: of the run.
+        elsewhere: the setting that puts a new run into another place.
 
     Raises:
         InputError: another setting differs, or the run would be shorter.
@@ -244,7 +261,7 @@ def check_continuation(stored: TrainConfig, wanted: TrainConfig, run_dir: Path) 
         changes = [change for change in changes if change[0] != "run.total_env_steps"]
     if changes:
         listed = ", ".join(f"{name}: {before} -> {after}" for name, before, after in changes)
-        fix = "only a larger run.total_env_steps, and what changes no result, can change; choose another run.name"
+        fix = f"only a larger run.total_env_steps, and what changes no result, can change; choose another {elsewhere}"
         raise InputError(f"RUN_DIR={run_dir}: holds a run with other settings ({listed}); {fix} for a new run")
 
 
@@ -264,8 +281,12 @@ def check_stays(overrides: Iterable[str]) -> None:
             raise InputError(f"{show(text)}: a run is resumed where it is; leave this out, or move its folder first")
 
 
-def check_run_dir(config: TrainConfig) -> None:
+def check_run_dir(config: TrainConfig, elsewhere: str = _ELSEWHERE) -> None:
     """Checks that a run may use its directory: there is nothing yet, or the same run to continue.
+
+    Args:
+        config: of the run.
+        elsewhere: the setting that puts it into another place; a sweep has chosen this one itself, and checked it.
 
     Raises:
         InputError: another run or something else is there, or nothing can be written there.
@@ -273,17 +294,37 @@ def check_run_dir(config: TrainConfig) -> None:
     check_is_data(config)
     run_dir = Path(config.run_dir)
     if (run_dir / CONFIG_FILE).is_file():
-        check_continuation(read_run(run_dir), config, run_dir)
-    elif run_dir.exists() and not (run_dir.is_dir() and _is_unused(run_dir)):
-        raise InputError(f"run.dir={run_dir}: holds something else than a run; choose another run.name or run.dir")
+        check_continuation(read_run(run_dir), config, run_dir, elsewhere)
+    elif run_dir.exists() and not (run_dir.is_dir() and is_unused(run_dir)):
+        raise InputError(f"run.dir={run_dir}: holds something else than a run; choose another {elsewhere}")
+    elif elsewhere == _ELSEWHERE:
+        check_not_inside("run.dir", run_dir, elsewhere)
     # Not by making it: nothing is written before all is checked.
     place = next(path for path in (run_dir.absolute(), *run_dir.absolute().parents) if path.exists())
     if not (place.is_dir() and os.access(place, os.W_OK | os.X_OK)):
         raise InputError(f"run.dir={run_dir}: cannot be made, {place} is no folder to write in; choose another")
 
 
-def _is_unused(folder: Path) -> bool:
-    return all(path.name in _OF_A_FAILED_START for path in folder.iterdir())
+def check_not_inside(name: str, place: Path, elsewhere: str) -> None:
+    """Checks that a new run, or sweep, is not put among the files of a run or the runs of a sweep.
+
+    Raises:
+        InputError: it would be; the message names the setting of the place, and the one that chooses another.
+    """
+    around = Path(os.path.realpath(place)).parents
+    # Anybody may have a config.yaml, in a home folder for one.
+    runs = [folder for folder in around if (folder / CONFIG_FILE).is_file() and (folder / VERSIONS_FILE).is_file()]
+    sweeps = [folder for folder in around[:2] if sweep_runs(folder)]
+    for what, folder in [*(("run", run) for run in runs), *(("sweep", sweep) for sweep in sweeps)]:
+        raise InputError(f"{name}={place}: lies in {folder}, which holds a {what}; choose another {elsewhere}")
+
+
+def is_unused(folder: Path) -> bool:
+    """Whether a folder holds nothing but what a run leaves that never began."""
+    # filelock puts a stale lock aside under a longer name.
+    return all(
+        path.name in _OF_A_FAILED_START or path.name.startswith(f"{SOFT_LOCK_FILE}.") for path in folder.iterdir()
+    )
 
 
 def check_evaluation(stored: TrainConfig, wanted: TrainConfig) -> None:

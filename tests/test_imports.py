@@ -39,6 +39,7 @@ HOMES = {
     "wandb": ("metrics/",),
     "submitit": ("training/cluster.py",),
     "safetensors": ("training/policy_file.py",),
+    "filelock": ("training/lock.py",),
     "matplotlib": ("analysis/",),
     "PIL": ("analysis/",),
     "smac": ("environments/smac/",),

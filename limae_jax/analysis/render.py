@@ -60,3 +60,8 @@ def render_run(
     except OSError as error:
         raise InputError(f"--out={gif}: cannot write there ({error.strerror}); choose another file") from None
     return gif, sheet
+
+
+def film_best(run_dir: Path, seed: int) -> Path:
+    """Draws a battle of a seed's best parameters to RUN_DIR/battle.gif; the `film` of `limae_jax.train`."""
+    return render_run(run_dir, seed=seed, checkpoint="best")[0]

@@ -17,10 +17,11 @@ from limae_jax.metrics.schema import Row
 from limae_jax.metrics.terminal import make_console
 
 # States of a run, in the order in which the counts are shown, with their colours.
-STATES = {"done": "green", "running": "cyan", "to come": "dim", "stopped": "yellow", "failed": "red", "broken": "red"}
+STATES = {"done": "green", "running": "cyan", "to come": "dim", "stopped": "yellow", "elsewhere": "yellow"}
+STATES |= {"failed": "red", "broken": "red"}
 
 # What a table shows that is too long for the screen, and how many lines of the screen are not the table's.
-_ALWAYS_SHOWN = ("running", "stopped", "failed", "broken")
+_ALWAYS_SHOWN = ("running", "stopped", "elsewhere", "failed", "broken")
 _LINES_BESIDE = 6
 
 
@@ -97,7 +98,7 @@ class SweepTable:
     def mark(self, index: int, state: str, note: str = "") -> None:
         """Puts a run into another state."""
         line = self.lines[index]
-        if state in ("done", "failed", "broken"):
+        if state in ("done", "elsewhere", "failed", "broken"):
             line.missing = 0.0
         line.state, line.note = state, note
         if self._enabled and self._live is None:

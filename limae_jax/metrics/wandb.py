@@ -4,32 +4,62 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from limae_jax.checks import one_line, shorten
+from limae_jax.config import MetricsConfig
 from limae_jax.errors import InputError
-from limae_jax.metrics.schema import Row, seed_scalars
+from limae_jax.metrics.charts import Point
 
 ID_FILE = "wandb_id.txt"
+# Of the service.
+_LONGEST_GROUP = 128
+# What a run's name has at its end that sets it apart from the same run with other seeds.
+_SEEDS = re.compile(r"[ _.,-]?seeds?[ _=-]?\d+([_-](to_)?\d+)?$")
+
+
+def check_login(without: str) -> None:
+    """Checks that wandb knows who logs; asks no network.
+
+    Args:
+        without: the settings that leave it out.
+
+    Raises:
+        InputError: nobody is logged in, or wandb refuses what it finds in its own settings.
+    """
+    import wandb
+
+    try:
+        # One that is not online needs no login.
+        is_ready = wandb.setup().settings.mode not in ("online", "run", "shared") or wandb.login(
+            prompt=False, verify=False
+        )
+    except Exception as error:
+        problem = shorten(one_line(error), 120)
+        raise InputError(f"metrics.wandb=true: wandb refuses its settings ({problem}); go on with {without}") from None
+    if not is_ready:
+        fix = "run `wandb login`, or set WANDB_API_KEY or WANDB_MODE=offline, or go on with"
+        raise InputError(f"metrics.wandb=true: nobody is logged in to Weights & Biases; {fix} {without}")
 
 
 class WandbWriter:
     """Logs to one run there, which a resumed run continues; its id is kept in RUN_DIR/wandb_id.txt."""
 
-    def __init__(self, run_dir: Path, project: str, settings: dict[str, Any] | None = None):
-        try:
-            import wandb
-        except ImportError:
-            raise InputError(
-                "metrics.wandb=True: needs wandb; install it with pip install 'limae-jax[wandb]'"
-            ) from None
+    def __init__(self, run_dir: Path, config: MetricsConfig, settings: dict[str, Any] | None = None):
+        import wandb
+
         run_dir.mkdir(parents=True, exist_ok=True)
-        place = run_dir.resolve()
-        # A sweep's runs are <cell>/seeds_<first>_to_<last>.
-        name = f"{place.parent.name}/{place.name}" if place.name.startswith("seeds_") else place.name
+        self._is_new = read_id(run_dir) is None
+        self._sent: set[tuple[int, str]] = set()
+        name, group = _name_and_group(run_dir.resolve())
         self._run = wandb.init(
-            project=project,
+            project=config.wandb_project,
+            entity=config.wandb_entity,
             name=name,
+            group=shorten(config.wandb_group or group, _LONGEST_GROUP),
+            tags=list(config.wandb_tags) or None,
             id=_run_id(run_dir),
             resume="allow",
             reinit="create_new",  # several runs of a sweep are open at the same time
@@ -39,14 +69,39 @@ class WandbWriter:
         # Groups of seeds train one after the other, so the steps start again: they are an axis, not the log's order.
         self._run.define_metric("*", step_metric="env_steps")
 
-    def write(self, rows: list[Row]) -> None:
-        """Adds one evaluation: one row a seed. What a killed run had logged comes again, with the same values."""
-        env_steps, scalars = seed_scalars(rows)
-        self._run.log({"env_steps": env_steps, **scalars})
+    def restart(self) -> bool:
+        """Whether the log there is empty: a new one, or one on this disk, which `wandb sync` puts in place of others.
+
+        The service takes nothing back. What a killed run had sent comes again, with the same values.
+        """
+        is_empty, self._is_new = self._is_new or self._run.offline, False
+        return is_empty
+
+    def write(self, points: Sequence[Point]) -> None:
+        """Adds points; what is trained again after a stop is the same as before."""
+        for env_steps, scalars in points:
+            # The first tag tells whose they are.
+            if (place := (env_steps, next(iter(scalars)))) not in self._sent:
+                self._sent.add(place)
+                self._run.log({"env_steps": env_steps, **scalars})
+
+    def add_video(self, env_steps: int, path: Path) -> None:
+        """Adds a GIF under the name `battle`."""
+        import wandb
+
+        self._run.log({"env_steps": env_steps, "battle": wandb.Video(str(path), format="gif")})
 
     def close(self) -> None:
         """Waits until everything is sent."""
         self._run.finish()
+
+
+def _name_and_group(place: Path) -> tuple[str, str]:
+    """What a run is called there, and those that differ from it in their seeds only."""
+    # A sweep's runs are <cell>/seeds_<first>_to_<last>.
+    if place.name.startswith("seeds_"):
+        return f"{place.parent.name}/{place.name}", place.parent.name
+    return place.name, _SEEDS.sub("", place.name) or place.name
 
 
 def read_id(run_dir: Path) -> str | None:

@@ -10,6 +10,7 @@ import functools
 import logging
 import os
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,23 @@ def _is_told(record: logging.LogRecord) -> bool:
     return record.levelno < logging.ERROR or "orbax" not in record.pathname + record.getMessage()
 
 
+def _leave_out_late_writes() -> None:
+    """After a write has failed, tensorstore's threads still report the others, to a loop that orbax has closed."""
+    show = sys.unraisablehook
+
+    def shown(event: sys.UnraisableHookArgs) -> None:
+        if not (isinstance(event.exc_value, RuntimeError) and str(event.exc_value) == "Event loop is closed"):
+            show(event)
+
+    sys.unraisablehook = shown
+
+
 @functools.cache
 def _checkpointer() -> ocp.Checkpointer:
     # Its errors are raised. It logs them as well, and asyncio logs a traceback for each array that was being written.
     for logger in ("absl", "asyncio"):
         logging.getLogger(logger).addFilter(_is_told)
+    _leave_out_late_writes()
     # Uncompressed OCDBT is the quickest for many small arrays: a few files in place of two for each.
     return ocp.Checkpointer(ocp.PyTreeCheckpointHandler(use_ocdbt=True, use_compression=False))
 

@@ -13,6 +13,7 @@ from limae_jax.metrics.console import ConsoleReport
 from limae_jax.metrics.jsonl import read_rows
 from limae_jax.metrics.sweep_table import CellConsole
 from limae_jax.sweep_config import SweepConfig
+from limae_jax.training.report import Film
 from limae_jax.training.signals import StopRequest
 from limae_jax.training.sweep_plan import Program
 from limae_jax.training.sweep_program import Outcome, prepare, train_program
@@ -20,13 +21,13 @@ from limae_jax.training.sweep_program import Outcome, prepare, train_program
 POLL_S = 2.0
 
 
-def train_in_job(program: Program) -> list[Outcome]:
+def train_in_job(program: Program, film: Film | None = None) -> list[Outcome]:
     """What a job does."""
     prepare([program])
     # Shown by the process that sent the job, from the runs' files.
     quiet = [ConsoleReport(config.run.total_env_steps, config.seeds, enabled=False) for config in program.configs]
     with StopRequest() as stop:
-        return train_program(program, stop, quiet)
+        return train_program(program, stop, quiet, film)
 
 
 def send_programs(
@@ -34,14 +35,16 @@ def send_programs(
     settings: SweepConfig,
     stop: StopRequest,
     consoles: Callable[[Program], Sequence[CellConsole]],
+    film: Film | None = None,
 ) -> Iterator[tuple[Program, list[Outcome]]]:
     """Sends each program as a job and waits for them; after a stop the jobs go on by themselves.
 
     Args:
-        programs: to train; a program that a job of an earlier sweep still trains is reported as broken.
+        programs: to train; one that a job of an earlier sweep still trains is left to it.
         settings: of the sweep.
         stop: ends the waiting.
         consoles: of a program, to show how far its runs are.
+        film: see `runner.train`.
 
     Yields:
         Each program that has come to an end, and what became of its runs.
@@ -50,7 +53,7 @@ def send_programs(
         InputError: submitit is not installed, or does not take the options.
     """
     executor = _executor(settings)
-    jobs = {executor.submit(train_in_job, program): program for program in programs}
+    jobs = {executor.submit(train_in_job, program, film): program for program in programs}
     while jobs and stop.signal is None:
         for job in [job for job in jobs if job.done()]:
             program = jobs.pop(job)

@@ -18,8 +18,8 @@ from limae_jax.metrics.jsonl import read_rows
 from limae_jax.run_records import home_of, read_groups, runs_at_home
 from limae_jax.training.checkpoint_files import TEMPORARY_PREFIX, bytes_below
 from limae_jax.training.checkpoint_prune import Superfluous, find_superfluous, give_up
+from limae_jax.training.lock import locked
 from limae_jax.training.plan import REFILL
-from limae_jax.training.run_directory import locked
 from limae_jax.training.shares import Group, share_groups
 from limae_jax.training.sweep_plan import Program, is_finished
 

@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import jax
 import numpy as np
 
+from limae_jax.checks import show
 from limae_jax.config import TrainConfig
-from limae_jax.config_file import format_of, read_run, to_dict
+from limae_jax.config_file import format_of, read_run
 from limae_jax.metrics.console import RunConsole
 from limae_jax.metrics.jsonl import JsonlWriter, read_rows
 from limae_jax.metrics.schema import Row
 from limae_jax.metrics.wandb import read_id
-from limae_jax.metrics.writers import MetricsWriter, make_writers
+from limae_jax.metrics.writers import Writers
 from limae_jax.systems.names import label
 from limae_jax.training.checkpoint_files import bytes_below
+
+# Draws a battle: (run directory, seed whose best parameters play) -> a GIF.
+Film = Callable[[Path, int], Path]
 
 
 class RunReport:
@@ -30,22 +35,23 @@ class RunReport:
         self._is_first = jax.process_index() == 0
         self._path = Path(config.run_dir) / "metrics.jsonl"
         self._jsonl: JsonlWriter | None = None
-        self._writers: list[MetricsWriter] = []
+        self._writers = Writers(config, console.warning)
         if config.metrics.wandb:
             read_id(self._path.parent)  # if it is damaged, that is told before anything is written
         self._console = console
         self._win_rates: dict[int, float] = {}
         self._group: list[int] = []
+        self._has_trained = False
         self._rows: list[Row] = read_rows(self._path)
         self._note_win_rates(self._rows)
 
-    def start(self, memory: str, num_groups: int) -> None:
+    def start(self, memory: str, num_groups: int, num_devices: int) -> None:
         """Says what is about to run."""
         config = self.config
         seeds = f"seed {config.seeds[0]}" if len(config.seeds) == 1 else f"seeds {config.seeds[0]}-{config.seeds[-1]}"
         order = f", {num_groups} groups one after the other" if num_groups > 1 else ""
-        devices = f"{jax.device_count()} x {jax.devices()[0].device_kind}" if jax.device_count() > 1 else ""
-        where = devices or jax.devices()[0].device_kind
+        kind = jax.devices()[0].device_kind
+        where = f"{num_devices} x {kind}" if num_devices > 1 else kind
         self._console.start(
             [
                 f"{label(config.system.name)} on {config.env.scenario} ({config.env.name}), {seeds}{order}, on {where}",
@@ -58,7 +64,6 @@ class RunReport:
         """Opens what is written to."""
         if self._is_first:
             self._jsonl = JsonlWriter(self._path)
-            self._writers = make_writers(self.config.metrics, Path(self.config.run_dir), settings=to_dict(self.config))
 
     def was_saved(self, seeds: list[int]) -> bool:
         """Whether the metrics tell that these seeds were saved: the run worked on after a save was due.
@@ -75,8 +80,11 @@ class RunReport:
         """Cuts the metrics of these seeds back to where they go on, so that no row is lost or doubled."""
         self._group = seeds
         kept = [row for row in self._rows if row["seed"] not in seeds or row["iteration"] <= iteration]
-        if self._jsonl and len(kept) < len(self._rows):
+        is_cut = len(kept) < len(self._rows)
+        if self._jsonl and is_cut:
             self._jsonl.rewrite(kept)
+        if self._jsonl and (is_cut or not self._writers.is_open):
+            self._writers.go_on_from(kept)
         self._rows = kept
         self._win_rates = {}
         self._note_win_rates(kept)
@@ -104,8 +112,8 @@ class RunReport:
         self._note_win_rates(rows)
         if self._jsonl:
             self._jsonl.write(rows)
-        for writer in self._writers:
-            writer.write(rows)
+            self._writers.write(rows)
+        self._has_trained = True
         self._console.evaluation(rows)
 
     def _note_win_rates(self, rows: list[Row]) -> None:
@@ -135,6 +143,18 @@ class RunReport:
         replay = "with the replay, which `limae-jax prune` drops" if has_rows else "without the replay"
         self._console.note(f"checkpoints: {bytes_below(folder) / 1e6:.1f} MB on disk, {replay}")
 
+    def add_video(self, film: Film) -> None:
+        """Logs a battle of the run's best seed, if there is anything new to show."""
+        if not (self._is_first and self._has_trained and self.config.metrics.wandb_video):
+            return
+        best = max(self._rows, key=lambda row: (row["test_win_rate"] or 0.0, row["test_return_mean"] or -np.inf))
+        try:
+            path = film(Path(self.config.run_dir), best["seed"])
+        except Exception as error:  # the run is trained, whether it can be shown or not
+            self.warning(f"metrics.wandb_video: no battle can be shown ({type(error).__name__}: {show(error)})")
+        else:
+            self._writers.add_video(max(row["env_steps"] for row in self._rows), path)
+
     def stopped(self, command: str) -> None:
         """Says how to go on after a stop."""
         self._console.note(f"stopped and saved; continue with: {command}")
@@ -146,5 +166,4 @@ class RunReport:
     def close(self) -> None:
         """Closes all writers."""
         self._console.close()
-        for writer in self._writers:
-            writer.close()
+        self._writers.close()

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import fcntl
 import importlib.metadata
 import json
 import os
 import platform
 import subprocess
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -33,7 +31,6 @@ from limae_jax.run_records import (
     read_saved,
     read_versions,
 )
-from limae_jax.training.checkpoint_view import check_place
 
 PACKAGES = ("limae-jax", "jax", "jaxlib", "flax", "optax", "chex", "jaxmarl", "flashbax", "orbax-checkpoint", "numpy")
 
@@ -123,32 +120,6 @@ def _git_commit() -> str | None:
         return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
     except (OSError, subprocess.SubprocessError):
         return None
-
-
-@contextlib.contextmanager
-def locked(run_dir: Path) -> Iterator[None]:
-    """Holds a run directory, so that two processes never train the same run.
-
-    Raises:
-        InputError: another process holds it, it cannot be made, or it cannot hold checkpoints.
-    """
-    if jax.process_index() != 0:
-        yield
-        return
-    check_place(run_dir)
-    try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"run.dir={run_dir}: cannot be made ({error.strerror}); choose another") from None
-    descriptor = os.open(run_dir, os.O_RDONLY)
-    try:
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            raise InputError(f"RUN_DIR={run_dir}: another process is training it; wait for it or stop it") from None
-        yield
-    finally:
-        os.close(descriptor)
 
 
 def settle_groups(

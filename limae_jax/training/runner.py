@@ -16,8 +16,8 @@ from typing import Any
 import jax
 import numpy as np
 
-from limae_jax.checks import user_path
-from limae_jax.config import TrainConfig
+from limae_jax.checks import check, user_path
+from limae_jax.config import SmaxConfig, TrainConfig
 from limae_jax.config_file import check_stays, read_run
 from limae_jax.environments import check_env
 from limae_jax.metrics.console import ConsoleReport, RunConsole
@@ -26,17 +26,17 @@ from limae_jax.metrics.writers import check_extras
 from limae_jax.replay.memory import check_memory
 from limae_jax.run_records import check_saved, checkpoint_is_gone, has_checkpoint
 from limae_jax.training.group import GroupTrainer
+from limae_jax.training.lock import locked
 from limae_jax.training.plan import group_size
-from limae_jax.training.report import RunReport
+from limae_jax.training.report import Film, RunReport
 from limae_jax.training.run_directory import (
     changed_versions,
-    locked,
     open_run,
     settle_groups,
     write_groups,
     write_run_files,
 )
-from limae_jax.training.setup import Setup, available_memory, configure_jax, make_setup
+from limae_jax.training.setup import Setup, available_memory, configure_jax, devices_for, make_setup
 from limae_jax.training.sharding import group_seeds, wait_for_hosts
 from limae_jax.training.shares import Group, GroupReport, share_groups, write_shared
 from limae_jax.training.signals import StopRequest
@@ -70,12 +70,13 @@ class TrainResult:
         return list({row["seed"]: row for row in self.rows}.values())
 
 
-def train(config: TrainConfig, console: bool = False) -> TrainResult:
+def train(config: TrainConfig, console: bool = False, film: Film | None = None) -> TrainResult:
     """Trains a run to its end, or continues it if its directory holds it already.
 
     Args:
         config: all settings.
         console: whether to show progress, warnings and a final table.
+        film: what draws the battle of `metrics.wandb_video`.
 
     Raises:
         InputError: the settings cannot work here, or the directory holds something else.
@@ -83,20 +84,32 @@ def train(config: TrainConfig, console: bool = False) -> TrainResult:
     """
     check_env(config.env)
     check_extras(config.metrics)
+    check_film(config, film)
     config = open_run(config)
     configure_jax(config)
     shown = ConsoleReport(config.run.total_env_steps, config.seeds, enabled=console and jax.process_index() == 0)
-    with StopRequest() as stop, locked(Path(config.run_dir)):
-        return train_together([config], Path(config.run_dir), stop, [shown])[0]
+    with StopRequest() as stop, locked(Path(config.run_dir)) as told:
+        return train_together([config], Path(config.run_dir), stop, [shown], told, film)[0]
 
 
-def resume(run_dir: str | Path, overrides: Sequence[str] = (), console: bool = False) -> TrainResult:
+def check_film(config: TrainConfig, film: Film | None) -> None:
+    """Checks that battles can be drawn, if they are asked for."""
+    if config.metrics.wandb_video:
+        fix = "only battles of env=smax can be shown; leave it out"
+        check(isinstance(config.env, SmaxConfig), "metrics.wandb_video", True, fix)
+        fix = "needs what draws it: train(config, film=limae_jax.analysis.render.film_best)"
+        check(film is not None, "metrics.wandb_video", True, fix)
+
+
+def resume(
+    run_dir: str | Path, overrides: Sequence[str] = (), console: bool = False, film: Film | None = None
+) -> TrainResult:
     """Continues the run in `run_dir`; the result equals that of a run that was never interrupted, bit for bit.
 
     Args:
         run_dir: of a run begun by `train`.
         overrides: a larger `run.total_env_steps`, which extends the run, and what changes no result.
-        console: as for `train`.
+        console, film: as for `train`.
 
     Raises:
         InputError: there is no run, or a setting would change.
@@ -106,7 +119,7 @@ def resume(run_dir: str | Path, overrides: Sequence[str] = (), console: bool = F
     check_stays(overrides)
     run_dir = user_path("RUN_DIR", run_dir)
     config = override_config(read_run(Path(run_dir)), overrides)
-    return train(replace(config, run=replace(config.run, dir=run_dir)), console)
+    return train(replace(config, run=replace(config.run, dir=run_dir)), console, film)
 
 
 def train_together(
@@ -114,7 +127,8 @@ def train_together(
     home: Path,
     stop: StopRequest,
     consoles: Sequence[RunConsole],
-    num_devices: int | None = None,
+    told: Sequence[str] = (),
+    film: Film | None = None,
 ) -> list[TrainResult]:
     """Trains runs that share a program, or continues them.
 
@@ -123,7 +137,8 @@ def train_together(
         home: directory for what they have in common, held by the caller; of a single run, its own.
         stop: asked after every chunk.
         consoles: of each run, where it shows itself.
-        num_devices: to train on; None takes all.
+        told: warnings that concern them all.
+        film: as for `train`.
 
     Returns:
         How each run went.
@@ -133,17 +148,21 @@ def train_together(
     """
     began = time.monotonic()
     reports: list[RunReport] = []
-    setup = make_setup(configs[0], num_devices)
+    seeds = [seed for config in configs for seed in config.seeds]
+    setup = make_setup(configs[0], devices_for(configs[0], home, seeds))
     try:
         groups = _split_seeds(configs, setup, home)
         seeds_per_device = len(groups[0].seeds) // setup.mesh.size
-        memory = check_memory(configs[0], setup.env.spec, seeds_per_device, *available_memory(configs[0]))
+        available = available_memory(configs[0], len(setup.mesh.local_devices))
+        memory = check_memory(configs[0], setup.env.spec, seeds_per_device, *available)
         warnings = [changed_versions(Path(config.run_dir)) for config in configs]
         reports += [RunReport(config, console) for config, console in zip(configs, consoles, strict=True)]
         for report, texts in zip(reports, warnings, strict=True):
-            report.start(memory, len(groups))
+            report.start(memory, len(groups), setup.mesh.size)
             for text in texts:
                 report.warning(text)
+        for text in told:
+            reports[0].warning(text)
         trainers = _restored(setup, groups, reports, home)
         # Nothing is written before all is read and checked: what is refused stays as it was.
         _write_files(configs, groups, home)
@@ -151,7 +170,11 @@ def train_together(
             report.open()
         failed = _train_groups(trainers, reports, stop)
         seconds = time.monotonic() - began
-        return [_finish(report, stop, failed[run], setup, seconds) for run, report in enumerate(reports)]
+        results = [_finish(report, stop, failed[run], setup, seconds) for run, report in enumerate(reports)]
+        for report, result in zip(reports, results, strict=True):
+            if film and result.is_complete:
+                report.add_video(film)
+        return results
     finally:
         setup.close()
         for report in reports:

@@ -115,12 +115,12 @@ def _host_programs(config: TrainConfig, env: Environment, parts: Parts, mesh: Me
     return Setup(config, env, parts, plans, mesh, init, chunks, evaluate, player)
 
 
-def configure_jax(config: TrainConfig, num_seeds: int | None = None) -> None:
+def configure_jax(config: TrainConfig, num_devices: int | None = None) -> None:
     """Starts jax's backend, with the settings that must be made before.
 
     Args:
         config: of the run, or of one of those to come.
-        num_seeds: to train side by side on the cores of a CPU; None goes by the run.
+        num_devices: to make of a CPU, the most that a run to come is meant for; None goes by the run.
 
     Raises:
         InputError: jax has no such device, or is set to what does not work here.
@@ -128,19 +128,47 @@ def configure_jax(config: TrainConfig, num_seeds: int | None = None) -> None:
     if config.run.deterministic:
         flags = os.environ.get("XLA_FLAGS", "")
         os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
-    if config.run.seed_batching == "auto" and "host_platform_device_count" not in os.environ.get("XLA_FLAGS", ""):
+    if config.run.seed_batching == "auto" and not _are_devices_given():
         # One seed a core: faster on a CPU than all cores for one seed. Other backends do not look at this.
+        wanted = num_devices or side_by_side(config, Path(config.run_dir), config.seeds)
         with contextlib.suppress(RuntimeError):  # jax runs already, on the devices that it has
-            jax.config.update("jax_num_cpu_devices", num_seeds or _side_by_side_of(config))
+            jax.config.update("jax_num_cpu_devices", wanted)
     if config.run.compilation_cache:
         keep_compiled()
     start_backend()
 
 
-def _side_by_side_of(config: TrainConfig) -> int:
-    if config.env.is_played_by_host:
+def _are_devices_given() -> bool:
+    """Whether the user has said how many devices a CPU has."""
+    return "host_platform_device_count" in os.environ.get("XLA_FLAGS", "") or "JAX_NUM_CPU_DEVICES" in os.environ
+
+
+def devices_for(config: TrainConfig, home: Path, seeds: Sequence[int]) -> int:
+    """How many devices, the first ones of those that jax has, train the runs of a program.
+
+    jax keeps the devices that it began with, which may have been for another run of this process. None trains a seed
+    that nobody asked for, and those of a run that was begun have the same share of its groups.
+
+    Args:
+        config: of one of the runs.
+        home: where they keep what they have in common.
+        seeds: of all of them, of one after the other.
+    """
+    if jax.process_count() > 1:
+        return jax.device_count()
+    begun = stored_side_by_side(home, seeds)
+    most = begun or len(seeds)
+    if jax.default_backend() == "cpu" and (config.run.seed_batching == "auto" or not _are_devices_given()):
+        most = side_by_side(config, home, seeds)
+    most = min(most, jax.device_count())
+    return next(count for count in range(most, 0, -1) if (begun or count) % count == 0)
+
+
+def side_by_side(config: TrainConfig, home: Path, seeds: Sequence[int]) -> int:
+    """How many devices of a CPU the runs of a program are meant for; see `devices_for`."""
+    if config.run.seed_batching != "auto" or config.env.is_played_by_host:
         return 1
-    return stored_side_by_side(Path(config.run_dir), config.seeds) or seeds_side_by_side(config.run.num_seeds)
+    return stored_side_by_side(home, seeds) or seeds_side_by_side(len(seeds))
 
 
 def stored_side_by_side(home: Path, seeds: Sequence[int]) -> int | None:
@@ -155,15 +183,20 @@ def seeds_side_by_side(num_seeds: int) -> int:
     return -(-num_seeds // rounds)
 
 
-def available_memory(config: TrainConfig) -> tuple[int, str]:
-    """Bytes that one device can give a run, and what to call them."""
+def available_memory(config: TrainConfig, num_devices: int | None = None) -> tuple[int, str]:
+    """Bytes that one device can give a run, and what to call them.
+
+    Args:
+        config: of the run.
+        num_devices: of this host that train it; None is all.
+    """
     if config.run.max_memory_gib is not None:
         return int(config.run.max_memory_gib * 2**30), "allowed by run.max_memory_gib"
     device = jax.local_devices()[0]
     stats = device.memory_stats() if device.platform != "cpu" else None
     if stats and "bytes_limit" in stats:
         return int(stats["bytes_limit"]), f"on {device.device_kind}"
-    return _host_memory() // jax.local_device_count(), "of memory free on this machine"
+    return _host_memory() // (num_devices or jax.local_device_count()), "of memory free on this machine"
 
 
 def _host_memory() -> int:

@@ -15,11 +15,13 @@ from limae_jax.metrics.jsonl import read_rows
 from limae_jax.metrics.schema import Row
 from limae_jax.metrics.sweep_table import CellConsole, Line, SweepTable
 from limae_jax.training.cluster import send_programs
+from limae_jax.training.report import Film
+from limae_jax.training.runner import check_film
 from limae_jax.training.signals import StopRequest
 from limae_jax.training.sweep_plan import Program, is_finished, plan_programs
 from limae_jax.training.sweep_program import Outcome, done_or_failed, prepare, train_program
 
-EXIT_NOT_ALL = 1
+EXIT_NOT_ALL, EXIT_ELSEWHERE = 1, 3
 
 
 class SweepResult(NamedTuple):
@@ -27,7 +29,8 @@ class SweepResult(NamedTuple):
 
     Attributes:
         outcomes: by run directory; a run that was not come to is missing.
-        exit_code: 0 if all runs are done, 1 if one failed or is broken, 128 + signal if the sweep was stopped.
+        exit_code: 0 if all runs are done, 1 if one failed or is broken, 3 if nothing worse happened than that another
+            process has some, 128 + signal if the sweep was stopped.
     """
 
     outcomes: dict[Path, Outcome]
@@ -54,27 +57,28 @@ class _News:
             self.table.mark(self._places[config.run_dir], *outcome)
 
 
-def run_sweep(sweep: Sweep, console: bool = False) -> SweepResult:
+def run_sweep(sweep: Sweep, console: bool = False, film: Film | None = None) -> SweepResult:
     """Trains what is not finished of a sweep.
 
     Args:
         sweep: see `grid.load_sweep`.
         console: whether to show the table.
+        film: see `runner.train`.
 
     Raises:
         InputError: the sweep's directory holds something else, or there is no such cluster.
     """
+    for cell in sweep.cells:
+        check_film(cell.config, film)
     programs = plan_programs(sweep)
     with SweepTable(_lines(sweep, programs), enabled=console) as table, StopRequest() as stop:
         news = _News(table, programs)
         left = [program for program in programs if not _settle_if_finished(program, news)]
         if sweep.settings.cluster == "none":
             prepare(left)
-            for program in left:
-                if stop.signal is None:
-                    news.settle(program, train_program(program, stop, news.consoles(program)))
+            _train_here(left, stop, news, film)
         else:
-            for program, outcomes in send_programs(left, sweep.settings, stop, news.consoles):
+            for program, outcomes in send_programs(left, sweep.settings, stop, news.consoles, film):
                 news.settle(program, outcomes)
         states = [outcome.state for outcome in news.outcomes.values()]
         is_stopped = stop.signal is not None and (len(states) < len(table.lines) or "stopped" in states)
@@ -82,8 +86,23 @@ def run_sweep(sweep: Sweep, console: bool = False) -> SweepResult:
             here = sweep.settings.cluster == "none"
             what = "stopped and saved" if here else "stopped waiting; once the jobs that go on have ended"
             table.note(f"{what}, the same command continues the sweep")
-    not_all = EXIT_NOT_ALL if {"failed", "broken"} & set(states) else 0
+        elif "elsewhere" in states:
+            table.note("another process has some of the runs; the same command takes up what it leaves")
+    not_all = EXIT_NOT_ALL if {"failed", "broken"} & set(states) else EXIT_ELSEWHERE if "elsewhere" in states else 0
     return SweepResult(news.outcomes, stop.exit_code if is_stopped else not_all)
+
+
+def _train_here(programs: Sequence[Program], stop: StopRequest, news: _News, film: Film | None) -> None:
+    """Trains program after program; those that another process held are looked at once more at the end."""
+    again = []
+    for program in programs:
+        if stop.signal is None:
+            news.settle(program, train_program(program, stop, news.consoles(program), film))
+            if any(news.outcomes[Path(config.run_dir)].state == "elsewhere" for config in program.configs):
+                again.append(program)
+    for program in again:
+        if stop.signal is None and not _settle_if_finished(program, news):
+            news.settle(program, train_program(program, stop, news.consoles(program), film))
 
 
 def show_plan(sweep: Sweep, console: Console | None = None) -> None:

@@ -11,16 +11,27 @@ from typing import NamedTuple
 import numpy as np
 
 from limae_jax.config import TrainConfig
-from limae_jax.config_file import CONFIG_FILE, ERROR_FILE, check_continuation, check_run_dir, read_run, sweep_runs
+from limae_jax.config_file import (
+    CONFIG_FILE,
+    check_continuation,
+    check_not_inside,
+    check_run_dir,
+    is_unused,
+    read_run,
+    sweep_runs,
+)
 from limae_jax.errors import InputError
 from limae_jax.grid import Sweep
 from limae_jax.metrics.jsonl import read_rows
 from limae_jax.metrics.schema import Row
 from limae_jax.run_records import SHARED_FILE, home_of, read_groups, runs_at_home
 from limae_jax.traced_settings import SEEDS_AND_PLACE, equal_but_for, shares_program
+from limae_jax.training.lock import ElsewhereError
 from limae_jax.training.run_directory import group_directory
 from limae_jax.training.stored_params import read_host
 
+# How a sweep gets another place.
+_ELSEWHERE = "sweep.dir"
 _WHERE_AND_HOW_LONG = (*SEEDS_AND_PLACE, "run.total_env_steps")
 
 
@@ -51,6 +62,7 @@ def plan_programs(sweep: Sweep) -> list[Program]:
         InputError: a folder holds something else.
     """
     directory = Path(str(sweep.settings.dir))
+    _check_directory(directory)
     stored = [(run_dir, read_run(run_dir)) for run_dir in sweep_runs(directory)]
     homes = _recorded_homes(directory)
     begun: dict[Path, list[TrainConfig]] = {}
@@ -65,16 +77,23 @@ def plan_programs(sweep: Sweep) -> list[Program]:
             if old.run.total_env_steps > config.run.total_env_steps and _has_all_steps(longer):
                 # Extended by itself: it has what is asked for, and more.
                 config = _with_total(config, old.run.total_env_steps)
-            check_continuation(old, config, run_dir)
+            check_continuation(old, config, run_dir, _ELSEWHERE)
             if missing & set(old.seeds):
                 home = homes.get(run_dir.resolve()) or home_of(run_dir) or run_dir
                 begun.setdefault(home.resolve(), []).append(config)
                 missing -= set(old.seeds)
         for seeds in _stretches(sorted(missing)):
             config = _at(cell.config, folder / f"seeds_{seeds[0]}_to_{seeds[-1]}", seeds)
-            check_run_dir(config)
+            check_run_dir(config, _ELSEWHERE)
             _add_where_it_fits(fresh, config)
     return [_begun(home, configs) for home, configs in begun.items()] + [_fresh(directory, one) for one in fresh]
+
+
+def _check_directory(directory: Path) -> None:
+    if (directory / CONFIG_FILE).is_file():
+        raise InputError(f"sweep.dir={directory}: holds a run; choose another {_ELSEWHERE}")
+    if not sweep_runs(directory):
+        check_not_inside("sweep.dir", directory, _ELSEWHERE)
 
 
 def _recorded_homes(directory: Path) -> dict[Path, Path]:
@@ -92,17 +111,20 @@ def check_plan(program: Program) -> None:
     """Checks that a program's runs, held by the caller, are still as they were when it was planned.
 
     Raises:
-        InputError: another process has begun one of them in another program, or with other settings.
+        ElsewhereError: another process has begun one of them in another program, or with other settings.
     """
     here = _runs_of(program.home)
     for config in program.configs:
         run_dir = Path(config.run_dir)
-        check_run_dir(config)
+        try:
+            check_run_dir(config, _ELSEWHERE)
+        except InputError as error:  # it was in order when the sweep was planned
+            raise ElsewhereError(str(error)) from None
         planned = program.home.resolve() if len(program.configs) > 1 else None
         found = (home_of(run_dir) or run_dir).resolve()
         is_begun = (run_dir / CONFIG_FILE).is_file() and run_dir.resolve() not in here
         if is_begun and found != (planned or run_dir.resolve()):
-            raise InputError(f"RUN_DIR={run_dir}: was begun elsewhere meanwhile; give the sweep's command again")
+            raise ElsewhereError(f"RUN_DIR={run_dir}: was begun elsewhere meanwhile; give the sweep's command again")
 
 
 def _add_where_it_fits(programs: list[list[TrainConfig]], config: TrainConfig) -> None:
@@ -133,7 +155,7 @@ def _fresh(directory: Path, configs: Sequence[TrainConfig]) -> Program:
         return Program(tuple(configs), Path(configs[0].run_dir))
     names = "\n".join(str(Path(config.run_dir).relative_to(directory)) for config in configs)
     home = directory / "programs" / hashlib.sha256(names.encode()).hexdigest()[:12]
-    if home.is_dir() and any(path.name != ERROR_FILE for path in home.iterdir()):
+    if home.is_dir() and not is_unused(home):
         raise InputError(f"sweep.dir={directory}: {home} is left of runs that are gone; put them back or remove it too")
     return Program(tuple(configs), home)
 

@@ -8,14 +8,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
 
-import jax
-
 from limae_jax.checks import one_line
 from limae_jax.config_file import ERROR_FILE
 from limae_jax.metrics.console import RunConsole
-from limae_jax.training.run_directory import locked
+from limae_jax.training.lock import ElsewhereError, locked
+from limae_jax.training.report import Film
 from limae_jax.training.runner import train_together
-from limae_jax.training.setup import configure_jax, seeds_side_by_side, stored_side_by_side
+from limae_jax.training.setup import configure_jax, side_by_side
 from limae_jax.training.signals import StopRequest
 from limae_jax.training.sweep_plan import Program, check_plan
 
@@ -24,7 +23,8 @@ class Outcome(NamedTuple):
     """What became of a run.
 
     Attributes:
-        state: `done`, `stopped`, `failed` if the loss of a seed was not finite, or `broken` by an error.
+        state: `done`, `stopped`, `failed` if the loss of a seed was not finite, `broken` by an error, or `elsewhere`
+            if another process has it.
         note: what went wrong.
     """
 
@@ -42,37 +42,37 @@ def done_or_failed(failed_seeds: Sequence[int]) -> Outcome:
 def prepare(programs: Sequence[Program]) -> None:
     """Settles how many devices the programs will find: no more can be made once jax runs."""
     if programs:
-        configure_jax(programs[0].configs[0], max(_side_by_side(program) or 1 for program in programs))
+        counts = [side_by_side(program.configs[0], program.home, program.seeds) for program in programs]
+        configure_jax(programs[0].configs[0], max(counts))
 
 
-def _side_by_side(program: Program) -> int | None:
-    """How many devices of a CPU a program uses; None leaves it to `run.seed_batching`."""
-    config = program.configs[0]
-    if config.run.seed_batching != "auto":
-        return None
-    if config.env.is_played_by_host:
-        return 1
-    return stored_side_by_side(program.home, program.seeds) or seeds_side_by_side(len(program.seeds))
-
-
-def train_program(program: Program, stop: StopRequest, consoles: Sequence[RunConsole]) -> list[Outcome]:
+def train_program(
+    program: Program, stop: StopRequest, consoles: Sequence[RunConsole], film: Film | None = None
+) -> list[Outcome]:
     """Trains the runs of a program, or continues them; call `prepare` before the first.
+
+    Args:
+        program: to train.
+        stop: asked after every chunk.
+        consoles: of each run.
+        film: see `runner.train`.
 
     Returns:
         What became of each. An error of any kind is the program's own, so that the others of a sweep go on. It is
         written to error.txt in the program's home.
     """
-    num_devices = _side_by_side(program) if jax.default_backend() == "cpu" else None
-    num_devices = min(num_devices, jax.device_count()) if num_devices else None
     error_file = program.home / ERROR_FILE
     try:
         with contextlib.ExitStack() as stack:
-            for place in {program.home.resolve(), *(Path(config.run_dir).resolve() for config in program.configs)}:
-                stack.enter_context(locked(place))
+            # In order, so that of two processes that begin the same program one gets it.
+            places = {program.home.resolve(), *(Path(config.run_dir).resolve() for config in program.configs)}
+            told = [line for place in sorted(places) for line in stack.enter_context(locked(place))]
             if error_file.is_file():
                 error_file.unlink()
             check_plan(program)
-            results = train_together(program.configs, program.home, stop, consoles, num_devices)
+            results = train_together(program.configs, program.home, stop, consoles, told, film)
+    except ElsewhereError as error:
+        return [Outcome("elsewhere", one_line(error))] * len(program.configs)
     except Exception as error:
         # Where nothing can be written, as on a full disk, the note has to do.
         with contextlib.suppress(OSError):

@@ -96,14 +96,15 @@ def final_arrays():
         from limae_jax.config_file import read_run
         from limae_jax.training.group import GroupTrainer
         from limae_jax.training.run_directory import group_directory, settle_groups
-        from limae_jax.training.setup import make_setup
+        from limae_jax.training.setup import devices_for, make_setup
 
         class Silent:
             def warning(self, text):
                 raise AssertionError(text)
 
         run_dir = Path(run_dir)
-        setup = make_setup(read_run(run_dir))
+        config = read_run(run_dir)
+        setup = make_setup(config, devices_for(config, run_dir, config.seeds))
         arrays = {}
         for group in settle_groups(run_dir, [], setup.mesh.size):
             trainer = GroupTrainer(setup, group, len(group), group_directory(run_dir, group), Silent())

@@ -22,7 +22,7 @@ def asked(tmp_path):
 
 
 def test_each_program_is_a_job_and_a_job_that_dies_breaks_only_its_own_runs(asked, monkeypatch):
-    def job(program):
+    def job(program, film):
         if program.configs[0].system.name == "iql":
             raise RuntimeError("no device")
         return [Outcome("failed", str(config.system.learning_rate)) for config in program.configs]
@@ -41,7 +41,7 @@ def test_each_program_is_a_job_and_a_job_that_dies_breaks_only_its_own_runs(aske
 def test_a_job_trains_its_program(asked, monkeypatch):
     program, seen = plan_programs(asked)[0], []
 
-    def train(configs, home, stop, consoles, num_devices):
+    def train(configs, home, stop, consoles, told, film):
         for console in consoles:
             console.start(["title"])
             console.warning("shown to nobody")

@@ -17,8 +17,8 @@ from limae_jax.compose import load_config
 from limae_jax.errors import InputError
 from limae_jax.metrics.jsonl import read_rows
 from limae_jax.training import runner
+from limae_jax.training.lock import locked
 from limae_jax.training.report import RunReport
-from limae_jax.training.run_directory import locked
 
 TIMES = {"wall_s", "env_steps_per_s"}
 

@@ -8,14 +8,15 @@ import jax
 import pytest
 
 from limae_jax.config import MetricsConfig, RunConfig, TrainConfig
-from limae_jax.config_file import to_file
+from limae_jax.config_file import check_run_dir, to_file
 from limae_jax.errors import InputError
 from limae_jax.metrics.jsonl import JsonlWriter
 from limae_jax.metrics.schema import REQUIRED_FIELDS
 from limae_jax.run_records import home_of, runs_at_home
 from limae_jax.training import runner
+from limae_jax.training.lock import locked
 from limae_jax.training.policy import load_teams
-from limae_jax.training.run_directory import changed_versions, locked, settle_groups, write_run_files
+from limae_jax.training.run_directory import changed_versions, settle_groups, write_run_files
 from limae_jax.training.setup import stored_side_by_side
 from limae_jax.training.sweep_plan import is_finished
 
@@ -106,3 +107,25 @@ def test_a_missing_extra_leaves_nothing_in_the_place_of_the_run(tmp_path, monkey
     with pytest.raises(InputError, match="needs wandb"):
         runner.train(config)
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "place", ["run/new", "run/checkpoints/new", "link/new", "sweep/new", "sweep/cell/seeds_9_to_9"]
+)
+def test_a_run_is_not_put_inside_another_or_a_sweep(tmp_path, place):
+    for run_dir in (tmp_path / "run", tmp_path / "sweep" / "cell" / "seeds_0_to_1"):
+        run_dir.mkdir(parents=True)
+        write_run_files(TrainConfig(run=RunConfig(dir=str(run_dir))))
+    (tmp_path / "link").symlink_to("run")
+    config = TrainConfig(run=RunConfig(dir=str(tmp_path / place)))
+    with pytest.raises(
+        InputError, match=r"^run\.dir=.*lies in .*, which holds a .*; choose another run\.name or run\.dir$"
+    ):
+        runner.train(config)
+    assert not (tmp_path / place).exists()
+
+
+def test_a_run_may_lie_beside_other_files(tmp_path):
+    (tmp_path / "config.yaml").write_text("somebody: else's")
+    (tmp_path / "runs" / "other" / "seeds").mkdir(parents=True)
+    check_run_dir(TrainConfig(run=RunConfig(dir=str(tmp_path / "runs" / "new"))))

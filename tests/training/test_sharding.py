@@ -4,8 +4,10 @@ import json
 import os
 import socket
 import subprocess
+import sys
 from pathlib import Path
 
+import jax
 import numpy as np
 import pytest
 from made_up_cli import COMMAND
@@ -13,6 +15,7 @@ from made_up_cli import COMMAND
 from limae_jax.compose import load_config
 from limae_jax.metrics.jsonl import read_rows
 from limae_jax.training import runner
+from limae_jax.training.setup import devices_for
 from limae_jax.training.sharding import group_seeds
 
 NOT_TIMES = ("seed", "iteration", "env_steps", "grad_steps", "episodes", "test_episodes")
@@ -39,6 +42,76 @@ def test_groups_are_equal_and_fill_the_devices(seeds, size, devices, expected):
     assert [group.tolist() for group in group_seeds(seeds, size, devices)] == expected
 
 
+@pytest.mark.parametrize(
+    ("there", "batching", "seeds", "begun", "expected"),
+    [
+        (1, "auto", 1, None, 1),
+        (1, "auto", 4, [[0, 1], [2, 3]], 1),
+        # Left from another run of this process, or more than the run was begun on.
+        (2, "auto", 1, None, 1),
+        (2, "auto", 1, [[0]], 1),
+        (2, "auto", 3, [[0, 1, 2]], 1),
+        (4, "auto", 4, [[0, 1], [2, 3]], 2),
+        (8, "auto", 6, [[0, 1, 2, 3, 4, 5]], 6),
+        (2, "sequential", 3, None, 1),
+        (2, "vmapped", 3, [[0, 1, 2]], 1),
+        (2, "3", 3, [[0, 1, 2]], 1),
+    ],
+)
+def test_a_run_uses_as_many_devices_as_it_needs(tmp_path, monkeypatch, there, batching, seeds, begun, expected):
+    monkeypatch.setattr(jax, "device_count", lambda: there)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: range(2), raising=False)
+    config = load_config([f"run.seed_batching={batching}", f"run.num_seeds={seeds}"])
+    if begun:
+        (tmp_path / "groups.json").write_text(json.dumps(begun))
+    assert devices_for(config, tmp_path, range(seeds)) == expected
+
+
+@pytest.mark.parametrize(
+    ("seeds", "begun", "expected"), [(1, None, 1), (3, None, 3), (9, None, 4), (3, [[0, 1, 2]], 3)]
+)
+def test_devices_that_the_user_asked_for_are_used(tmp_path, monkeypatch, seeds, begun, expected):
+    monkeypatch.setattr(jax, "device_count", lambda: 4)
+    monkeypatch.setenv("XLA_FLAGS", "--xla_force_host_platform_device_count=4")
+    if begun:
+        (tmp_path / "groups.json").write_text(json.dumps(begun))
+    assert devices_for(load_config(["run.seed_batching=vmapped"]), tmp_path, range(seeds)) == expected
+
+
+ONE_AFTER_THE_OTHER = """
+import os, sys
+os.sched_getaffinity = lambda _: range(2)
+sys.path.insert(0, sys.argv[2])
+import made_up_cli
+from limae_jax.compose import load_config
+from limae_jax.training import runner, setup
+setup.make_env = lambda config: made_up_cli.CountingEnv()
+from tests_tiny import TINY
+
+def run(name, *more):
+    return load_config([*TINY, f"run.dir={sys.argv[1]}/{name}", "run.total_env_steps=2000", *more])
+
+import jax
+auto = "run.seed_batching=auto"
+runner.train(run("two", "run.num_seeds=2", auto))
+assert jax.device_count() == 2
+runner.resume(sys.argv[1] + "/one", ["run.total_env_steps=3000"])
+runner.train(run("new", auto))
+"""
+
+
+def test_runs_of_one_process_are_as_runs_of_their_own(tiny, tmp_path):
+    """The first of them settles how many devices jax has; a run of one seed is then resumed, and one begun."""
+    runner.train(load_config(tiny("run.seed_batching=auto", "run.total_env_steps=2000", name="one")))
+    command = [sys.executable, "-c", ONE_AFTER_THE_OTHER, str(tmp_path), str(Path(__file__).parent)]
+    env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "JAX_PLATFORMS": "cpu"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr
+    groups = {name: json.loads((tmp_path / name / "groups.json").read_text()) for name in ("one", "new")}
+    assert groups == {"one": [[0]], "new": [[0]]}
+    assert max(row["env_steps"] for row in rows_of(tmp_path / "one")) >= 3000
+
+
 def test_seeds_over_two_devices_do_as_on_one(tiny, cli):
     overrides = ["run.num_seeds=3", "run.seed_batching=vmapped", "run.total_env_steps=4000"]
     one, two = tiny(*overrides, name="one"), tiny(*overrides, name="two")
@@ -55,12 +128,14 @@ def test_seeds_over_two_devices_do_as_on_one(tiny, cli):
     assert {row["seed"] for row in rows_of(directories[1])} == {0, 1, 2}
 
 
-def test_a_run_begun_on_one_device_is_not_continued_on_two(tiny, cli):
+def test_a_run_goes_on_on_as_many_devices_as_share_its_groups(tiny, cli):
     overrides = tiny("run.num_seeds=3", "run.seed_batching=vmapped", "run.total_env_steps=4000")
-    runner.train(load_config(overrides))
-    completed = cli("train", *overrides[:-3], *overrides[-3:], "run.total_env_steps=9000", check=False, **TWO_DEVICES)
-    assert completed.returncode == 2
-    assert "as many devices" in completed.stderr.replace("\n", " ")
+    run_dir = Path(runner.train(load_config(overrides)).run_dir)
+    # Three seeds cannot be split over two devices.
+    completed = cli("train", *overrides, "run.total_env_steps=5000", **TWO_DEVICES)
+    assert f"seeds 0-2, on {jax.devices()[0].device_kind}" in completed.stdout
+    assert {row["seed"] for row in rows_of(run_dir)} == {0, 1, 2}
+    assert all(row["env_steps"] >= 5000 for row in rows_of(run_dir)[-3:])
 
 
 def test_two_processes_train_one_run_together(tiny, cli):

@@ -1,7 +1,9 @@
 """Sweeps of a made-up game that compiles at once: interrupted and continued, grown, with broken runs among them."""
 
+import contextlib
 import io
 import json
+import os
 import shutil
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from limae_jax.grid import load_sweep
 from limae_jax.metrics.jsonl import read_rows
 from limae_jax.training import plan, runner, setup, sweep, sweep_program
 from limae_jax.training.group import GroupTrainer
+from limae_jax.training.lock import locked
 from limae_jax.training.policy import load_teams
 from limae_jax.training.report import RunReport
 from limae_jax.training.run_directory import settle_groups
@@ -64,7 +67,7 @@ def arrays_of(asked):
     """Everything that the newest checkpoints of a sweep hold, by run or program and name."""
     arrays = {}
     for program in plan_programs(asked):
-        made = runner.make_setup(program.configs[0])
+        made = runner.make_setup(program.configs[0], 1)
         for group in share_groups(program.configs, settle_groups(program.home, []), program.home):
             trainer = GroupTrainer(made, group.seeds, len(group.runs), group.directory, Silent(), group.shares)
             assert trainer.is_restored
@@ -228,6 +231,74 @@ def test_a_broken_run_does_not_stop_the_others(tmp_path):
     assert runner.resume(alone).is_complete
 
 
+@pytest.mark.parametrize("gives_up", [False, True])
+def test_a_run_that_another_process_trains_is_left_to_it(tmp_path, monkeypatch, capsys, gives_up):
+    """It is looked at once more when all others are done."""
+    asked = swept(tmp_path, *THREE, "system=vdn,iql")
+    held, free = (Path(program.configs[0].run_dir) for program in plan_programs(asked))
+    with contextlib.ExitStack() as other:
+        other.enter_context(locked(held))
+
+        def train(configs, *args):
+            if gives_up:
+                other.close()
+            return [runner.TrainResult(Path(config.run_dir), config, [], [], True, 0) for config in configs]
+
+        monkeypatch.setattr(sweep_program, "train_together", train)
+        result = sweep.run_sweep(asked, console=True)
+    assert result.exit_code == (0 if gives_up else 3)
+    assert result.outcomes[free].state == "done"
+    state, note = result.outcomes[held]
+    assert state == ("done" if gives_up else "elsewhere")
+    assert gives_up or f"another process is training it ({os.getpid()} on " in note
+    assert not list(tmp_path.rglob("error.txt"))
+    assert ("the same command takes up what it leaves" in capsys.readouterr().out) != gives_up
+
+
+def test_of_two_sweeps_that_begin_at_once_one_gets_each_program(uninterrupted, tmp_path, monkeypatch):
+    """They take the locks of a program's runs in the same order, whatever order the runs have."""
+    seen = []
+
+    @contextlib.contextmanager
+    def noted(place):
+        seen.append(place)
+        yield []
+
+    monkeypatch.setattr(sweep_program, "locked", noted)
+    monkeypatch.setattr(sweep_program, "train_together", lambda *_: [])
+    for program in plan_programs(swept(tmp_path, *GRID)):
+        for configs in (program.configs, program.configs[::-1]):
+            seen.clear()
+            sweep_program.train_program(program._replace(configs=configs), StopRequest(), [])
+            assert len(seen) == 3 and seen == sorted(seen)
+
+
+@pytest.mark.parametrize("inside", ["", "sweep", "deep/down/sweep"])
+def test_a_sweep_is_not_put_inside_a_run(tmp_path, inside):
+    run_dir = tmp_path / "run"
+    run_dir.mkdir()
+    for name in ("config.yaml", "versions.json"):
+        (run_dir / name).write_text("")
+    with pytest.raises(InputError, match=r"^sweep\.dir=.*holds a run; choose another sweep\.dir$"):
+        plan_programs(swept(run_dir / inside, "system=vdn"))
+    assert sorted(path.name for path in run_dir.iterdir()) == ["config.yaml", "versions.json"]
+
+
+def test_a_sweep_is_not_put_among_the_runs_of_another_one(uninterrupted):
+    directory = Path(uninterrupted[0].settings.dir)
+    with pytest.raises(InputError, match=rf"^sweep\.dir=.*lies in {directory}, which holds a sweep; choose another"):
+        plan_programs(swept(directory / "more", "system=vdn"))
+
+
+def test_a_sweep_s_own_setting_is_what_puts_its_runs_elsewhere(uninterrupted, tmp_path):
+    with pytest.raises(InputError, match=r"system\.gamma: .*choose another sweep\.dir for a new run$"):
+        plan_programs(swept(uninterrupted[0].settings.dir, *GRID, "system.gamma=0.5"))
+    (tmp_path / "vdn_2m_vs_2m" / "seeds_0_to_0").mkdir(parents=True)
+    (tmp_path / "vdn_2m_vs_2m" / "seeds_0_to_0" / "notes.txt").write_text("")
+    with pytest.raises(InputError, match=r"holds something else than a run; choose another sweep\.dir$"):
+        plan_programs(swept(tmp_path, "system=vdn"))
+
+
 def test_a_run_that_could_not_start_can_be_started(tmp_path):
     asked = [*THREE, "system=vdn"]
     assert sweep.run_sweep(swept(tmp_path, *asked, "run.max_memory_gib=1e-6")).exit_code == 1
@@ -261,8 +332,9 @@ def test_a_plan_that_has_become_stale_is_not_carried_out(uninterrupted, tmp_path
     shutil.copytree(uninterrupted[0].settings.dir, tmp_path, dirs_exist_ok=True)
     before = rows_of(swept(tmp_path, *GRID))
     outcomes = sweep_program.train_program(stale, StopRequest(), [Silent(), Silent()])
-    assert {outcome.state for outcome in outcomes} == {"broken"}
+    assert {outcome.state for outcome in outcomes} == {"elsewhere"}
     assert "was begun elsewhere meanwhile; give the sweep's command again" in outcomes[0].note
+    assert not list(tmp_path.rglob("error.txt"))
     assert rows_of(swept(tmp_path, *GRID)) == before
 
 

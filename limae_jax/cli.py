@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import errno
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TextIO, cast
 
 from limae_jax.checks import one_line, shorten
 from limae_jax.cli_arguments import parse
 from limae_jax.errors import GameError, InputError
+from limae_jax.streams import Output, occupy_descriptors
 
 if TYPE_CHECKING:
     from limae_jax.config import TrainConfig
@@ -208,6 +210,8 @@ _COMMANDS = {
 
 # Commands that go on from what they saved.
 _CONTINUED = ("train", "resume", "sweep")
+# Commands whose work is not lost with what they print.
+_KEPT_IN_FILES = (*_CONTINUED, "report", "render")
 
 _LONGEST_MESSAGE = 300
 
@@ -226,11 +230,6 @@ def _print_error(message: str) -> None:
     print(line, file=sys.stderr)
 
 
-def _drop_output() -> None:
-    """Python would complain once more when it closes a stream that cannot be written."""
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
 def main(argv: Sequence[str] | None = None) -> int:
     """Runs one command.
 
@@ -241,12 +240,24 @@ def main(argv: Sequence[str] | None = None) -> int:
         Exit code: 0 fine, 1 a seed, a game or the disk failed, or the output was cut off, 2 a mistake in the input,
         128 + n stopped by signal n.
     """
+    occupy_descriptors()
+    out, err = Output(sys.stdout, may_be_lost=False), Output(sys.stderr)
+    with contextlib.redirect_stdout(cast(TextIO, out)), contextlib.redirect_stderr(cast(TextIO, err)):
+        try:
+            return _run(argv, out)
+        finally:
+            out.give_up()
+            err.give_up()
+
+
+def _run(argv: Sequence[str] | None, out: Output) -> int:
     command = ""
     try:
         args = parse(argv)
         command = args.command
+        out.may_be_lost = command in _KEPT_IN_FILES
         code = _COMMANDS[command](args)
-        sys.stdout.flush()
+        out.flush()
         return code
     except InputError as error:
         _print_error(str(error))
@@ -257,13 +268,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("limae-jax: interrupted", file=sys.stderr)
         return 130
-    except BrokenPipeError:
-        _drop_output()  # the reader has gone
+    except BrokenPipeError:  # the reader has gone
         return 1
     except OSError as error:
         _print_error(_system_error(error, command))
-        try:
-            sys.stdout.flush()
-        except OSError:
-            _drop_output()
         return 1

@@ -20,11 +20,9 @@ from limae_jax.environments.smac.maps import SMAC_MAPS, smac_sizes
 from limae_jax.mae_config import MaskingConfig
 from limae_jax.masking.names import RULES
 from limae_jax.metrics.tables import Column, fits, table
+from limae_jax.metrics.terminal import make_console
 from limae_jax.replay.memory import row_bytes
 from limae_jax.systems.names import SYSTEMS
-
-# Of tables that go into a file or a pipe.
-_WIDTH = 120
 
 # Columns of an evaluation that stand beside each other, where there is room.
 _SEEDS_ABREAST = 8
@@ -32,12 +30,12 @@ _SEEDS_ABREAST = 8
 
 def list_things(what: str) -> None:
     """Prints one of LISTINGS."""
-    LISTINGS[what](_console())
+    LISTINGS[what](make_console())
 
 
 def print_evaluation(rows: Sequence[Mapping[str, Any]]) -> None:
     """Prints a column for each evaluated seed, and their medians; as many seeds at a time as there is room for."""
-    console = _console()
+    console = make_console()
     shared = [name for name, value in rows[0].items() if name != "seed" and isinstance(value, str)]
     about = ", ".join(f"{name} {rows[0][name]}" for name in shared)
     names = [name for name in rows[0] if name != "seed" and name not in shared]
@@ -56,10 +54,7 @@ def _fit_abreast(console: Console, evaluated: Sequence[Mapping[str, Any]], names
 
 def _evaluation(some: Sequence[Mapping[str, Any]], names: Sequence[str]) -> tuple[list[Column], list[list[str]]]:
     titles = ["median" if one["seed"] is None else f"seed {one['seed']}" for one in some]
-    rows = [
-        [name.removeprefix("test_").replace("_", " "), *(_number(one[name]) for one in some)]  # a line
-        for name in names
-    ]
+    rows = [[name.removeprefix("test_").replace("_", " "), *(_number(one[name]) for one in some)] for name in names]
     return [Column("", is_whole=True), *(Column(title, is_number=True) for title in titles)], rows
 
 
@@ -82,7 +77,7 @@ _SMAC_COLUMNS: tuple[tuple[str, str, str], ...] = (
 @contextlib.contextmanager
 def smac_evaluations() -> Iterator[tuple[Callable[[str], None], Callable[[Mapping[str, Any]], None]]]:
     """Gives two functions: one shows what is going on, where somebody looks; the other prints a report."""
-    console = _console()
+    console = make_console()
     with console.status("") as line:
         yield lambda text: line.update(escape(text)), lambda report: _print_smac_evaluation(console, report)
 
@@ -121,11 +116,6 @@ def _how(report: Mapping[str, Any]) -> str:
 def _training(report: Mapping[str, Any]) -> str:
     where = "SMAC" if report["mode"] == "native" else f"SMAX ({report['profile']})"
     return f"trained on {report['trained_on']} of {where}"
-
-
-def _console() -> Console:
-    console = Console(highlight=False)
-    return console if console.is_terminal else Console(highlight=False, width=_WIDTH)
 
 
 def _median(values: Sequence[float | None]) -> float | None:
@@ -210,8 +200,8 @@ def _masking(console: Console) -> None:
 
 
 def _experiments(console: Console) -> None:
-    names = ("experiment", "what it is", "system", "scenario")
-    columns = [*map(Column, names), *(Column(title, is_number=True) for title in ("seeds", "env steps"))]
+    columns = [Column("experiment"), Column("what it is"), Column("system", is_whole=True), Column("scenario")]
+    columns += [Column(title, is_number=True) for title in ("seeds", "env steps")]
     _print_table(console, "", columns, [_experiment(name) for name in options("experiment")])
 
 
@@ -226,7 +216,7 @@ def _experiment(name: str) -> list[str]:
     axes = data.get("sweep", {}).get("axes", ())
     what = [system["name"], (env | data.get("env", {}))["scenario"]]
     if "sweep" in data:
-        what = [f"sweep of {math.prod(map(len, axes))} cells", ""]
+        what = ["sweep", f"{math.prod(map(len, axes))} cells"]
     # The dataclass brings numbers, however written, to what a run would have.
     run = RunConfig(**data.get("run", {}))
     return [name, summary, *what, str(run.num_seeds), f"{run.total_env_steps:,}"]

@@ -61,7 +61,15 @@ LIGHT += ("registry.py", "__init__.py", "environments/__init__.py", "environment
 LIGHT += ("systems/names.py", "replay/__init__.py", "replay/memory.py", "mae_config.py", "masking/__init__.py")
 LIGHT += ("masking/names.py", "doctor.py", "environments/smac/__init__.py", "environments/smac/installation.py")
 LIGHT += ("environments/smac/maps.py", "environments/smac/settings.py", "environments/fitting.py")
-LIGHT += ("cli_arguments.py", "grid.py", "sweep_config.py", "traced_settings.py")
+LIGHT += (
+    "streams.py",
+    "metrics/__init__.py",
+    "metrics/tables.py",
+    "metrics/terminal.py",
+    "grid.py",
+    "sweep_config.py",
+    "traced_settings.py",
+)
 LIGHT += ("analysis/__init__.py", "analysis/render.py")
 # A report is made without jax, so that it is there at once; numpy it needs.
 REPORT = ("runs", "statistics", "summary", "tables", "plots", "html", "report")

@@ -13,6 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from limae_jax.metrics.schema import Row
+from limae_jax.metrics.terminal import make_console
 
 
 def _two_decimals(value: float) -> str:
@@ -119,7 +120,7 @@ class ConsoleReport:
             console: to show it on, the standard output by default.
         """
         self._total, self._seeds, self._enabled = total_env_steps, tuple(seeds), enabled
-        self._console = console or Console(highlight=False)
+        self._console = console or make_console()
         is_live_terminal = self._console.is_terminal and not self._console.is_dumb_terminal
         self._is_plain = not is_live_terminal if plain is None else plain
         self._live: Live | None = None

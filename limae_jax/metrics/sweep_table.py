@@ -14,6 +14,7 @@ from rich.text import Text
 
 from limae_jax.metrics.console import format_seconds
 from limae_jax.metrics.schema import Row
+from limae_jax.metrics.terminal import make_console
 
 # States of a run, in the order in which the counts are shown, with their colours.
 STATES = {"done": "green", "running": "cyan", "to come": "dim", "stopped": "yellow", "failed": "red", "broken": "red"}
@@ -21,7 +22,6 @@ STATES = {"done": "green", "running": "cyan", "to come": "dim", "stopped": "yell
 # What a table shows that is too long for the screen, and how many lines of the screen are not the table's.
 _ALWAYS_SHOWN = ("running", "stopped", "failed", "broken")
 _LINES_BESIDE = 6
-_WIDTH_OF_A_FILE = 120
 
 
 @dataclass
@@ -71,9 +71,7 @@ class SweepTable:
         """
         self.lines = list(lines)
         self._enabled = enabled
-        self._console = console or Console(highlight=False)
-        if not console and not self._console.is_terminal:
-            self._console = Console(highlight=False, width=_WIDTH_OF_A_FILE)
+        self._console = console or make_console()
         self._live: Live | None = None
         self._clock: Callable[[], float] = time.monotonic
         # Of all runs that train now, or trained last: what the next ones are expected to do.

@@ -10,6 +10,7 @@ import textwrap
 from collections.abc import Iterable, Sequence
 from typing import NamedTuple
 
+from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -42,7 +43,7 @@ def table(console: Console, columns: Sequence[Column], rows: Iterable[Sequence[T
     """A table as wide as the console, at most.
 
     Args:
-        console: where it will be shown. Away from a terminal nobody looks at the width, and rows stay rows.
+        console: where it will be shown.
         columns: the first one names the row.
         rows: a cell for each column; a `Text` keeps its style, a `str` is shown as it is.
     """
@@ -74,7 +75,7 @@ def _fitting(console: Console, columns: Sequence[Column], rows: Sequence[Sequenc
     room = console.width - _GAP * (len(columns) - 1)
     least = [need.least for need in needs]
     if sum(least) > room:
-        return None if console.is_terminal else least
+        return None
     widths = [need.wanted for need in needs]
     while sum(widths) > room:
         # The widest of those that can give way.
@@ -87,7 +88,7 @@ def _width_of(column: Column, cells: Sequence[Text]) -> _Width:
     title = max((len(line) for line in column.title.splitlines()), default=0)
     lines = [line for cell in cells for line in cell.split("\n")]
     wanted = max((line.cell_len for line in lines), default=0)
-    words = [len(word) for line in lines for word in line.plain.split()]
+    words = [cell_len(word) for line in lines for word in line.plain.split()]
     is_whole = column.is_whole or column.is_number
     return _Width(max(title, wanted if is_whole else max(words, default=0)), max(title, wanted))
 
@@ -110,22 +111,21 @@ def _stacked(width: int, columns: Sequence[Column], rows: Sequence[Sequence[Text
         name = row[0].plain
         # A number says little by itself.
         lines.append(Text(f"{titles[0]} {name}" if name[:1].isdigit() else name, style="bold", overflow="fold"))
-        pairs = [f"{title} {cell.plain}".strip() for title, cell in zip(titles[1:], row[1:], strict=True) if cell]
-        lines += [Text(line, overflow="fold") for line in _packed(pairs, width - _GAP)]
+        cells = [", ".join(cell.plain.splitlines()) for cell in row[1:]]
+        pairs = [f"{title} {cell}".strip() for title, cell in zip(titles[1:], cells, strict=True) if cell]
+        lines += [Text(" " * _GAP + line, overflow="fold") for line in _packed(pairs, width - _GAP)]
     return Group(*lines)
 
 
 def _packed(pairs: Sequence[str], width: int) -> list[str]:
-    """The pairs in as few lines as they fit in, in order; what has several lines, or is too long, has its own."""
+    """The pairs in as few lines as they fit in, in order; what is too long has its own."""
     packed: list[str] = []
-    is_open = False
+    room = 0
     for pair in pairs:
-        if len(pair) > width or "\n" in pair:
-            packed += [line for part in pair.splitlines() for line in hanging(part, width, _GAP).splitlines()]
-            is_open = False
-        elif is_open and len(packed[-1]) + _GAP + len(pair) <= width:
+        if len(pair) <= room:
             packed[-1] += " " * _GAP + pair
         else:
-            packed.append(pair)
-            is_open = True
-    return [" " * _GAP + line for line in packed]
+            packed += hanging(pair, width, _GAP).splitlines()
+        # Nothing goes on behind a pair that took several lines.
+        room = 0 if len(pair) > width else width - len(packed[-1]) - _GAP
+    return packed

@@ -85,7 +85,7 @@ def smac_evaluations() -> Iterator[tuple[Callable[[str], None], Callable[[Mappin
 def _print_smac_evaluation(console: Console, report: Mapping[str, Any]) -> None:
     columns = [Column("seed"), *(Column(title, is_number=True) for title, _, _ in _SMAC_COLUMNS)]
     seeds = report["seeds"]
-    rows = [[str(row["seed"]), *_smac_cells(row)] for row in seeds]
+    rows: list[list[Text | str]] = [[str(row["seed"]), *_smac_cells(row)] for row in seeds]
     if len(seeds) > 1:
         rows.append([Text(cell, style="bold") for cell in (f"all {len(seeds)}", *_smac_cells(report["over_seeds"]))])
     played = f"{report['system']} on {report['map']} in StarCraft II {report['game_version'] or ''}".rstrip()

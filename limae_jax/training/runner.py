@@ -22,6 +22,7 @@ from limae_jax.metrics.console import ConsoleReport, RunConsole
 from limae_jax.metrics.schema import Row
 from limae_jax.metrics.writers import check_extras
 from limae_jax.replay.memory import check_memory
+from limae_jax.training.forecast import Forecast
 from limae_jax.training.group import GroupTrainer
 from limae_jax.training.plan import group_size
 from limae_jax.training.report import RunReport
@@ -60,12 +61,12 @@ class TrainResult:
         return list({row["seed"]: row for row in self.rows}.values())
 
 
-def train(config: TrainConfig, console: bool = False) -> TrainResult:
+def train(config: TrainConfig, console: bool = True) -> TrainResult:
     """Trains a run to its end, or continues it if its directory holds it already.
 
     Args:
         config: all settings.
-        console: whether to show progress, warnings and a final table.
+        console: whether to show progress, warnings and a final table on the standard output.
 
     Raises:
         InputError: the settings cannot work here, or the directory holds something else.
@@ -80,7 +81,7 @@ def train(config: TrainConfig, console: bool = False) -> TrainResult:
         return train_together([config], Path(config.run_dir), stop, [shown])[0]
 
 
-def resume(run_dir: Path, overrides: Sequence[str] = (), console: bool = False) -> TrainResult:
+def resume(run_dir: Path, overrides: Sequence[str] = (), console: bool = True) -> TrainResult:
     """Continues the run in `run_dir`; the result equals that of a run that was never interrupted, bit for bit.
 
     Args:
@@ -136,11 +137,14 @@ def train_together(
         report.start(memory, len(groups))
         for text in texts:
             report.warning(text)
+    # Of runs that share a program, one tells what is compiled for all.
+    setup.compiler.watcher = reports[0]
     try:
         failed = _train_groups(setup, groups, reports, stop)
         seconds = time.monotonic() - began
         return [_finish(report, stop, failed[run], setup, seconds) for run, report in enumerate(reports)]
     finally:
+        setup.compiler.watcher = None
         setup.close()
         for report in reports:
             report.close()
@@ -157,14 +161,16 @@ def _train_groups(
 ) -> list[list[int]]:
     """Trains group after group until one is stopped; returns the seeds of each run that failed."""
     failed: list[list[int]] = [[] for _ in reports]
+    forecast = Forecast(setup.config, setup.plans, setup.compiler, len(groups))
     for group in groups:
         report, count = GroupReport(reports, group), len(group.runs)
-        trainer = GroupTrainer(setup, group.seeds, count, group.directory, report, group.shares)
+        trainer = GroupTrainer(setup, group.seeds, count, group.directory, report, group.shares, forecast)
         report.continue_from(trainer.progress.iteration)
         is_complete = trainer.train(stop)
         for index in np.flatnonzero(trainer.is_failed[:count]):
             failed[group.runs[index]].append(int(group.seeds[index]))
         report.saved(trainer.progress.save_s, trainer.progress.wall_s, trainer.staging_bytes)
+        forecast.next_group()
         if not is_complete:
             break
     return failed
@@ -181,7 +187,7 @@ def _finish(report: RunReport, stop: StopRequest, failed: list[int], setup: Setu
         is_complete=is_complete,
         exit_code=(EXIT_SEED_FAILED if failed else 0) if is_complete else stop.exit_code,
     )
-    report.summary(result.last_rows, failed, seconds, setup.compile_s)
+    report.summary(result.last_rows, failed, seconds, setup.compiler.seconds)
     if not is_complete:
         report.stopped(f"limae-jax resume {shlex.quote(config.run_dir)}")
     return result

@@ -5,7 +5,8 @@ import pytest
 from rich.console import Console
 from rows import row
 
-from limae_jax.metrics.console import ConsoleReport, format_seconds
+from limae_jax.metrics.console import ConsoleReport, Standing
+from limae_jax.metrics.waiting import Compiling, TimeLeft, format_seconds
 
 DETAILS = {"test_length_mean": 30.25, "test_ally_deaths_mean": 1.5, "test_enemy_deaths_mean": 2.75}
 
@@ -14,6 +15,10 @@ def _report(width: int = 120, is_terminal: bool = False, **arguments) -> tuple[C
     shown = io.StringIO()
     console = Console(file=shown, width=width, force_terminal=is_terminal, highlight=False, _environ={})
     return ConsoleReport(200_000, (0, 1), console=console, **arguments), shown
+
+
+def at(env_steps: int, left: TimeLeft | None = TimeLeft(21.0, 0.0)) -> Standing:
+    return Standing("train", env_steps, 5812.4, 0.0, left, 0.0123)
 
 
 def _frames(shown: io.StringIO) -> list[str]:
@@ -25,7 +30,7 @@ def test_plain_output_has_one_line_an_evaluation():
     report, shown = _report(width=40)
     report.start(["qmix on 3m", "runs/a_[b]"])
     for env_steps in (1000, 2000, 123_456):
-        report.update("train", env_steps, 5812.4, 21.0, None, 0.0123)
+        report.update(at(env_steps), None)
     report.evaluation([row(0, win_rate=0.41), row(1, win_rate=0.66)])
     report.close()
     assert shown.getvalue().splitlines() == [
@@ -47,7 +52,7 @@ def test_plain_output_has_one_line_an_evaluation():
 def test_the_live_line_fits_the_terminal(width, line):
     report, shown = _report(width, is_terminal=True)
     report.start(["qmix on 3m"])
-    report.update("train", 123_456, 5812.4, 21.0, [0.41, 0.66], 0.0123)
+    report.update(at(123_456), [0.41, 0.66])
     report.close()
     assert "".join(_frames(shown)).endswith(line)
     assert "\x1b[?25h" in shown.getvalue()
@@ -56,7 +61,7 @@ def test_the_live_line_fits_the_terminal(width, line):
 def test_a_live_line_takes_the_evaluation_and_leaves_no_line_behind():
     report, shown = _report(is_terminal=True)
     report.start(["title"])
-    report.update("train", 1000, 10.0, None, None, None)
+    report.update(at(1000, left=None), None)
     report.evaluation([row(0, win_rate=0.25)])
     report.close()
     assert "win 0.25" in shown.getvalue()
@@ -66,9 +71,9 @@ def test_a_live_line_takes_the_evaluation_and_leaves_no_line_behind():
 def test_returns_where_nothing_is_won():
     report, shown = _report()
     report.start(["title"])
-    report.update("train", 1000, 10.0, 5.0, None, None)
+    report.update(at(1000), None)
     report.evaluation([row(0, win_rate=None), row(1, win_rate=None)])
-    report.summary([row(0, win_rate=None), row(1, win_rate=None)], [], "runs/x", 61.0)
+    report.summary([row(0, win_rate=None), row(1, win_rate=None)], [], "runs/x", 61.0, 0.0)
     text = shown.getvalue()
     assert "return 2.00 [1.50-2.50]" in text
     assert "win" not in text
@@ -78,21 +83,21 @@ def test_the_table_has_every_seed_and_the_median():
     report, shown = _report(width=80)
     report.start(["title"])
     rows = [row(2, 1000, 0.9, **DETAILS), row(0, 1000, 0.5, **DETAILS), row(1, 1002, 0.6, **DETAILS)]
-    report.summary(rows, [], "runs/x", 3723.4)
+    report.summary(rows, [], "runs/x", 3723.4, 0.0)
     lines = shown.getvalue().splitlines()[2:]
     assert lines[0].split("  ")[0] == "seed"
     assert lines[0].split()[1:] == "win rate return length ally deaths enemy deaths env steps".split()
     assert [line.split()[0] for line in lines[1:5]] == ["0", "1", "2", "median"]
     assert lines[4].split()[1:] == ["0.60", "2.50", "30.2", "1.50", "2.75", "1,000"]
     assert lines[5] == "greedy, 128 episodes per seed, last checkpoint"
-    assert lines[6] == "1:02:03  metrics and checkpoints in runs/x"
+    assert lines[6] == "took 1:02:03; metrics and checkpoints in runs/x"
     assert max(map(len, lines)) <= 80
 
 
 def test_a_failed_seed_is_named_and_left_out_of_the_median():
     report, shown = _report()
     report.start(["title"])
-    report.summary([row(0, win_rate=0.2), row(1, win_rate=0.9)], [1], "runs/x", 1.0)
+    report.summary([row(0, win_rate=0.2), row(1, win_rate=0.9)], [1], "runs/x", 1.0, 0.0)
     lines = shown.getvalue().splitlines()
     assert any(line.startswith("1 failed") for line in lines)
     assert next(line for line in lines if line.startswith("median of 1")).split()[3] == "0.20"
@@ -102,29 +107,29 @@ def test_a_failed_seed_is_named_and_left_out_of_the_median():
 def test_a_single_seed_needs_no_median_and_no_range():
     report, shown = _report()
     report.start(["title"])
-    report.update("train", 1000, 10.0, 5.0, [0.5], 1.0)
+    report.update(at(1000), [0.5])
     report.evaluation([row(0)])
-    report.summary([row(0)], [], "runs/x", 1.0)
-    assert "win 0.50  loss 1" in shown.getvalue()
+    report.summary([row(0)], [], "runs/x", 1.0, 0.0)
+    assert "win 0.50  loss 0.0123" in shown.getvalue()
     assert "median" not in shown.getvalue()
 
 
 def test_disabled_shows_nothing():
     report, shown = _report(is_terminal=True, enabled=False)
     report.start(["title"])
-    report.update("train", 1000, 10.0, 5.0, [0.5], 1.0)
+    report.update(at(1000), [0.5])
     report.evaluation([row(0)])
     report.warning("careful")
     report.note("so it is")
-    report.summary([row(0)], [0], "runs/x", 1.0)
+    report.summary([row(0)], [0], "runs/x", 1.0, 0.0)
     report.close()
     assert shown.getvalue() == ""
 
 
 def test_no_rows_are_no_table():
     report, shown = _report()
-    report.summary([], [], "runs/x", 1.0)
-    assert shown.getvalue() == "0:01  metrics and checkpoints in runs/x\n"
+    report.summary([], [], "runs/x", 1.0, 0.0)
+    assert shown.getvalue() == "took 0:01; metrics and checkpoints in runs/x\n"
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (20.6, "0:21"), (725, "12:05"), (11265, "3:07:45")])

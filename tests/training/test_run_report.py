@@ -7,13 +7,13 @@ from limae_jax.training.report import RunReport
 
 
 class Noted:
-    """A console that keeps the (env_steps, eta_s) of every update."""
+    """A console that keeps the (env_steps, missing) of every update."""
 
     def __init__(self):
         self.updates = []
 
-    def update(self, phase, env_steps, steps_per_s, eta_s, win_rates, loss):
-        self.updates.append((env_steps, eta_s))
+    def update(self, now, win_rates):
+        self.updates.append((now.env_steps, now.missing))
 
 
 def test_nobody_waits_for_a_seed_that_failed(tmp_path):
@@ -22,6 +22,6 @@ def test_nobody_waits_for_a_seed_that_failed(tmp_path):
     report.continue_from([0, 1, 2], 0)
     steps = np.array([500, 20, 700])
     for is_failed in (False, [False, True, False], True):
-        report.progress("train", np.ma.masked_array(steps, is_failed), 100.0, None)
+        report.progress("train", np.ma.masked_array(steps, is_failed), 100.0, None, None)
     # The fourth seed, of the next group, has all of its steps before it.
-    assert shown.updates == [(20, 27.8), (500, 18.0), (20, 10.0)]
+    assert shown.updates == [(20, 2780), (500, 1800), (20, 1000)]

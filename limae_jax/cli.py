@@ -141,18 +141,25 @@ def _report(args: argparse.Namespace) -> int:
 
 def _render(args: argparse.Namespace) -> int:
     from limae_jax.analysis.render import render_run
+    from limae_jax.metrics.status import Status
 
-    gif, sheet = render_run(args.run_dir, args.out, args.seed, args.checkpoint, args.agent)
+    with Status() as status:
+        gif, sheet = render_run(args.run_dir, args.out, args.seed, args.checkpoint, args.agent, status.say)
     print(f"{gif}\n{sheet}")
     return 0
 
 
 def _evaluate_compiled(run_dirs: Sequence[Path], overrides: Sequence[str], checkpoint: str) -> None:
-    for run_dir in run_dirs:
-        from limae_jax.listing import print_evaluation
-        from limae_jax.training.evaluate import evaluate_run
+    from limae_jax.metrics.status import Status
 
-        print_evaluation(evaluate_run(run_dir, overrides, checkpoint))
+    for run_dir in run_dirs:
+        with Status() as status:
+            status.say("loading jax")
+            from limae_jax.listing import print_evaluation
+            from limae_jax.training.evaluate import evaluate_run
+
+            rows = evaluate_run(run_dir, overrides, checkpoint, status)
+        print_evaluation(rows)
 
 
 def _evaluate_in_smac(run_dirs: Sequence[Path], overrides: Sequence[str], checkpoint: str, replays: bool) -> None:

@@ -64,8 +64,10 @@ LIGHT += ("environments/smac/maps.py", "environments/smac/settings.py", "environ
 LIGHT += (
     "streams.py",
     "metrics/__init__.py",
+    "metrics/status.py",
     "metrics/tables.py",
     "metrics/terminal.py",
+    "metrics/waiting.py",
     "grid.py",
     "sweep_config.py",
     "traced_settings.py",

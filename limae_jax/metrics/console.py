@@ -13,10 +13,8 @@ from rich.text import Text
 
 from limae_jax.metrics.schema import Row
 from limae_jax.metrics.tables import Column, table
-from limae_jax.metrics.terminal import make_console
+from limae_jax.metrics.terminal import live, make_console
 from limae_jax.metrics.waiting import Compiling, Countdown, TimeLeft, format_seconds
-
-_PICTURES_PER_S = 4
 
 
 def _two_decimals(value: float) -> str:
@@ -235,13 +233,6 @@ class ConsoleReport:
         if self._enabled:
             # A log file's lines are not to be broken at a width that nobody looks at.
             self._console.print(what, soft_wrap=self._is_plain and isinstance(what, Text))
-
-
-def live(console: Console, draw: Callable[[], RenderableType]) -> Live:
-    """Begins to show what `draw` returns, anew all the time: what takes long is seen to go on."""
-    shown = Live(console=console, get_renderable=draw, refresh_per_second=_PICTURES_PER_S, transient=True)
-    shown.start(refresh=True)
-    return shown
 
 
 def _compact(number: float) -> str:

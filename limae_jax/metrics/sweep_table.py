@@ -10,12 +10,12 @@ from rich.console import Console, Group, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from limae_jax.metrics.console import Standing, live
+from limae_jax.metrics.console import Standing
 from limae_jax.metrics.schema import Row
 from limae_jax.metrics.sweep_ranking import best_cells, by_score, score_text
 from limae_jax.metrics.sweep_time import SweepClock
 from limae_jax.metrics.tables import Column, table
-from limae_jax.metrics.terminal import make_console
+from limae_jax.metrics.terminal import live, make_console
 from limae_jax.metrics.waiting import Compiling, format_seconds
 
 # States of a run, in the order in which the counts are shown, with their colours.

@@ -95,9 +95,9 @@ def _width_of(column: Column, cells: Sequence[Text]) -> _Width:
 
 def _side_by_side(columns: Sequence[Column], rows: Sequence[Sequence[Text]], widths: Sequence[int]) -> Table:
     made = Table(box=None, header_style="bold", pad_edge=False, padding=(0, _GAP, 0, 0))
-    height = max(len(column.title.splitlines()) for column in columns)
+    height = max(column.title.count("\n") for column in columns)
     for column, width in zip(columns, widths, strict=True):
-        title = "\n" * (height - len(column.title.splitlines())) + column.title
+        title = "\n" * (height - column.title.count("\n")) + column.title
         made.add_column(Text(title), justify="right" if column.is_number else "left", width=width, overflow="fold")
     for row in rows:
         made.add_row(*row)

@@ -4,9 +4,10 @@ import re
 import pytest
 from rich.console import Console
 from rows import row
+from widths import WIDTHS, cut, terminal
 
 from limae_jax.metrics.console import ConsoleReport, Standing
-from limae_jax.metrics.waiting import Compiling, TimeLeft, format_seconds
+from limae_jax.metrics.waiting import Compiling, Countdown, TimeLeft, format_seconds
 
 DETAILS = {"test_length_mean": 30.25, "test_ally_deaths_mean": 1.5, "test_enemy_deaths_mean": 2.75}
 
@@ -17,7 +18,10 @@ def _report(width: int = 120, is_terminal: bool = False, **arguments) -> tuple[C
     return ConsoleReport(200_000, (0, 1), console=console, **arguments), shown
 
 
-def at(env_steps: int, left: TimeLeft | None = TimeLeft(21.0, 0.0)) -> Standing:
+LEFT = TimeLeft(21.0, 0.0)
+
+
+def at(env_steps: int, left: TimeLeft | None = LEFT) -> Standing:
     return Standing("train", env_steps, 5812.4, 0.0, left, 0.0123)
 
 
@@ -135,3 +139,61 @@ def test_no_rows_are_no_table():
 @pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (20.6, "0:21"), (725, "12:05"), (11265, "3:07:45")])
 def test_durations(seconds, text):
     assert format_seconds(seconds) == text
+
+
+def test_what_is_compiled_is_said_while_seconds_go_by():
+    now = [100.0]
+    report, _ = _report(width=60, is_terminal=True)
+    report._countdown = Countdown(lambda: now[0])
+    report.start(["title"])
+    report.update(at(1000, TimeLeft(120.0, 30.0)), None)
+    report.compiling(Compiling("train", 25.4, 30.0))
+    for seconds, line in [
+        (7, "compiling train 0:07 (first time about 25 s)  eta 1:53"),
+        (60, "compiling train 1:00 (first time about 25 s)  eta 1:30"),
+    ]:
+        now[0] = 100.0 + seconds
+        assert report._live_line().plain == line
+    report.compiled()
+    assert report._live_line().plain.startswith("train  1,000/200,000")
+    assert "eta 1:30" in report._live_line().plain
+    now[0] += 10.0
+    assert "eta 1:20" in report._live_line().plain
+    report.close()
+
+
+@pytest.mark.parametrize(
+    ("what", "lines"),
+    [
+        (Compiling("train", 25.0, 25.0), ["compiling train (first time about 25 s)"]),
+        (Compiling("train", None, 0.0), ["compiling train"]),
+        (Compiling("init", 1.0, 1.0), []),
+    ],
+)
+def test_in_a_log_a_long_compilation_is_a_line(what, lines):
+    report, shown = _report()
+    report.start(["title"])
+    report.compiling(what)
+    report.compiled()
+    assert shown.getvalue().splitlines() == ["title", *lines]
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_no_width_cuts_a_number_of_the_last_table(width):
+    console, shown = terminal(width)
+    report = ConsoleReport(1_000_000_000, (0, 1), console=console)
+    rows = [row(seed, 1_000_000_000 + seed, 0.25 + seed / 10, **DETAILS) for seed in range(3)]
+    report.summary(rows, [2], "runs/x", 3723.4, 23.0)
+    words = ["1,000,000,000", "1,000,000,002", "0.25", "0.45", "2.75", "30.2", "1:02:03", "0:23", "runs/x", "deaths"]
+    assert cut(shown.getvalue(), width, words) == []
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_live_line_is_cut_at_no_width(width):
+    console, _ = terminal(width)
+    report = ConsoleReport(1_000_000_000, (0, 1), console=console)
+    report.start(["title"])
+    report.update(at(123_456_789), [0.41, 0.66])
+    line = report._live_line().plain
+    report.close()
+    assert len(line) <= width and line.startswith("train  123") and "eta 0:2" in line

@@ -1,6 +1,7 @@
 """What a terminal of some width shows, and whether every word of it is whole."""
 
 import io
+import re
 
 from rich.console import Console
 
@@ -16,6 +17,7 @@ def terminal(width: int) -> tuple[Console, io.StringIO]:
 
 def cut(shown: str, width: int, words: list[str]) -> list[str]:
     """Those of the words that are not there whole; one that is wider than the terminal may be broken into lines."""
+    shown = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", shown)
     assert max(map(len, shown.splitlines())) <= width
     present = {word.rstrip(",") for word in shown.split()}
     joined = "".join(shown.split())

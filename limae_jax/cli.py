@@ -192,12 +192,13 @@ def _config(args: argparse.Namespace) -> int:
 def _doctor(args: argparse.Namespace) -> int:
     from limae_jax.checks import check_one_of
     from limae_jax.doctor import examine, examine_smac
+    from limae_jax.listing import print_finding
 
     if args.what is not None:
         check_one_of("doctor", args.what, ("smac",))
     is_fine = True
     for finding in examine() if args.what is None else examine_smac():
-        print(f"{'ok' if finding.is_fine else 'MEND':4}  {finding.name:12}  {finding.text}", flush=True)
+        print_finding(finding)
         is_fine &= finding.is_fine
     return 0 if is_fine else 2
 

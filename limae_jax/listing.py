@@ -15,11 +15,12 @@ from rich.text import Text
 
 from limae_jax.compose import config_dir, options
 from limae_jax.config import RunConfig, SmacConfig, SmaxConfig, TrainConfig
+from limae_jax.doctor import Finding
 from limae_jax.environments.scenarios import MPE_SCENARIOS, SMAX_SCENARIOS, UNIT_LETTERS, UNIT_TYPES, smax_sizes
 from limae_jax.environments.smac.maps import SMAC_MAPS, smac_sizes
 from limae_jax.mae_config import MaskingConfig
 from limae_jax.masking.names import RULES
-from limae_jax.metrics.tables import Column, fits, table
+from limae_jax.metrics.tables import Column, fits, hanging, table
 from limae_jax.metrics.terminal import make_console
 from limae_jax.replay.memory import row_bytes
 from limae_jax.systems.names import SYSTEMS
@@ -31,6 +32,14 @@ _SEEDS_ABREAST = 8
 def list_things(what: str) -> None:
     """Prints one of LISTINGS."""
     LISTINGS[what](make_console())
+
+
+def print_finding(finding: Finding) -> None:
+    """Prints a line of `limae-jax doctor`, in several where the terminal is narrow."""
+    console = make_console()
+    line = f"{'ok' if finding.is_fine else 'MEND':4}  {finding.name:12}  {finding.text}"
+    # A log's lines stay whole.
+    console.print(Text(hanging(line, console.width, 6) if console.is_terminal else line), soft_wrap=True)
 
 
 def print_evaluation(rows: Sequence[Mapping[str, Any]]) -> None:

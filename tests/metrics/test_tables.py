@@ -7,7 +7,8 @@ from rich.text import Text
 from widths import WIDTHS, cut, terminal
 
 from limae_jax.checks import one_line
-from limae_jax.listing import LISTINGS, print_evaluation
+from limae_jax.doctor import Finding
+from limae_jax.listing import LISTINGS, print_evaluation, print_finding
 from limae_jax.metrics.tables import Column, fits, hanging, table
 
 COLUMNS = [Column("run"), Column("state", is_whole=True), Column("env\nsteps", is_number=True), Column("note")]
@@ -89,6 +90,16 @@ def test_no_evaluation_cuts_a_number_or_a_name(monkeypatch, num_seeds, width):
     print_evaluation(rows)
     words = [f"{10**9 + seed}" for seed in range(num_seeds)] + [f"{0.5 + seed / 1000:.3f}" for seed in range(num_seeds)]
     assert cut(output.getvalue(), width, [*words, "1,024", "li_ma2e", "win", "rate", "episodes"]) == []
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_doctor_cuts_no_number_and_no_name(monkeypatch, width):
+    console, output = terminal(width)
+    monkeypatch.setattr("limae_jax.listing.make_console", lambda: console)
+    print_finding(Finding("packages", True, "jax 0.10.2, orbax-checkpoint 0.12.8"))
+    print_finding(Finding("maps", False, f"/{'x' * 50}: is no folder; install them"))
+    words = ["packages", "0.10.2", "orbax-checkpoint", "0.12.8", "MEND", f"/{'x' * 50}:", "folder;", "them"]
+    assert cut(output.getvalue(), width, words) == []
 
 
 @pytest.mark.parametrize(("width", "lines"), [(80, ["ok: one two three"]), (12, ["ok: one two", "    three"])])

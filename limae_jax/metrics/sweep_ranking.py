@@ -40,7 +40,7 @@ def by_score(runs: Sequence[Run]) -> dict[str, list[Run]]:
 
 
 def best_cells(runs: Sequence[Scored]) -> list[str]:
-    """A line for each scenario on which several cells have a score: `best: <cell>, 0.53 [0.41 to 0.66]`."""
+    """A line for each scenario on which a cell is better than others: `best: <cell>, 0.53 [0.41 to 0.66]`."""
     scenarios = by_score(runs)
     lines = []
     for scenario, own in scenarios.items():
@@ -50,9 +50,11 @@ def best_cells(runs: Sequence[Scored]) -> list[str]:
             cells.setdefault(run.cell, []).extend(run.scores.values())
         means = {cell: statistics.fmean(scores) for cell, scores in cells.items() if scores}
         if len(means) > 1:
-            best = max(means, key=lambda cell: means[cell])
+            best, *equal = (cell for cell, mean in means.items() if mean == max(means.values()))
             where = f" on {scenario}" if len(scenarios) > 1 else ""
-            lines.append(f"best{where}: {best}, {score_text(cells[best])}")
+            as_good = f"; as good: {', '.join(equal)}" if equal else ""
+            if len(equal) + 1 < len(means):
+                lines.append(f"best{where}: {best}, {score_text(cells[best])}{as_good}")
     return lines
 
 

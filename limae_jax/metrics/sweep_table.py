@@ -126,7 +126,8 @@ class SweepTable:
             if len(scenarios) > 1:
                 self.print(Text(scenario, style="bold"))
             self.print(self._table(lines))
-        for text in (*([] if self._is_plan else best_cells(self.lines)), self.counts(), *self.last_words):
+        sound = [line for line in self.lines if line.state not in ("failed", "broken")]
+        for text in (*([] if self._is_plan else best_cells(sound)), self.counts(), *self.last_words):
             self.note(text)
 
     def mark(self, index: int, state: str, note: str = "") -> None:

@@ -122,6 +122,9 @@ def test_seeds_of_a_cell_count_together():
         run.scores = scores
     assert best_cells(runs) == ["best: x=2, 0.70"]
     assert best_cells(runs[:2]) == []
+    runs.append(Line("x=3/seeds_0_to_0", 1, 10, scores={0: 0.7}))
+    assert best_cells(runs) == ["best: x=2, 0.70; as good: x=3"]
+    assert best_cells(runs[2:]) == []
 
 
 LONG = "system.learning_rate=0.0005,env.unit_type_health=[45,125,160,150,35,80]/seeds_0_to_2"
@@ -130,7 +133,7 @@ LONG = "system.learning_rate=0.0005,env.unit_type_health=[45,125,160,150,35,80]/
 @pytest.mark.parametrize("width", WIDTHS)
 def test_no_width_cuts_a_name_or_a_number(width):
     console, output = terminal(width)
-    lines = [Line(LONG, 3, 1_000_000, state="broken", note="RuntimeError: no such game"), Line("b", 1, 2_000_000)]
+    lines = [Line(LONG, 3, 1_000_000, note="RuntimeError: no such game"), Line("b", 1, 2_000_000, state="broken")]
     for line in lines:
         line.env_steps = 123_456
         line.add_scores([row(seed, win=0.5 + seed / 8) for seed in range(line.num_seeds)])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import numbers
 import os
 import sys
@@ -61,11 +62,33 @@ def check_one_of(name: str, value: str, choices: Iterable[str]) -> None:
 
 
 def check_path(name: str, path: str | os.PathLike[str]) -> None:
-    """Raises InputError if a path, or a name in it, is longer than file systems take."""
-    text = os.fsencode(path)
+    """Raises InputError if a path, or a name in it, is one that file systems do not take."""
+    try:
+        text = os.fsencode(path)
+    except UnicodeEncodeError:  # half of a pair of UTF-16
+        text = b"\0"
+    check(b"\0" not in text, name, path, "has a character that no path can have; choose another")
     is_short = len(text) <= _LONGEST_PATH and all(len(part) <= _LONGEST_NAME for part in text.split(b"/"))
     fix = f"a path has at most {_LONGEST_PATH} bytes and each name in it {_LONGEST_NAME}; choose a shorter one"
     check(is_short, name, path, fix)
+
+
+def user_path(name: str, path: str | os.PathLike[str]) -> str:
+    """A path as the user means it: `~` and `~somebody` at its start are the homes of users.
+
+    Raises:
+        InputError: there is no such home, or the path cannot be one.
+    """
+    check_path(name, path)
+    text = os.fspath(path)
+    expanded = os.path.expanduser(text)
+    is_known = expanded != text or not text.startswith("~")
+    check(is_known, name, path, "there is no such home; write the path in full, or ./~ for a folder of that name")
+    try:
+        os.stat(expanded)
+    except OSError as error:
+        check(error.errno != errno.ELOOP, name, path, "is a loop of symbolic links; choose another")
+    return expanded
 
 
 def check_types(section: str, config: Any) -> None:
@@ -101,11 +124,15 @@ class Section:
             value: Any = getattr(self, name)
             self._check(value is None or value > 0, name, "must be greater than 0")
 
-    def _paths(self, *names: str) -> None:
+    def _at_most(self, bound: int, *names: str) -> None:
         for name in names:
-            if (value := getattr(self, name)) is not None:
-                self._check(bool(value.strip()), name, "must be a path, or null")
-                check_path(f"{self.section}.{name}", value)
+            value: Any = getattr(self, name)
+            self._check(value is None or value <= bound, name, f"must not exceed {bound}")
+
+    def _path(self, name: str) -> None:
+        if (value := getattr(self, name)) is not None:
+            self._check(bool(value.strip()), name, "must be a path, or null")
+            object.__setattr__(self, name, user_path(f"{self.section}.{name}", value))
 
     def _one_of(self, name: str, *choices: str) -> None:
         check_one_of(f"{self.section}.{name}", getattr(self, name), choices)

@@ -6,14 +6,16 @@ import argparse
 import contextlib
 import errno
 import os
+import signal
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TextIO, cast
 
-from limae_jax.checks import one_line, shorten
+from limae_jax.checks import one_line, printable, shorten, user_path
 from limae_jax.cli_arguments import parse
 from limae_jax.errors import GameError, InputError
+from limae_jax.interrupts import Interrupted, interruptible, say_interrupted
 from limae_jax.streams import Output, occupy_descriptors
 
 if TYPE_CHECKING:
@@ -36,8 +38,9 @@ def _check_hosts(args: argparse.Namespace, is_played_by_host: bool) -> None:
 def _join_hosts(args: argparse.Namespace) -> None:
     if args.coordinator is None:
         return
-    import jax
+    from limae_jax.backend import import_jax
 
+    jax = import_jax()
     if args.coordinator == "auto":
         jax.distributed.initialize()
     else:
@@ -109,7 +112,7 @@ def _evaluate(args: argparse.Namespace) -> int:
 
     check_one_of("--checkpoint", args.checkpoint, ("latest", "best"))
     words = [*args.run_dirs, *args.overrides]
-    overrides = [word for word in words if "=" in word and not os.path.isdir(word)]
+    overrides = [word for word in words if "=" in word and not os.path.isdir(os.path.expanduser(word))]
     run_dirs = expand_sweeps(Path(word) for word in words if word not in overrides)
     if not run_dirs:
         raise InputError("the following arguments are required: RUN_DIR; see limae-jax evaluate --help")
@@ -132,10 +135,11 @@ def _report(args: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         raise InputError(f"report: needs the package {error.name}; pip install {error.name}") from None
 
-    study = write_report(expand_sweeps(args.run_dirs), args.out)
+    out = Path(user_path("--out", args.out))
+    study = write_report(expand_sweeps(args.run_dirs), out)
     for note in study.notes:
-        print(f"note: {note}")
-    print(f"{len(study.methods)} method(s) on {len(study.maps)} map(s): open {args.out / PAGE}")
+        print(printable(f"note: {note}"))
+    print(printable(f"{len(study.methods)} method(s) on {len(study.maps)} map(s): open {out / PAGE}"))
     return 0
 
 
@@ -145,7 +149,7 @@ def _render(args: argparse.Namespace) -> int:
 
     with Status() as status:
         gif, sheet = render_run(args.run_dir, args.out, args.seed, args.checkpoint, args.agent, status.say)
-    print(f"{gif}\n{sheet}")
+    print(f"{printable(str(gif))}\n{printable(str(sheet))}")
     return 0
 
 
@@ -252,7 +256,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     out, err = Output(sys.stdout, may_be_lost=False), Output(sys.stderr)
     with contextlib.redirect_stdout(cast(TextIO, out)), contextlib.redirect_stderr(cast(TextIO, err)):
         try:
-            return _run(argv, out)
+            with interruptible():
+                return _run(argv, out)
         finally:
             out.give_up()
             err.give_up()
@@ -273,9 +278,8 @@ def _run(argv: Sequence[str] | None, out: Output) -> int:
     except GameError as error:
         _print_error(str(error))
         return 1
-    except KeyboardInterrupt:
-        print("limae-jax: interrupted", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as error:
+        return say_interrupted(error.number if isinstance(error, Interrupted) else signal.SIGINT)
     except BrokenPipeError:  # the reader has gone
         return 1
     except OSError as error:

@@ -16,8 +16,7 @@ from typing import Any, cast
 from hydra import compose, initialize_config_dir
 from hydra.core.config_store import ConfigStore
 from hydra.core.global_hydra import GlobalHydra
-from hydra.core.override_parser.overrides_parser import OverridesParser
-from hydra.core.override_parser.types import Override, OverrideType
+from hydra.core.override_parser.types import Override
 from hydra.errors import HydraException
 from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -38,7 +37,7 @@ from limae_jax.config_file import (
     unknown_setting,
 )
 from limae_jax.errors import InputError
-from limae_jax.registry import check_name
+from limae_jax.overrides import GROUPS, config_dir, options, parse_override
 from limae_jax.sweep_config import SweepConfig
 
 __all__ = [
@@ -54,26 +53,6 @@ __all__ = [
     "profile_of",
     "to_yaml",
 ]
-
-GROUPS = ("env", "system", "masking", "experiment")
-
-
-def config_dir() -> Path:
-    """The folder of YAML files: inside an installed package, beside it in a checkout.
-
-    Raises:
-        InputError: it is in neither place.
-    """
-    package = Path(__file__).resolve().parent
-    for folder in (package / "configs", package.parent / "configs"):
-        if (folder / "train.yaml").is_file():
-            return folder
-    raise InputError(f"configs: not found in {package} or beside it; install limae-jax again")
-
-
-def options(group: str) -> list[str]:
-    """What a group offers, such as the names of all experiments."""
-    return sorted(path.stem for path in (config_dir() / group).glob("*.yaml"))
 
 
 def load_config(overrides: Sequence[str] = ()) -> TrainConfig:
@@ -105,7 +84,7 @@ def experiment_sweep(experiment: str) -> dict[str, Any]:
     Args:
         experiment: `experiment=...`
     """
-    section = _compose([_parse(experiment)]).get("sweep", {})
+    section = _compose([parse_override(experiment)]).get("sweep", {})
     known = [item.name for item in dataclasses.fields(SweepConfig)]
     for name, value in section.items():
         if name not in known:
@@ -113,41 +92,8 @@ def experiment_sweep(experiment: str) -> dict[str, Any]:
     return section
 
 
-class Choices(list[str]):
-    """The overrides that one with several values stands for, each with one value.
-
-    Attributes:
-        value: the value, if it is one.
-    """
-
-    value: Any = None
-
-
-def read_choices(text: str) -> Choices:
-    """Reads an override that may have several values: `system=qmix,vdn`, `choice(...)`, `range(...)`.
-
-    Returns:
-        Overrides with one value each, equal ones written alike.
-
-    Raises:
-        InputError: it cannot be read, or its values cannot be listed.
-    """
-    override = _parse(text, may_sweep=True)
-    if not override.is_sweep_override():
-        choices = Choices([f"{override.key_or_group}={override.get_value_element_as_str()}"])
-        choices.value = override.value()
-        return choices
-    try:
-        values = list(override.sweep_string_iterator())
-    except (HydraException, ValueError):
-        raise InputError(f"{show(text)}: its values cannot be listed; write them with commas or range()") from None
-    if not values:
-        raise InputError(f"{show(text)}: has no values; a range runs from its first number up to below its second")
-    return Choices(f"{override.key_or_group}={value}" for value in values)
-
-
 def _load(overrides: Sequence[str]) -> dict[str, Any]:
-    parsed = [_parse(text) for text in overrides]
+    parsed = [parse_override(text) for text in overrides]
     choices = [override for override in parsed if override.key_or_group in GROUPS]
     settings = [override for override in parsed if override.key_or_group not in GROUPS]
     return _with_settings(_compose(choices), settings)
@@ -163,7 +109,7 @@ def override_config(config: TrainConfig, overrides: Sequence[str]) -> TrainConfi
     Raises:
         InputError: one of them cannot work.
     """
-    parsed = [_parse(text) for text in overrides]
+    parsed = [parse_override(text) for text in overrides]
     data = to_dict(config)
     for override in parsed:
         group = override.key_or_group
@@ -200,41 +146,11 @@ def plan_evaluation(run_dir: Path, overrides: Sequence[str]) -> tuple[TrainConfi
 def profile_of(env: SmaxConfig) -> str:
     """The file in configs/env that has these settings, whatever the scenario and its limit; or "own settings"."""
     for name in options("env"):
-        profile = _compose([_parse(f"env={name}")])["env"]
+        profile = _compose([parse_override(f"env={name}")])["env"]
         given = dataclasses.asdict(env) | {field: profile.get(field) for field in ("scenario", "max_steps", "num_envs")}
         if given == {field: tuple(value) if isinstance(value, list) else value for field, value in profile.items()}:
             return name
     return "own settings"
-
-
-def _parse(text: str, may_sweep: bool = False) -> Override:
-    try:
-        override = OverridesParser.create().parse_override(text)
-    except HydraException:
-        raise _malformed(text) from None
-    except ValueError:  # Python reads no whole number of more than 4300 digits
-        raise InputError(f"{show(text)}: has a number of too many digits; write it shorter, such as 1e6") from None
-    name, line = override.key_or_group, show(text)
-    if override.type is not OverrideType.CHANGE or override.package is not None or not name:
-        raise InputError(f"{line}: +, ~ and @ have no use here; write section.field=value")
-    if override.is_sweep_override():
-        if may_sweep:
-            return override
-        raise InputError(f"{line}: takes one value, not several; a list is written [1,2]")
-    if name in GROUPS:
-        check_name(name, show(override.value()), options(name))
-    return override
-
-
-def _malformed(text: str) -> InputError:
-    name, equals, value = text.partition("=")
-    if not equals:
-        groups = [group for group in GROUPS if text in options(group)]
-        meant = f"did you mean {groups[0]}={text}?" if groups else "write section.field=value, such as env.scenario=8m"
-        return InputError(f"{show(text) or 'empty override'}: has no value; {meant}")
-    quoted = value.replace('"', "").replace("'", "")
-    fix = f"put text with special characters in two pairs of quotes: '{name}=\"{quoted}\"'"
-    return InputError(f"{show(text)}: cannot be read; {' '.join(fix.split())}")
 
 
 def _compose(choices: Iterable[Override]) -> dict[str, Any]:

@@ -11,9 +11,9 @@ import re
 from dataclasses import dataclass, field, fields, replace
 from typing import ClassVar
 
-from limae_jax.checks import MAX_INT, Section, check, check_types
-from limae_jax.env_config import ENV_CONFIGS, EnvConfig, MpeConfig, SmacConfig, SmaxConfig
-from limae_jax.mae_config import MaeConfig, MaskingConfig
+from limae_jax.checks import MAX_INT, Section, check, check_path, check_types
+from limae_jax.env_config import ENV_CONFIGS, MAX_STEPS, EnvConfig, MpeConfig, SmacConfig, SmaxConfig
+from limae_jax.mae_config import MAX_UPDATES, MAX_WIDTH, MaeConfig, MaskingConfig
 from limae_jax.masking.names import RULES
 from limae_jax.registry import check_name
 from limae_jax.systems.names import CONTEXT_SYSTEMS, check_system, unread_of_the_mixer
@@ -34,6 +34,11 @@ __all__ = [
     "SystemConfig",
     "TrainConfig",
 ]
+
+# More seeds are several runs, see `run.first_seed`.
+MAX_SEEDS = 10_000
+# An evaluation of more does not end in days.
+MAX_EPISODES = 1_000_000
 
 # Heads only as the width must be a multiple of them, so that it can be that of a run that it is compared with.
 _READ_BY_THE_ORACLE = ("mae.window", "mae.width", "mae.num_heads", "mae.context", "mae.pretrain_env_steps")
@@ -94,6 +99,8 @@ class SystemConfig(Section):
         positive = "hidden_size mixer_embed_dim mixer_hypernet_dim learning_rate max_grad_norm reward_scale"
         positive += " target_update_env_steps updates_per_iteration epsilon_decay_env_steps"
         self._positive(*positive.split())
+        self._at_most(MAX_WIDTH, "hidden_size", "mixer_embed_dim", "mixer_hypernet_dim")
+        self._at_most(MAX_UPDATES, "updates_per_iteration")
         for name in ("gamma", "td_lambda", "epsilon_start", "epsilon_end"):
             self._check(0 <= getattr(self, name) <= 1, name, "must be between 0 and 1")
         self._check(self.epsilon_end <= self.epsilon_start, "epsilon_end", "must not exceed system.epsilon_start")
@@ -128,6 +135,7 @@ class ReplayConfig(Section):
     def __post_init__(self):
         super().__post_init__()
         self._positive("row_length", "capacity_rows", "batch_rows", "min_rows")
+        self._at_most(MAX_STEPS, "row_length")
         self._one_of("observation_dtype", "float32", "float16")
         self._one_of("initial_carry", "stored", "zeros")
         fix = f"must not exceed replay.capacity_rows={self.capacity_rows}"
@@ -152,6 +160,7 @@ class EvalConfig(Section):
     def __post_init__(self):
         super().__post_init__()
         self._positive("every_env_steps", "num_episodes")
+        self._at_most(MAX_EPISODES, "num_episodes")
 
 
 @dataclass(frozen=True)
@@ -219,6 +228,7 @@ class RunConfig(Section):
     def __post_init__(self):
         super().__post_init__()
         self._positive("num_seeds", "total_env_steps", "max_memory_gib")
+        self._at_most(MAX_SEEDS, "num_seeds")
         self._check(self.first_seed >= 0, "first_seed", "must not be negative")
         fix = f"the last seed must not exceed {MAX_INT}"
         self._check(self.first_seed + self.num_seeds - 1 <= MAX_INT, "first_seed", fix)
@@ -228,7 +238,8 @@ class RunConfig(Section):
         if self.name is not None:
             fix = "must be a plain folder name (use run.dir for a path)"
             self._check(self.name.strip() not in ("", ".", "..") and "/" not in self.name, "name", fix)
-        self._paths("name", "dir")
+            check_path("run.name", self.name)
+        self._path("dir")
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Any
 
 import yaml
 
-from limae_jax.checks import check_path, one_line, show
+from limae_jax.checks import one_line, show, user_path
 from limae_jax.config import ENV_CONFIGS, EnvConfig, TrainConfig
 from limae_jax.environments.fitting import check_fit
 from limae_jax.errors import InputError
@@ -125,7 +125,7 @@ def read_run(run_dir: Path) -> TrainConfig:
     Raises:
         InputError: there is no such directory, it holds no run, or its config.yaml is damaged.
     """
-    check_path("RUN_DIR", run_dir)
+    run_dir = Path(user_path("RUN_DIR", run_dir))
     if not run_dir.is_dir():
         raise InputError(f"RUN_DIR={run_dir}: no such directory{_nearby_runs(run_dir)}")
     path = run_dir / CONFIG_FILE
@@ -146,7 +146,7 @@ def expand_sweeps(directories: Iterable[Path]) -> list[Path]:
     """Run directories as they are, and those of a sweep, or of a cell of one, in its place."""
     expanded: list[Path] = []
     for directory in directories:
-        check_path("RUN_DIR", directory)
+        directory = Path(user_path("RUN_DIR", directory))
         is_run = (directory / CONFIG_FILE).is_file()
         of_cell = [path.parent for path in sorted(directory.glob(f"seeds_*/{CONFIG_FILE}"))]
         expanded += [directory] if is_run else of_cell or sweep_runs(directory) or [directory]

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from limae_jax import __version__
+from limae_jax.backend import import_jax, start_backend
 from limae_jax.errors import GameError, InputError
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "jaxmarl", "flashbax", "orbax-checkpoint", "hydra-core", "numpy")
@@ -67,12 +68,8 @@ def _packages() -> str:
 
 
 def _devices() -> str:
-    import jax
-
-    try:
-        return ", ".join(f"{device.platform}:{device.id} {device.device_kind}" for device in jax.devices())
-    except RuntimeError as error:
-        raise InputError(f"jax finds no device: {error}") from error
+    start_backend()
+    return ", ".join(f"{device.platform}:{device.id} {device.device_kind}" for device in import_jax().devices())
 
 
 def _maps() -> str:

@@ -7,9 +7,12 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from limae_jax.checks import Section
-from limae_jax.environments.scenarios import UNIT_TYPES, check_mpe_scenario, parse_scenario
+from limae_jax.environments.scenarios import MAX_TEAM_SIZE, UNIT_TYPES, check_mpe_scenario, parse_scenario
 from limae_jax.environments.smac.maps import SMAC_MAPS, check_map
 from limae_jax.environments.smac.settings import MAX_WORKERS
+
+# Copies of a game, steps of an episode or a row, and ticks of a step, that still make sense and can be built.
+MAX_ENVS, MAX_STEPS, MAX_TICKS = 1_000_000, 1_000_000, 10_000
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,7 @@ class CompiledConfig(EnvConfig):
     def __post_init__(self):
         super().__post_init__()
         self._positive("num_envs")
+        self._at_most(MAX_ENVS, "num_envs")
 
 
 @dataclass(frozen=True)
@@ -104,6 +108,8 @@ class SmaxConfig(CompiledConfig):
     def __post_init__(self):
         super().__post_init__()
         self._positive("max_steps", "map_width", "map_height", "world_steps_per_env_step", "time_per_step")
+        self._at_most(MAX_STEPS, "max_steps", "map_width", "map_height")
+        self._at_most(MAX_TICKS, "world_steps_per_env_step")
         self._check(0 < self.sight_scale <= 1, "sight_scale", "must be in (0, 1]; 1 changes nothing")
         self._one_of("attack_mode", "closest", "random")
         self._one_of("observation_type", "unit_list", "conic")
@@ -147,6 +153,8 @@ class MpeConfig(CompiledConfig):
     def __post_init__(self):
         super().__post_init__()
         self._positive("num_agents", "max_steps")
+        self._at_most(MAX_STEPS, "max_steps")
+        self._at_most(MAX_TEAM_SIZE, "num_agents")
         check_mpe_scenario(self.scenario, self.num_agents)
 
 
@@ -185,7 +193,8 @@ class SmacConfig(EnvConfig):
     def __post_init__(self):
         super().__post_init__()
         self._positive("workers", "step_mul", "timeout_s", "max_crashes")
-        self._check(self.workers <= MAX_WORKERS, "workers", f"must not exceed {MAX_WORKERS}")
+        self._at_most(MAX_WORKERS, "workers")
+        self._at_most(MAX_STEPS, "step_mul", "timeout_s")
         self._one_of("difficulty", *"123456789A")
         self._one_of("sight", "smac", "smax")
         self._one_of("attack_mask", "smac", "weapon")

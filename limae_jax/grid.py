@@ -4,17 +4,22 @@ from __future__ import annotations
 
 import hashlib
 import itertools
+import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import fields, replace
 from typing import Any, NamedTuple
 
 from limae_jax.checks import show
-from limae_jax.compose import experiment_sweep, load_cell, read_choices
+from limae_jax.compose import experiment_sweep, load_cell
 from limae_jax.config import TrainConfig
 from limae_jax.config_file import unknown_setting
 from limae_jax.errors import InputError
+from limae_jax.overrides import read_choices
 from limae_jax.sweep_config import SweepConfig
 
+# Each takes about 30 ms to compose and check.
+MAX_CELLS = 1000
 # A folder's name has at most 255 bytes.
 _LONGEST_NAME = 200
 
@@ -66,11 +71,13 @@ def load_sweep(overrides: Sequence[str]) -> Sweep:
     axes, given = _narrowed([_words(axis) for axis in settings.axes], given)
     axes += [[(choice,) for choice in choices] for choices in given if len(choices) > 1]
     fixed = [choices[0] for choices in given if len(choices) == 1]
+    count = math.prod(map(len, axes))
+    if count > MAX_CELLS:
+        raise InputError(f"sweep: has {count} cells, which must not exceed {MAX_CELLS}; leave some choices out")
     cells = [_cell(fixed, [word for choice in chosen for word in choice]) for chosen in itertools.product(*axes)]
-    names = [cell.name for cell in cells]
-    for cell in cells:
-        if names.count(cell.name) > 1:
-            raise InputError(f"sweep.axes: two cells are {cell.name}; each combination can be there once")
+    for cell_name, times in Counter(cell.name for cell in cells).items():
+        if times > 1:
+            raise InputError(f"sweep.axes: two cells are {cell_name}; each combination can be there once")
     first: dict[TrainConfig, str] = {}
     for cell in cells:
         if (twin := first.setdefault(cell.config, cell.name)) != cell.name:

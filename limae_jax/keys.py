@@ -11,6 +11,9 @@ import enum
 import jax
 import numpy as np
 
+# As it is by default; another one would give each seed another meaning.
+_IMPLEMENTATION = "threefry2x32"
+
 
 class Stream(enum.IntEnum):
     """What a key is for. Append only: the numbers are part of what a seed means."""
@@ -35,5 +38,5 @@ def stream_key(seed: jax.Array | np.int32, stream: Stream, index: jax.Array | np
         stream: purpose.
         index: [] integer, usually the clock's iteration.
     """
-    key = jax.random.fold_in(jax.random.key(seed), int(stream))
+    key = jax.random.fold_in(jax.random.key(seed, impl=_IMPLEMENTATION), int(stream))
     return jax.random.fold_in(key, index)

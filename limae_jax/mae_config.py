@@ -8,6 +8,9 @@ from typing import ClassVar
 from limae_jax.checks import Section, check_one_of
 from limae_jax.masking.names import RULES, check_rule
 
+# Far beyond what was ever of use, and still what can be built.
+MAX_WIDTH, MAX_LAYERS, MAX_UPDATES = 4096, 64, 10_000
+
 
 @dataclass(frozen=True)
 class MaeConfig(Section):
@@ -51,6 +54,9 @@ class MaeConfig(Section):
         super().__post_init__()
         positive = "window width num_heads encoder_layers decoder_layers learning_rate max_grad_norm loss_weight"
         self._positive(*positive.split(), "pretrain_updates_per_iteration")
+        self._at_most(MAX_WIDTH, "window", "width")
+        self._at_most(MAX_LAYERS, "encoder_layers", "decoder_layers")
+        self._at_most(MAX_UPDATES, "pretrain_updates_per_iteration")
         self._check(self.pretrain_env_steps >= 0, "pretrain_env_steps", "must not be negative")
         self._check(self.width % self.num_heads == 0, "width", f"must be a multiple of mae.num_heads={self.num_heads}")
         self._one_of("context", "last_step", "window", "off")
@@ -85,6 +91,7 @@ class MaskingConfig(Section):
     def __post_init__(self):
         super().__post_init__()
         self._positive("top_k", "history_batches", "time_constant_steps")
+        self._at_most(MAX_UPDATES, "history_batches")
         self._check(self.tolerance >= 0, "tolerance", "must not be negative")
         self._check(self.history_batches >= 2, "history_batches", "must be at least 2: a slope needs two batches")
         self._check(0 < self.alpha <= 1, "alpha", "must be greater than 0 and at most 1")

@@ -31,6 +31,6 @@ class SweepConfig(Section):
     def __post_init__(self):
         super().__post_init__()
         self._one_of("cluster", "none", "slurm", "local")
-        self._paths("dir")
+        self._path("dir")
         self._check(all(self.axes), "axes", "an axis needs at least one choice")
         self._check(not self.cluster_options or self.cluster != "none", "cluster_options", "needs sweep.cluster")

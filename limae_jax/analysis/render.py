@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from limae_jax.checks import check, check_one_of, check_path
+from limae_jax.backend import import_jax
+from limae_jax.checks import check, check_one_of, user_path
 from limae_jax.config import SmaxConfig
 from limae_jax.config_file import read_run
 from limae_jax.environments.scenarios import smax_sizes
@@ -45,12 +46,13 @@ def render_run(
     check(seed in config.seeds, "--seed", seed, f"the run has seeds {config.seeds[0]} to {config.seeds[-1]}")
     agents = smax_sizes(config.env).num_agents
     check(0 <= agent < agents, "--agent", agent, f"choose one of 0 to {agents - 1}")
-    gif = out or run_dir / "battle.gif"
+    run_dir = Path(user_path("RUN_DIR", run_dir))
+    gif = Path(user_path("--out", out or run_dir / "battle.gif"))
     check(gif.suffix.lower() == ".gif", "--out", gif, "must end in .gif")
-    check_path("--out", gif)
     check(gif.parent.is_dir(), "--out", gif, f"there is no folder {gif.parent}")
 
     say("loading jax")
+    import_jax()
     from limae_jax.analysis.battle import play_stored
     from limae_jax.analysis.frames import draw_battle, save_animation, save_sheet
     from limae_jax.training.setup import configure_jax

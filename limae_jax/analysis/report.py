@@ -12,6 +12,7 @@ from limae_jax.analysis.runs import Study, read_study
 from limae_jax.analysis.statistics import NUM_RESAMPLES
 from limae_jax.analysis.summary import Outcomes
 from limae_jax.analysis.tables import csv_files, markdown, text_tables
+from limae_jax.checks import user_path
 from limae_jax.errors import InputError
 from limae_jax.systems.names import NOT_DECENTRALISED
 
@@ -31,6 +32,7 @@ def write_report(run_dirs: Sequence[Path], out: Path) -> Study:
     Raises:
         InputError: the runs cannot stand in one report, or nothing can be written to `out`.
     """
+    out = Path(user_path("--out", out))
     study = read_study(run_dirs)
     outcomes = Outcomes(study)
     tables, facts = text_tables(outcomes), _facts(outcomes)

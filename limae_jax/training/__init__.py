@@ -1,0 +1,4 @@
+from limae_jax.backend import import_jax
+
+# All of this package imports jax; what jax refuses then is told in one line.
+import_jax()

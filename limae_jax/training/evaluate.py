@@ -9,6 +9,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from limae_jax.checks import user_path
 from limae_jax.environments import make_env
 from limae_jax.errors import InputError
 from limae_jax.keys import Stream
@@ -47,7 +48,8 @@ def evaluate_run(
     """
     from limae_jax.compose import plan_evaluation  # Hydra is for command lines; training does without.
 
-    stored, config = plan_evaluation(Path(run_dir), overrides)
+    run_dir = Path(user_path("RUN_DIR", run_dir))
+    stored, config = plan_evaluation(run_dir, overrides)
     if config.env.is_played_by_host:
         raise InputError(f"env={config.env.name}: is evaluated by training.smac_evaluation.evaluate_in_smac")
     status = status or Status()
@@ -57,7 +59,7 @@ def evaluate_run(
     _check_sizes(trained_in, env.spec)
     # Its sizes are the trained ones; where an observation has a team-mate's health and position is the other game's.
     system = build_system(stored, env.spec)
-    teams = load_teams(Path(run_dir), system, checkpoint)
+    teams = load_teams(run_dir, system, checkpoint)
     stream = Stream.EVAL if checkpoint == "latest" else Stream.FRESH_EVAL
     jitted = jax.jit(lambda *whom: evaluate_seed(env, system, config.evaluation.num_episodes, whom, stream))
     wanted = np.flatnonzero(np.isin(teams.seeds, config.seeds))

@@ -11,6 +11,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from limae_jax.checks import user_path
 from limae_jax.config_file import read_run
 from limae_jax.environments import make_env
 from limae_jax.errors import InputError
@@ -98,10 +99,11 @@ def load_policy(run_dir: str | Path, seed: int | None = None, checkpoint: str = 
     Raises:
         InputError: there is no such run or seed.
     """
-    config = read_run(Path(run_dir))
+    run_dir = Path(user_path("RUN_DIR", run_dir))
+    config = read_run(run_dir)
     spec = make_env(config.env).spec
     system = build_system(config, spec)
-    teams = load_teams(Path(run_dir), system, checkpoint)
+    teams = load_teams(run_dir, system, checkpoint)
     seed = config.seeds[0] if seed is None else seed
     if seed not in config.seeds or seed not in teams.seeds:
         trained = [int(s) for s in teams.seeds if s in config.seeds]

@@ -17,6 +17,8 @@ from typing import Any
 import jax
 import numpy as np
 
+from limae_jax.backend import changed_settings
+from limae_jax.checks import one_line
 from limae_jax.config import TrainConfig
 from limae_jax.config_file import CONFIG_FILE, check_run_dir, to_yaml
 from limae_jax.errors import InputError
@@ -62,9 +64,12 @@ def write_run_files(config: TrainConfig) -> list[str]:
     write_atomically(path, json.dumps(now, indent=1) + "\n")
     watched = (*PACKAGES, "python", "machine", "device", "device_count", "cpu_count")
     changed = [f"{name} {before.get(name)} -> {now[name]}" for name in watched if before.get(name) != now[name]]
+    usual = [f"jax has {_settings(now)}: results are not those of runs without"] if now["jax_settings"] else []
+    if before.get("jax_settings", {}) != now["jax_settings"]:
+        changed.append(f"jax settings {_settings(before)} -> {_settings(now)}")
     if not changed:
-        return []
-    return [f"continued under other versions ({', '.join(changed)}): the result may differ in the last digits"]
+        return usual
+    return [*usual, f"continued under other versions ({', '.join(changed)}): the result may differ in the last digits"]
 
 
 def versions() -> dict[str, Any]:
@@ -84,8 +89,15 @@ def versions() -> dict[str, Any]:
         "device": jax.devices()[0].device_kind,
         "device_count": jax.device_count(),
         "process_count": jax.process_count(),
+        "jax_settings": changed_settings(),
         "git_commit": _git_commit(),
     }
+
+
+def _settings(versions: dict[str, Any]) -> str:
+    return (
+        ", ".join(f"{name}={one_line(value)}" for name, value in versions.get("jax_settings", {}).items()) or "as usual"
+    )
 
 
 def _git_commit() -> str | None:

@@ -15,6 +15,7 @@ from typing import Any
 import jax
 import numpy as np
 
+from limae_jax.checks import user_path
 from limae_jax.config import TrainConfig
 from limae_jax.config_file import check_stays, read_run
 from limae_jax.environments import check_env
@@ -81,7 +82,7 @@ def train(config: TrainConfig, console: bool = True) -> TrainResult:
         return train_together([config], Path(config.run_dir), stop, [shown])[0]
 
 
-def resume(run_dir: Path, overrides: Sequence[str] = (), console: bool = True) -> TrainResult:
+def resume(run_dir: str | Path, overrides: Sequence[str] = (), console: bool = True) -> TrainResult:
     """Continues the run in `run_dir`; the result equals that of a run that was never interrupted, bit for bit.
 
     Args:
@@ -95,8 +96,9 @@ def resume(run_dir: Path, overrides: Sequence[str] = (), console: bool = True) -
     from limae_jax.compose import override_config  # Hydra is for command lines; `train` does without.
 
     check_stays(overrides)
+    run_dir = user_path("RUN_DIR", run_dir)
     config = override_config(read_run(Path(run_dir)), overrides)
-    return train(replace(config, run=replace(config.run, dir=str(run_dir))), console)
+    return train(replace(config, run=replace(config.run, dir=run_dir)), console)
 
 
 def train_together(

@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from limae_jax.backend import keep_compiled, start_backend
 from limae_jax.config import TrainConfig
 from limae_jax.environments import make_env, open_games
 from limae_jax.environments.base import Environment
@@ -114,11 +115,14 @@ def _host_programs(parts: Parts, mesh: Mesh, compiler: Compiler, init: Program) 
 
 
 def configure_jax(config: TrainConfig, num_seeds: int | None = None) -> None:
-    """Settings that must be made before jax starts its backend.
+    """Starts jax's backend, with the settings that must be made before.
 
     Args:
         config: of the run, or of one of those to come.
         num_seeds: to train side by side on the cores of a CPU; None goes by the run.
+
+    Raises:
+        InputError: jax has no such device, or is set to what does not work here.
     """
     if config.run.deterministic:
         flags = os.environ.get("XLA_FLAGS", "")
@@ -127,10 +131,9 @@ def configure_jax(config: TrainConfig, num_seeds: int | None = None) -> None:
         # One seed a core: faster on a CPU than all cores for one seed. Other backends do not look at this.
         with contextlib.suppress(RuntimeError):  # jax runs already, on the devices that it has
             jax.config.update("jax_num_cpu_devices", num_seeds or _side_by_side_of(config))
-    if config.run.compilation_cache and not jax.config.values["jax_compilation_cache_dir"]:
-        default = Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "limae_jax" / "xla"
-        jax.config.update("jax_compilation_cache_dir", str(default))
-        jax.config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
+    if config.run.compilation_cache:
+        keep_compiled()
+    start_backend()
 
 
 def _side_by_side_of(config: TrainConfig) -> int:

@@ -1,4 +1,4 @@
-"""Stopping on request: the first SIGINT or SIGTERM asks the run to finish its chunk, save and end."""
+"""Stopping on request: the first SIGINT, SIGTERM or SIGHUP asks the run to finish its chunk, save and end."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ import signal
 import threading
 from types import FrameType
 
+from limae_jax.interrupts import STOPS, may_be_caught
+
 
 class StopRequest:
-    """Context in which SIGINT and SIGTERM are requests; the second one acts as it would without.
+    """Context in which SIGINT, SIGTERM and SIGHUP are requests; after one, the next SIGINT interrupts at once, and the
+    others kill.
 
     Attributes:
         signal: number of the signal that asked, or None.
@@ -21,21 +24,20 @@ class StopRequest:
     def __enter__(self) -> StopRequest:
         # Python delivers signals to the main thread only; elsewhere (a notebook's worker) there is nothing to catch.
         if threading.current_thread() is threading.main_thread():
-            for number in (signal.SIGINT, signal.SIGTERM):
+            for number in filter(may_be_caught, STOPS):
                 self._before[number] = signal.signal(number, self._ask)
         return self
 
     def __exit__(self, *exc: object) -> None:
-        self._restore()
-
-    def _restore(self) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)  # type: ignore[arg-type]
         self._before = {}
 
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self.signal = number
-        self._restore()
+        for other, handler in self._before.items():
+            # No other handler's: it would wait for what is compiled or computed just now.
+            signal.signal(other, handler if other == signal.SIGINT else signal.SIG_DFL)  # type: ignore[arg-type]
 
     @property
     def exit_code(self) -> int:

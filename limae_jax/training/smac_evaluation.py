@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import jax
 import numpy as np
 
+from limae_jax.checks import user_path
 from limae_jax.compose import plan_evaluation, profile_of
 from limae_jax.config import SmacConfig, SmaxConfig, TrainConfig
 from limae_jax.environments import make_env, open_games
@@ -105,7 +106,7 @@ def evaluate_in_smac(
         GameError: while reports are made: a game kept failing, or has no replay.
     """
     runs = []
-    for run_dir in map(Path, run_dirs):
+    for run_dir in (Path(user_path("RUN_DIR", run_dir)) for run_dir in run_dirs):
         trained, config = plan_evaluation(run_dir, overrides)
         configure_jax(config)
         system = build_system(trained, make_env(trained.env).spec)

@@ -1,0 +1,67 @@
+"""Signals that end a command which has nothing to save; training has its own way, see `training.signals`."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from types import FrameType
+
+# A terminal that closes sends SIGHUP, which Windows does not have.
+STOPS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+
+
+class Interrupted(KeyboardInterrupt):
+    """A signal of STOPS has come.
+
+    Attributes:
+        number: its number.
+    """
+
+    def __init__(self, number: int = signal.SIGINT):
+        super().__init__()
+        self.number = number
+
+
+def may_be_caught(number: int) -> bool:
+    """Whether a signal may be given a handler: `nohup` has SIGHUP ignored, and means it."""
+    return number != getattr(signal, "SIGHUP", None) or signal.getsignal(number) is not signal.SIG_IGN
+
+
+@contextlib.contextmanager
+def interruptible() -> Iterator[None]:
+    """Context in which each of STOPS raises `Interrupted`, wherever the program is."""
+    if threading.current_thread() is not threading.main_thread():  # Python hands signals to no other
+        yield
+        return
+    before = {number: signal.signal(number, _interrupt) for number in STOPS if may_be_caught(number)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+def say_interrupted(number: int) -> int:
+    """Tells of a signal that ends the command; returns the exit code, 128 + signal as shells have it."""
+    what = "interrupted" if number == signal.SIGINT else f"stopped by {signal.Signals(number).name}"
+    print(f"limae-jax: {what}", file=sys.stderr, flush=True)
+    return 128 + number
+
+
+def _interrupt(number: int, frame: FrameType | None) -> None:
+    if _is_importing(frame):
+        # Some that import catch every error, so that a key pressed then would be lost. Nothing has been begun yet.
+        os._exit(say_interrupted(number))
+    raise Interrupted(number)
+
+
+def _is_importing(frame: FrameType | None) -> bool:
+    while frame is not None:
+        if frame.f_code.co_filename.startswith("<frozen importlib"):
+            return True
+        frame = frame.f_back
+    return False

@@ -177,7 +177,7 @@ def test_work_gets_checked_input_and_its_exit_code_is_ours(capsys, calls, run_di
     assert new[:1] + new[2:] == ("train", {"console": True}) and new[1].system.name == "vdn"
     assert longer[1].run.total_env_steps == 1_000_000
     assert resumed == ("resume", run_dir, ["run.total_env_steps=6e5"], {"console": True})
-    assert evaluated == ("evaluate", run_dir, ["env.max_steps=50"], "best", {})
+    assert evaluated[:4] == ("evaluate", run_dir, ["env.max_steps=50"], "best")
     assert [line.split() for line in capsys.readouterr().out.splitlines()[-3:]] == [
         ["win", "rate", "0.500", "0.750", "-", "0.625"],
         ["return", "mean", "1.250", "1.250", "1.250", "1.250"],

@@ -91,10 +91,10 @@ def make_row(preset: str, num_seeds: int, group: Group, rate: float) -> Row:
         "seeds": num_seeds,
         "env_steps_per_s": round(rate, 1),
         "seconds_per_million": round(1e6 * num_seeds / rate, 1),
-        "compile_s": round(group.setup.compile_s, 2),
+        "compile_s": round(group.setup.compiler.seconds, 2),
         "peak_memory_bytes": peak_memory_bytes(),
         "seeds_at_once": len(group.seeds),
-        "chunk_compile_s": round(group.setup.chunks["train"].compile_s, 2),
+        "chunk_compile_s": round(group.setup.compiler.seconds_of["train"], 2),
     }
 
 

@@ -165,8 +165,10 @@ def _report(args: argparse.Namespace) -> int:
 
 def _render(args: argparse.Namespace) -> int:
     from limae_jax.analysis.render import render_run
+    from limae_jax.metrics.status import Status
 
-    gif, sheet = render_run(args.run_dir, args.out, args.seed, args.checkpoint, args.agent)
+    with Status() as status:
+        gif, sheet = render_run(args.run_dir, args.out, args.seed, args.checkpoint, args.agent, status.say)
     print(f"{printable(str(gif))}\n{printable(str(sheet))}")
     return 0
 
@@ -207,11 +209,16 @@ def _prune(args: argparse.Namespace) -> int:
 
 
 def _evaluate_compiled(run_dirs: Sequence[Path], overrides: Sequence[str], checkpoint: str) -> None:
-    for run_dir in run_dirs:
-        from limae_jax.listing import print_evaluation
-        from limae_jax.training.evaluate import evaluate_run
+    from limae_jax.metrics.status import Status
 
-        print_evaluation(evaluate_run(run_dir, overrides, checkpoint))
+    for run_dir in run_dirs:
+        with Status() as status:
+            status.say("loading jax")
+            from limae_jax.listing import print_evaluation
+            from limae_jax.training.evaluate import evaluate_run
+
+            rows = evaluate_run(run_dir, overrides, checkpoint, status)
+        print_evaluation(rows)
 
 
 def _evaluate_in_smac(run_dirs: Sequence[Path], overrides: Sequence[str], checkpoint: str, replays: bool) -> None:
@@ -244,12 +251,13 @@ def _config(args: argparse.Namespace) -> int:
 def _doctor(args: argparse.Namespace) -> int:
     from limae_jax.checks import check_one_of
     from limae_jax.doctor import examine, examine_smac
+    from limae_jax.listing import print_finding
 
     if args.what is not None:
         check_one_of("doctor", args.what, ("smac",))
     is_fine = True
     for finding in examine() if args.what is None else examine_smac():
-        print(f"{'ok' if finding.is_fine else 'MEND':4}  {finding.name:12}  {printable(finding.text)}", flush=True)
+        print_finding(finding)
         is_fine &= finding.is_fine
     return 0 if is_fine else 2
 

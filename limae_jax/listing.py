@@ -8,22 +8,24 @@ import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
+import yaml
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Table
 from rich.text import Text
 
-from limae_jax.compose import config_dir, experiment_sweep, load_cell, options
-from limae_jax.config import SmacConfig, SmaxConfig, TrainConfig
+from limae_jax.compose import config_dir, options
+from limae_jax.config import RunConfig, SmacConfig, SmaxConfig, TrainConfig
+from limae_jax.doctor import Finding
 from limae_jax.environments.scenarios import MPE_SCENARIOS, SMAX_SCENARIOS, UNIT_LETTERS, UNIT_TYPES, smax_sizes
 from limae_jax.environments.smac.maps import SMAC_MAPS, smac_sizes
 from limae_jax.mae_config import MaskingConfig
 from limae_jax.masking.names import RULES
+from limae_jax.metrics.tables import Column, fits, hanging, table
 from limae_jax.metrics.terminal import make_console
 from limae_jax.replay.memory import row_bytes
 from limae_jax.systems.names import SYSTEMS
 
-# Columns of an evaluation that fit beside each other.
+# Columns of an evaluation that stand beside each other, where there is room.
 _SEEDS_ABREAST = 8
 
 
@@ -32,21 +34,37 @@ def list_things(what: str) -> None:
     LISTINGS[what](make_console())
 
 
+def print_finding(finding: Finding) -> None:
+    """Prints a line of `limae-jax doctor`, in several where the terminal is narrow."""
+    console = make_console()
+    line = f"{'ok' if finding.is_fine else 'MEND':4}  {finding.name:12}  {finding.text}"
+    # A log's lines stay whole.
+    console.print(Text(hanging(line, console.width, 6) if console.is_terminal else line), soft_wrap=True)
+
+
 def print_evaluation(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Prints a column for each evaluated seed, and their medians; some seeds at a time."""
+    """Prints a column for each evaluated seed, and their medians; as many seeds at a time as there is room for."""
+    console = make_console()
     shared = [name for name, value in rows[0].items() if name != "seed" and isinstance(value, str)]
     about = ", ".join(f"{name} {rows[0][name]}" for name in shared)
     names = [name for name in rows[0] if name != "seed" and name not in shared]
-    medians = {name: _median([row[name] for row in rows]) for name in names}
-    for first in range(0, len(rows), _SEEDS_ABREAST):
-        some = rows[first : first + _SEEDS_ABREAST]
-        with_medians = len(rows) > 1 and some[-1] is rows[-1]
-        titles = [f"seed {row['seed']}" for row in some] + ["median"] * with_medians
-        table = _table(f"Greedy evaluation: {about}", [""], titles)
-        for name in names:
-            values = [row[name] for row in some] + [medians[name]] * with_medians
-            table.add_row(name.removeprefix("test_").replace("_", " "), *map(_number, values))
-        make_console().print(table)
+    medians = {"seed": None, **{name: _median([row[name] for row in rows]) for name in names}}
+    evaluated = [*rows, medians] if len(rows) > 1 else list(rows)
+    abreast = next((n for n in range(_SEEDS_ABREAST, 1, -1) if _fit_abreast(console, evaluated, names, n)), 1)
+    for first in range(0, len(evaluated), abreast):
+        console.print(Text(f"Greedy evaluation: {about}", style="bold"))
+        console.print(table(console, *_evaluation(evaluated[first : first + abreast], names)))
+
+
+def _fit_abreast(console: Console, evaluated: Sequence[Mapping[str, Any]], names: Sequence[str], count: int) -> bool:
+    some = (evaluated[first : first + count] for first in range(0, len(evaluated), count))
+    return all(fits(console, *_evaluation(each, names)) for each in some)
+
+
+def _evaluation(some: Sequence[Mapping[str, Any]], names: Sequence[str]) -> tuple[list[Column], list[list[str]]]:
+    titles = ["median" if one["seed"] is None else f"seed {one['seed']}" for one in some]
+    rows = [[name.removeprefix("test_").replace("_", " "), *(_number(one[name]) for one in some)] for name in names]
+    return [Column("", is_whole=True), *(Column(title, is_number=True) for title in titles)], rows
 
 
 # Title, field of a row, format of the columns of an evaluation in SMAC.
@@ -74,22 +92,18 @@ def smac_evaluations() -> Iterator[tuple[Callable[[str], None], Callable[[Mappin
 
 
 def _print_smac_evaluation(console: Console, report: Mapping[str, Any]) -> None:
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("\nseed", no_wrap=True)
-    for title, _, _ in _SMAC_COLUMNS:
-        table.add_column(title if "\n" in title else f"\n{title}", justify="right", no_wrap=True)
-    rows = report["seeds"]
-    for row in rows:
-        table.add_row(str(row["seed"]), *_smac_cells(row))
-    if len(rows) > 1:
-        table.add_row(f"all {len(rows)}", *_smac_cells(report["over_seeds"]), style="bold")
+    columns = [Column("seed"), *(Column(title, is_number=True) for title, _, _ in _SMAC_COLUMNS)]
+    seeds = report["seeds"]
+    rows: list[list[Text | str]] = [[str(row["seed"]), *_smac_cells(row)] for row in seeds]
+    if len(seeds) > 1:
+        rows.append([Text(cell, style="bold") for cell in (f"all {len(seeds)}", *_smac_cells(report["over_seeds"]))])
     played = f"{report['system']} on {report['map']} in StarCraft II {report['game_version'] or ''}".rstrip()
     console.print(f"[bold]{escape(played)}[/], difficulty {report['difficulty']}, {escape(_how(report))}")
     trained = f"{report['run']}, {report['checkpoint']} checkpoint, {_training(report)}"
     console.print(Text(trained), soft_wrap=True)
     console.print()
-    console.print(table)
-    over_seeds = "; of all seeds: bootstrap over them" if len(rows) > 1 else ""
+    console.print(table(console, columns, rows))
+    over_seeds = "; of all seeds: bootstrap over them" if len(seeds) > 1 else ""
     console.print(f"[dim]interval of a seed: Wilson{over_seeds}[/]")
     console.print("[dim]greedy play; return in SMAC's units, a perfect win brings 20[/]")
     console.print(Text(f"{report['file']}\n"), soft_wrap=True)
@@ -122,44 +136,44 @@ def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3f}" if isinstance(value, float) else f"{value:,}"
 
 
-def _table(title: str, text: Sequence[str], numbers: Sequence[str] = ()) -> Table:
-    table = Table(title=escape(title), title_justify="left")
-    for name in text:
-        table.add_column(name, no_wrap=name == text[0])
-    for name in numbers:
-        table.add_column(name, justify="right")
-    return table
+_SIZES = [Column(title, is_number=True) for title in ("agents", "obs", "state", "actions", "limit", "row bytes")]
+_BATTLE = [Column("env.scenario"), Column("allies"), Column("enemies"), *_SIZES]
+
+
+def _print_table(console: Console, title: str, columns: Sequence[Column], rows: Sequence[Sequence[str]]) -> None:
+    if title:
+        console.print(Text(title, style="bold"))
+    console.print(table(console, columns, rows))
+    console.print()
 
 
 def _scenarios(console: Console) -> None:
-    numbers = ("agents", "obs", "state", "actions", "limit", "row bytes")
-    table = _table("env=smax", ("env.scenario", "allies", "enemies"), numbers)
+    rows = []
     for name, scenario in SMAX_SCENARIOS.items():
         config = TrainConfig(env=SmaxConfig(scenario=name))
         sizes = smax_sizes(SmaxConfig(scenario=name))
         teams = (scenario.unit_types[: scenario.num_allies], scenario.unit_types[scenario.num_allies :])
         described = [f"{len(team)} random" if scenario.random_unit_types else _team(team) for team in teams]
-        table.add_row(name, *described, *map(str, sizes), f"{row_bytes(config, sizes):,}")
-    console.print(table)
+        rows.append([name, *described, *map(str, sizes), f"{row_bytes(config, sizes):,}"])
+    _print_table(console, "env=smax", _BATTLE, rows)
     letters = ", ".join(f"{letter} {UNIT_TYPES[index]}" for letter, index in UNIT_LETTERS.items())
     console.print(
-        "Any other battle by its name: <team> against the same, or <team>_vs_<team>, a team being counts and units\n"
-        f"({letters}), as in 2s3z or 3s_vs_4z.\n"
+        "Any other battle by its name: <team> against the same, or <team>_vs_<team>, a team being counts and units"
+        f" ({letters}), as in 2s3z or 3s_vs_4z.\n"
         f"A replay row holds replay.row_length={TrainConfig().replay.row_length} steps;"
         f" replay.capacity_rows={TrainConfig().replay.capacity_rows} rows are kept for each seed.\n"
     )
-    table = _table("env=mpe", ("env.scenario", "task"), ("agents",))
-    for name, particles in MPE_SCENARIOS.items():
-        table.add_row(
-            name, particles.summary, f"{particles.num_agents}{' or env.num_agents' if particles.resizable else ''}"
-        )
-    console.print(table)
-    table = _table("env=smac, real StarCraft II", ("env.scenario", "allies", "enemies"), numbers)
+    rows = [
+        [name, particles.summary, f"{particles.num_agents}{' or env.num_agents' if particles.resizable else ''}"]
+        for name, particles in MPE_SCENARIOS.items()
+    ]
+    _print_table(console, "env=mpe", [Column("env.scenario"), Column("task"), Column("agents")], rows)
+    rows = []
     for name, battle in SMAC_MAPS.items():
         config, sizes = TrainConfig(env=SmacConfig(scenario=name)), smac_sizes(name)
         described = [_named_team(team) for team in (battle.allies, battle.enemies)]
-        table.add_row(name, *described, *map(str, sizes), f"{row_bytes(config, sizes):,}")
-    console.print(table)
+        rows.append([name, *described, *map(str, sizes), f"{row_bytes(config, sizes):,}"])
+    _print_table(console, "env=smac, real StarCraft II", _BATTLE, rows)
 
 
 def _named_team(units: Sequence[str]) -> str:
@@ -176,42 +190,55 @@ def _team(unit_types: Sequence[int]) -> str:
 
 
 def _systems(console: Console) -> None:
-    table = _table("", ("system", "what it is"))
-    for name, summary in SYSTEMS.items():
-        table.add_row(name, summary)
-    console.print(table)
+    _print_table(console, "", [Column("system"), Column("what it is")], [list(item) for item in SYSTEMS.items()])
 
 
 def _masking(console: Console) -> None:
-    table = _table("", ("rule", "hidden are", "settings", "granularity", "use"))
-    defaults = MaskingConfig()
+    columns = [Column(title) for title in ("rule", "hidden are", "settings", "granularity", "use")]
+    defaults, rows = MaskingConfig(), []
     for name, rule in RULES.items():
-        settings = [f"masking.{setting}={getattr(defaults, setting)}" for setting in rule.parameters]
-        granularities = ", ".join(rule.granularities)
+        settings = "\n".join(f"masking.{setting}={getattr(defaults, setting)}" for setting in rule.parameters)
         use = "control" if rule.is_control else "training"
-        table.add_row(name, escape(rule.formula), "\n".join(settings), granularities, use)
-    console.print(table)
+        rows.append([name, rule.formula, settings, ", ".join(rule.granularities), use])
+    _print_table(console, "", columns, rows)
     console.print(
-        "delta_i is agent i's mean absolute TD error, theta the mean of delta over the agents.\n"
-        "Of masking.granularity, one mask for each of these, a rule's own comes first; a step is a window of\n"
-        "mae.window steps."
+        "delta_i is agent i's mean absolute TD error, theta the mean of delta over the agents."
+        " Of masking.granularity, one mask for each of these, a rule's own comes first; a step is a window of"
+        " mae.window steps."
     )
 
 
 def _experiments(console: Console) -> None:
-    table = _table("", ("experiment", "what it is", "system", "scenario"), ("seeds", "env steps"))
-    for name in options("experiment"):
-        config, sweep = load_cell([f"experiment={name}"]), experiment_sweep(f"experiment={name}")
-        runs = math.prod(len(axis) for axis in sweep.get("axes", ()))
-        what = (f"sweep of {runs} cells", "") if sweep else (config.system.name, config.env.scenario)
-        table.add_row(escape(name), _summary(name), *what, str(config.run.num_seeds), f"{config.run.total_env_steps:,}")
-    console.print(table)
+    columns = [Column("experiment"), Column("what it is"), Column("system", is_whole=True), Column("scenario")]
+    columns += [Column(title, is_number=True) for title in ("seeds", "env steps")]
+    _print_table(console, "", columns, [_experiment(name) for name in options("experiment")])
 
 
-def _summary(experiment: str) -> str:
-    lines = (config_dir() / "experiment" / f"{experiment}.yaml").read_text(encoding="utf-8").splitlines()
-    comments = [line.removeprefix("#").strip() for line in lines if line.startswith("#")]
-    return escape(next((comment for comment in comments if not comment.startswith("@")), ""))
+def _experiment(name: str) -> list[str]:
+    """An experiment's line. Read from the files themselves: composing each of them would take seconds."""
+    text = _configs("experiment", name)
+    data = yaml.safe_load(text) or {}
+    chosen = _choices(yaml.safe_load(_configs("", "train"))) | _choices(data)
+    system, env = (yaml.safe_load(_configs(group, chosen[group])) for group in ("system", "env"))
+    comments = [line.removeprefix("#").strip() for line in text.splitlines() if line.startswith("#")]
+    summary = next((comment for comment in comments if not comment.startswith("@")), "")
+    axes = data.get("sweep", {}).get("axes", ())
+    what = [system["name"], (env | data.get("env", {}))["scenario"]]
+    if "sweep" in data:
+        what = ["sweep", f"{math.prod(map(len, axes))} cells"]
+    # The dataclass brings numbers, however written, to what a run would have.
+    run = RunConfig(**data.get("run", {}))
+    return [name, summary, *what, str(run.num_seeds), f"{run.total_env_steps:,}"]
+
+
+def _configs(group: str, name: str) -> str:
+    return (config_dir() / group / f"{name}.yaml").read_text(encoding="utf-8")
+
+
+def _choices(data: Mapping[str, Any]) -> dict[str, str]:
+    """What a defaults list chooses of each group."""
+    entries = [entry for entry in data.get("defaults", ()) if isinstance(entry, Mapping)]
+    return {key.removeprefix("override /"): name for entry in entries for key, name in entry.items()}
 
 
 LISTINGS: dict[str, Callable[[Console], None]] = {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -64,7 +64,14 @@ class Battle:
     beliefs: Beliefs | None
 
 
-def play_stored(config: TrainConfig, run_dir: Path, seed: int, checkpoint: str, agent: int) -> Battle:
+def play_stored(
+    config: TrainConfig,
+    run_dir: Path,
+    seed: int,
+    checkpoint: str,
+    agent: int,
+    say: Callable[[str], None] = lambda text: None,
+) -> Battle:
     """Lets a stored team play; the same battle every time.
 
     Args:
@@ -73,12 +80,14 @@ def play_stored(config: TrainConfig, run_dir: Path, seed: int, checkpoint: str, 
         seed: whose team.
         checkpoint: "latest" or "best".
         agent: whose beliefs are kept.
+        say: told what is going on.
 
     Raises:
         InputError: the seed has not been trained yet.
     """
     if not isinstance(config.env, SmaxConfig):
         raise InputError(f"env.name={config.env.name}: only battles of smax can be shown")
+    say(f"loading {run_dir}")
     env = Smax(config.env)
     system = build_system(config, env.spec)
     teams = load_teams(run_dir, system, checkpoint)
@@ -87,7 +96,7 @@ def play_stored(config: TrainConfig, run_dir: Path, seed: int, checkpoint: str, 
         raise InputError(f"--seed={seed}: has no parameters yet; train it with limae-jax resume {run_dir}")
     params = jax.tree.map(lambda x: x[index[0]], teams.params)
     key = stream_key(jnp.int32(seed), Stream.EVAL, jnp.int32(teams.iteration[index[0]]))
-    games, guesses, outcome = play(env, system, make_guesses(config, env.spec), params, key)
+    games, guesses, outcome = play(env, system, make_guesses(config, env.spec), params, key, say)
     beliefs = None
     if guesses:
         mates, of_agent = other_agents(env.spec.num_agents)[agent], np.stack(guesses)[:, agent]
@@ -96,7 +105,12 @@ def play_stored(config: TrainConfig, run_dir: Path, seed: int, checkpoint: str, 
 
 
 def play(
-    env: Smax, system: System, guess: Guesses | None, params: Params, key: jax.Array
+    env: Smax,
+    system: System,
+    guess: Guesses | None,
+    params: Params,
+    key: jax.Array,
+    say: Callable[[str], None] = lambda text: None,
 ) -> tuple[list[Any], list[np.ndarray], str]:
     """The game's states, the agents' guesses at each of them (if they guess), and the outcome."""
     reset_key, step_key = jax.random.split(key)
@@ -110,12 +124,14 @@ def play(
         state, timestep = env.step(state, action[0], key)
         return state, timestep, carry, guesses
 
+    say("compiling the battle")
     state, timestep = jax.jit(env.reset)(reset_key)
     carry = system.initial_carry(1)
     games, guesses = [jax.device_get(state.game)], []
     while True:
         is_over = bool(timestep.is_last)
         after, next_timestep, carry, guessed = turn(state, timestep, carry, jax.random.fold_in(step_key, len(games)))
+        say(f"playing step {len(games)}")
         # At the end only the guesses are wanted: nothing is played after it.
         guesses += [np.asarray(guessed)] if guess else []
         if is_over:

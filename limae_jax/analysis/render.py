@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 from limae_jax.backend import import_jax
@@ -14,7 +15,12 @@ from limae_jax.systems.names import label
 
 
 def render_run(
-    run_dir: Path, out: Path | None = None, seed: int | None = None, checkpoint: str = "latest", agent: int = 0
+    run_dir: Path,
+    out: Path | None = None,
+    seed: int | None = None,
+    checkpoint: str = "latest",
+    agent: int = 0,
+    say: Callable[[str], None] = lambda text: None,
 ) -> tuple[Path, Path]:
     """Writes the animation of a battle, and a sheet of some of its pictures beside it.
 
@@ -24,6 +30,7 @@ def render_run(
         seed: whose team plays; None is the run's first.
         checkpoint: "latest" or "best".
         agent: whose sight, and whose beliefs if it has any, are shown.
+        say: told what is going on.
 
     Returns:
         The paths of both files.
@@ -42,19 +49,22 @@ def render_run(
     run_dir = Path(user_path("RUN_DIR", run_dir))
     gif = check_out(out or run_dir / "battle.gif", ".gif")
 
+    say("loading jax")
     import_jax()
     from limae_jax.analysis.battle import play_stored
     from limae_jax.analysis.frames import draw_battle, save_animation, save_sheet
     from limae_jax.training.setup import configure_jax
 
     configure_jax(config)
-    battle = play_stored(config, run_dir, seed, checkpoint, agent)
+    battle = play_stored(config, run_dir, seed, checkpoint, agent, say)
     title = f"{label(config.system.name)} on {config.env.scenario}, seed {seed}, {checkpoint} checkpoint"
     if battle.beliefs is not None:
         title += f": beliefs of agent {agent}"
+    say("drawing the pictures")
     frames = draw_battle(battle, agent, title)
     sheet = gif.with_suffix(".png")
     try:
+        say(f"writing {gif}")
         save_animation(frames, gif)
         save_sheet(frames, sheet)
     except OSError as error:

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import statistics
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Protocol
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from limae_jax.metrics.schema import Row
-from limae_jax.metrics.terminal import make_console
+from limae_jax.metrics.tables import Column, table
+from limae_jax.metrics.terminal import live, make_console
+from limae_jax.metrics.waiting import Compiling, Countdown, TimeLeft, format_seconds
 
 
 def _two_decimals(value: float) -> str:
@@ -40,37 +41,53 @@ _COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
 
 
 @dataclass(frozen=True)
-class _Progress:
-    """What the progress line says."""
+class Standing:
+    """Where a run stands after a chunk.
+
+    Attributes:
+        phase: what runs.
+        env_steps: of the slowest seed.
+        steps_per_s: environment steps a second of training, all seeds together.
+        missing: environment steps of all seeds still to be made.
+        left: None if the time left is not known.
+        loss: mean over the seeds; None before there is one.
+    """
 
     phase: str
     env_steps: int
-    total_env_steps: int
     steps_per_s: float
-    eta_s: float | None
-    score: str
+    missing: float
+    left: TimeLeft | None
     loss: float | None
 
-    def line(self, width: int | None = None) -> Text:
-        """The line, in the longest form that fits into `width` columns."""
-        steps = f"{self.env_steps:,}/{self.total_env_steps:,}"
-        short_steps = f"{_compact(self.env_steps)}/{_compact(self.total_env_steps)}"
-        speed, short_speed = f"{self.steps_per_s:,.0f}/s", f"{_compact(self.steps_per_s)}/s"
-        eta = "" if self.eta_s is None else f"eta {format_seconds(self.eta_s)}"
-        loss = "" if self.loss is None else f"loss {self.loss:.3g}"
-        candidates = [
-            [self.phase, f"{steps} steps", speed, eta, self.score, loss],
-            [self.phase, steps, speed, eta, self.score, loss],
-            [self.phase, short_steps, short_speed, eta, self.score, loss],
-            [self.phase, short_steps, short_speed, eta, self.score],
-        ]
-        lines = ["  ".join(part for part in parts if part) for parts in candidates]
-        plain = next((line for line in lines if width is None or len(line) <= width), lines[-1])
-        text = Text(plain, no_wrap=True, overflow="ellipsis")
-        text.stylize("bold", 0, len(self.phase))
-        if self.score and (start := plain.find(self.score)) >= 0:
-            text.stylize("green", start, start + len(self.score))
-        return text
+
+def _line(now: Standing, total: int, seconds_left: float | None, score: str, width: int | None = None) -> Text:
+    """The progress line, in the longest form that fits into `width` columns."""
+    steps = f"{now.env_steps:,}/{total:,}"
+    short_steps = f"{_compact(now.env_steps)}/{_compact(total)}"
+    speed, short_speed = f"{now.steps_per_s:,.0f}/s", f"{_compact(now.steps_per_s)}/s"
+    eta = "" if seconds_left is None else f"eta {format_seconds(seconds_left)}"
+    loss = "" if now.loss is None else f"loss {now.loss:.3g}"
+    candidates = [
+        [now.phase, f"{steps} steps", speed, eta, score, loss],
+        [now.phase, steps, speed, eta, score, loss],
+        [now.phase, short_steps, short_speed, eta, score, loss],
+        [now.phase, short_steps, short_speed, eta, score],
+        [now.phase, short_steps, eta, score],
+        [now.phase, short_steps, eta],
+    ]
+    text = _longest(candidates, width)
+    text.stylize("bold", 0, len(now.phase))
+    if score and (start := text.plain.find(score)) >= 0:
+        text.stylize("green", start, start + len(score))
+    return text
+
+
+def _longest(candidates: Sequence[Sequence[str]], width: int | None) -> Text:
+    """The first line that fits; the last one if none does."""
+    lines = ["  ".join(part for part in parts if part) for parts in candidates]
+    plain = next((line for line in lines if width is None or len(line) <= width), lines[-1])
+    return Text(plain, no_wrap=True, overflow="ellipsis")
 
 
 class RunConsole(Protocol):
@@ -78,15 +95,11 @@ class RunConsole(Protocol):
 
     def start(self, lines: Sequence[str]) -> None: ...
 
-    def update(
-        self,
-        phase: str,
-        env_steps: int,
-        steps_per_s: float,
-        eta_s: float | None,
-        win_rates: Sequence[float] | None,
-        loss: float | None,
-    ) -> None: ...
+    def update(self, now: Standing, win_rates: Sequence[float] | None) -> None: ...
+
+    def compiling(self, what: Compiling) -> None: ...
+
+    def compiled(self) -> None: ...
 
     def evaluation(self, rows: Sequence[Row]) -> None: ...
 
@@ -94,13 +107,15 @@ class RunConsole(Protocol):
 
     def warning(self, text: str) -> None: ...
 
-    def summary(self, rows: Sequence[Row], failed_seeds: Sequence[int], run_dir: str, wall_s: float) -> None: ...
+    def summary(
+        self, rows: Sequence[Row], failed_seeds: Sequence[int], run_dir: str, wall_s: float, compile_s: float
+    ) -> None: ...
 
     def close(self) -> None: ...
 
 
 class ConsoleReport:
-    """One live line on a terminal; elsewhere one line an evaluation. Then a table."""
+    """One live line on a terminal; elsewhere a line an evaluation and a long compilation. Then a table."""
 
     def __init__(
         self,
@@ -124,54 +139,58 @@ class ConsoleReport:
         is_live_terminal = self._console.is_terminal and not self._console.is_dumb_terminal
         self._is_plain = not is_live_terminal if plain is None else plain
         self._live: Live | None = None
-        self._progress: _Progress | None = None
+        self._standing: Standing | None = None
+        self._score = ""
         self._returns: list[float] = []
+        self._countdown = Countdown()
 
     def start(self, lines: Sequence[str]) -> None:
         """Shows what is about to run; the first line is the title."""
         for index, line in enumerate(lines):
             self._print(Text(line, style="bold" if index == 0 else ""))
         if self._enabled and not self._is_plain:
-            self._live = Live(console=self._console, auto_refresh=False, transient=True)
-            self._live.start()
-            self._show(Text("compiling ...", style="dim"))
+            self._live = live(self._console, self._live_line)
 
-    def update(
-        self,
-        phase: str,
-        env_steps: int,
-        steps_per_s: float,
-        eta_s: float | None,
-        win_rates: Sequence[float] | None,
-        loss: float | None,
-    ) -> None:
+    def _live_line(self) -> Text:
+        """What the live line says at this moment."""
+        activity, left = self._countdown.activity, self._countdown.seconds_left
+        if activity:
+            eta = "" if left is None else f"eta {format_seconds(left)}"
+            return _longest([[activity, eta], [activity], [activity.partition(" (")[0]]], self._console.width)
+        if self._standing is None:
+            return Text("starting", style="dim")
+        return _line(self._standing, self._total, left, self._score, self._console.width)
+
+    def update(self, now: Standing, win_rates: Sequence[float] | None) -> None:
         """After each chunk.
 
         Args:
-            phase: what runs.
-            env_steps: of a seed.
-            steps_per_s: environment steps a second, all seeds together.
-            eta_s: seconds left; None if unknown.
+            now: where the run stands.
             win_rates: of the last evaluation, one a seed; None shows the returns that `evaluation` was told.
-            loss: mean over the seeds; None before there is one.
         """
-        score = _spread("win", win_rates) if win_rates else _spread("return", self._returns)
-        self._progress = _Progress(phase, env_steps, self._total, steps_per_s, eta_s, score, loss)
-        if self._live:
-            self._show(self._progress.line(self._console.width))
+        self._standing = now
+        self._score = _spread("win", win_rates) if win_rates else _spread("return", self._returns)
+        self._countdown.told(now.left and now.left.seconds)
+
+    def compiling(self, what: Compiling) -> None:
+        """Before a program is compiled."""
+        self._countdown.compiling(what)
+        if not self._live and what.is_long:
+            self._print(Text(what.text()))
+
+    def compiled(self) -> None:
+        """After that."""
+        self._countdown.compiled()
 
     def evaluation(self, rows: Sequence[Row]) -> None:
         """After each evaluation: one row a seed. Where there is no live line, this is when progress is shown."""
         wins = [row["test_win_rate"] for row in rows if row["test_win_rate"] is not None]
         self._returns = [] if wins else [row["test_return_mean"] for row in rows]
-        if self._progress is None:
+        if self._standing is None:
             return
-        score = _spread("win", wins) or _spread("return", self._returns)
-        self._progress = replace(self._progress, score=score)
-        if self._live:
-            self._show(self._progress.line(self._console.width))
-        else:
-            self._print(self._progress.line())
+        self._score = _spread("win", wins) or _spread("return", self._returns)
+        if not self._live:
+            self._print(_line(self._standing, self._total, self._countdown.seconds_left, self._score))
 
     def note(self, text: str) -> None:
         """Shows a line that stays."""
@@ -181,23 +200,28 @@ class ConsoleReport:
         """Shows a warning that stays."""
         self._print(Text.assemble(("warning: ", "bold yellow"), text))
 
-    def summary(self, rows: Sequence[Row], failed_seeds: Sequence[int], run_dir: str, wall_s: float) -> None:
+    def summary(
+        self, rows: Sequence[Row], failed_seeds: Sequence[int], run_dir: str, wall_s: float, compile_s: float
+    ) -> None:
         """Shows the final table.
 
         Args:
             rows: the last row of each seed.
             failed_seeds: seeds that were frozen; the median leaves them out.
             run_dir: where everything is.
-            wall_s: seconds that the run took.
+            wall_s: seconds that this took.
+            compile_s: those of them that went into compiling.
         """
         self.close()
         if rows:
             self._print(Text())
-            self._print(_table(sorted(rows, key=lambda row: row["seed"]), set(failed_seeds)))
+            in_order = sorted(rows, key=lambda row: row["seed"])
+            self._print(_table(self._console, in_order, set(failed_seeds)))
             self._print(Text(f"greedy, {rows[0]['test_episodes']} episodes per seed, last checkpoint", style="dim"))
         for seed in failed_seeds:
             self.warning(f"seed {seed} failed: its loss was not finite, and it was frozen there")
-        self._print(Text(f"{format_seconds(wall_s)}  metrics and checkpoints in {run_dir}"))
+        compiling = f", compiling {format_seconds(compile_s)} of it" if compile_s >= 1 else ""
+        self._print(Text(f"took {format_seconds(wall_s)}{compiling}; metrics and checkpoints in {run_dir}"))
 
     def close(self) -> None:
         """Takes the live line away and gives the terminal back. May be called again."""
@@ -205,21 +229,10 @@ class ConsoleReport:
             self._live.stop()
             self._live = None
 
-    def _show(self, line: Text) -> None:
-        if self._live:
-            self._live.update(line, refresh=True)
-
-    def _print(self, what: Text | Table) -> None:
+    def _print(self, what: RenderableType) -> None:
         if self._enabled:
             # A log file's lines are not to be broken at a width that nobody looks at.
             self._console.print(what, soft_wrap=self._is_plain and isinstance(what, Text))
-
-
-def format_seconds(seconds: float) -> str:
-    """`0:21`, `12:05`, `3:07:45`."""
-    minutes, second = divmod(round(seconds), 60)
-    hours, minute = divmod(minutes, 60)
-    return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
 
 
 def _compact(number: float) -> str:
@@ -239,22 +252,20 @@ def _spread(name: str, values: Sequence[float]) -> str:
     return text if len(values) == 1 else f"{text} [{min(values):.2f}{dash}{max(values):.2f}]"
 
 
-def _table(rows: Sequence[Row], failed: set[int]) -> Table:
-    columns = [column for column in _COLUMNS if any(row.get(column[1]) is not None for row in rows)]
-    table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-    table.add_column("seed", no_wrap=True)
-    for title, _, _ in columns:
-        table.add_column(title, justify="right", no_wrap=True)
+def _table(console: Console, rows: Sequence[Row], failed: set[int]) -> RenderableType:
+    fields = [column for column in _COLUMNS if any(row.get(column[1]) is not None for row in rows)]
+    columns = [Column("seed", is_whole=True), *(Column(title, is_number=True) for title, _, _ in fields)]
+    lines: list[list[Text | str]] = []
     for row in rows:
         seed = Text(f"{row['seed']} failed", style="red") if row["seed"] in failed else Text(str(row["seed"]))
-        values = [row.get(name) for _, name, _ in columns]
-        cells = ["-" if value is None else form(value) for value, (_, _, form) in zip(values, columns, strict=True)]
-        table.add_row(seed, *cells)
+        values = [(row.get(name), form) for _, name, form in fields]
+        lines.append([seed, *("-" if value is None else form(value) for value, form in values)])
     whole = [row for row in rows if row["seed"] not in failed]
     if len(rows) > 1 and whole:
         label = "median" if len(whole) == len(rows) else f"median of {len(whole)}"
-        table.add_row(label, *[_median(whole, name, form) for _, name, form in columns], style="bold")
-    return table
+        medians = [label, *(_median(whole, name, form) for _, name, form in fields)]
+        lines.append([Text(cell, style="bold") for cell in medians])
+    return table(console, columns, lines)
 
 
 def _median(rows: Sequence[Row], name: str, form: Callable[[float], str]) -> str:

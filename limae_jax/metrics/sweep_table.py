@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-import statistics
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 
-from rich.console import Console, Group
+from rich.console import Console, Group, RenderableType
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
-from limae_jax.metrics.console import format_seconds
+from limae_jax.metrics.console import Standing
 from limae_jax.metrics.schema import Row
-from limae_jax.metrics.terminal import make_console
+from limae_jax.metrics.sweep_ranking import best_cells, by_score, score_text
+from limae_jax.metrics.sweep_time import SweepClock
+from limae_jax.metrics.tables import Column, table
+from limae_jax.metrics.terminal import live, make_console
+from limae_jax.metrics.waiting import Compiling, format_seconds
 
 # States of a run, in the order in which the counts are shown, with their colours.
 STATES = {"done": "green", "running": "cyan", "to come": "dim", "stopped": "yellow", "elsewhere": "yellow"}
 STATES |= {"failed": "red", "broken": "red"}
+
+# States of runs that there is still something to do for.
+_UNSETTLED = ("to come", "running")
 
 # What a table shows that is too long for the screen, and how many lines of the screen are not the table's.
 _ALWAYS_SHOWN = ("running", "stopped", "elsewhere", "failed", "broken")
@@ -30,8 +35,10 @@ class Line:
     """One run of the sweep.
 
     Attributes:
-        name: of its cell and seeds.
+        name: of its cell and seeds, `<cell>/seeds_<first>_to_<last>`.
         num_seeds, total_env_steps: what is to be done, for each seed.
+        program: which one trains it.
+        scenario, system: what and who is trained; scores of one scenario can be compared.
         state: one of STATES.
         env_steps: of its slowest seed.
         missing: environment steps of all seeds still to be made.
@@ -43,6 +50,9 @@ class Line:
     name: str
     num_seeds: int
     total_env_steps: int
+    program: int = 0
+    scenario: str = ""
+    system: str = ""
     state: str = "to come"
     env_steps: int = 0
     missing: float = -1.0
@@ -53,6 +63,11 @@ class Line:
     def __post_init__(self):
         self.missing = float(self.num_seeds * self.total_env_steps)
 
+    @property
+    def cell(self) -> str:
+        """Its settings, whatever the seeds."""
+        return self.name.rpartition("/seeds_")[0] or self.name
+
     def add_scores(self, rows: Sequence[Row]) -> None:
         """Takes over what evaluations found; the last one of a seed counts."""
         for row in rows:
@@ -60,40 +75,61 @@ class Line:
 
 
 class SweepTable:
-    """The table: live on a terminal; elsewhere a line whenever a run changes its state."""
+    """The table: live on a terminal; elsewhere a line whenever a run changes its state. At the end, the best first.
 
-    def __init__(self, lines: Sequence[Line], enabled: bool = True, console: Console | None = None):
+    Attributes:
+        lines: the runs.
+        time: how long they take.
+        last_words: shown below the table at the end.
+    """
+
+    def __init__(
+        self,
+        lines: Sequence[Line],
+        enabled: bool = True,
+        console: Console | None = None,
+        clock: Callable[[], float] = time.monotonic,
+        is_plan: bool = False,
+    ):
         """Shows nothing before it is entered as a context.
 
         Args:
             lines: the runs.
             enabled: False shows nothing at all.
             console: to show it on, the standard output by default.
+            clock: in seconds.
+            is_plan: nothing is trained; the runs stay in order.
         """
         self.lines = list(lines)
+        self.last_words: list[str] = []
+        self._is_plan = is_plan
         self._enabled = enabled
         self._console = console or make_console()
         self._live: Live | None = None
-        self._clock: Callable[[], float] = time.monotonic
-        # Of all runs that train now, or trained last: what the next ones are expected to do.
+        self._clock = clock
+        self.time = SweepClock(clock)
+        # Of all runs that other processes train now, or trained last: what the next ones are expected to do.
         self._steps_per_s = 0.0
         # When a run was first counted, and what was missing then.
         self._first: dict[int, tuple[float, float]] = {}
 
     def __enter__(self) -> SweepTable:
         if self._enabled and self._console.is_terminal and not self._console.is_dumb_terminal:
-            self._live = Live(console=self._console, auto_refresh=False, transient=True)
-            self._live.start()
-        self.refresh()
+            self._live = live(self._console, self._picture)
         return self
 
     def __exit__(self, *exc: object) -> None:
         if self._live:
             self._live.stop()
             self._live = None
-        if self._enabled:
-            self._console.print(self._table(self.lines))
-            self.note(self.counts())
+        scenarios = {"": self.lines} if self._is_plan else by_score(self.lines)
+        for scenario, lines in scenarios.items():
+            if len(scenarios) > 1:
+                self.print(Text(scenario, style="bold"))
+            self.print(self._table(lines))
+        sound = [line for line in self.lines if line.state not in ("failed", "broken")]
+        for text in (*([] if self._is_plan else best_cells(sound)), self.counts(), *self.last_words):
+            self.note(text)
 
     def mark(self, index: int, state: str, note: str = "") -> None:
         """Puts a run into another state."""
@@ -102,67 +138,90 @@ class SweepTable:
             line.missing = 0.0
         line.state, line.note = state, note
         if self._enabled and self._live is None:
-            self.note(f"{line.name}: {state}{_score_text(line, '  ')}{note and f'  {note}'}")
-        self.refresh()
+            self.note(f"{line.name}: {state}{_before(score_text([*line.scores.values()]))}{_before(note)}")
+        mates = [mate for mate in self.lines if mate.program == line.program]
+        if state == "running":
+            self.time.begin(line.program, (line.system, line.scenario), sum(mate.missing for mate in mates))
+        elif not any(mate.state in _UNSETTLED for mate in mates):
+            self.time.end(line.program)
 
     def note(self, text: str) -> None:
         """Shows a line that stays."""
         if self._enabled:
             self._console.print(Text(text), soft_wrap=True)
 
-    def counted(self, index: int, env_steps: int, missing: float, steps_per_s: float | None = None) -> None:
-        """Notes how far a run is, and how fast; None goes by the clock, from when the run was first counted."""
+    def print(self, what: RenderableType) -> None:
+        """Shows something that stays."""
+        if self._enabled:
+            self._console.print(what)
+
+    def compiling(self, index: int, what: Compiling) -> None:
+        """Before a program of a run is compiled."""
+        line = self.lines[index]
+        self.time.compiling(line.program, what)
+        if self._live is None and what.is_long:
+            self.note(f"{line.name}: {what.text()}")
+
+    def counted(self, index: int, env_steps: int, missing: float) -> None:
+        """Notes how far a run of another process is; its speed goes by the clock, from when it was first counted."""
         line, now = self.lines[index], self._clock()
         line.env_steps, line.missing = env_steps, missing
         since, before = self._first.setdefault(index, (now, missing))
-        if steps_per_s is None:
-            steps_per_s = (before - missing) / (now - since) if now > since else 0.0
-        line.steps_per_s = steps_per_s
+        line.steps_per_s = (before - missing) / (now - since) if now > since else 0.0
         # A run of several groups of seeds waits with its last speed; one that has all of its steps waits for others.
         at_work = [line.steps_per_s for line in self.lines if line.state == "running" and line.missing]
         self._steps_per_s = sum(at_work) or self._steps_per_s
-        self.refresh()
 
     def seconds_left(self) -> float | None:
-        """Time left at the speed of training now; None before there is one. Compiling is not foreseen."""
-        return sum(line.missing for line in self.lines) / self._steps_per_s if self._steps_per_s else None
+        """Time left; None before anything is known of it."""
+        if self._steps_per_s:
+            return sum(line.missing for line in self.lines) / self._steps_per_s
+        unsettled = [line for line in self.lines if line.state in _UNSETTLED]
+        seconds = 0.0
+        for program in {line.program for line in unsettled}:
+            own = [line for line in unsettled if line.program == program]
+            kind = (own[0].system, own[0].scenario)
+            left = self.time.left(program, kind, sum(line.missing for line in own))
+            if left is None:
+                return None
+            seconds += left
+        return seconds
 
     def counts(self) -> str:
         """`3 done, 1 running, 4 to come; about 12:05 left`."""
         numbers = {state: sum(line.state == state for line in self.lines) for state in STATES}
         text = ", ".join(f"{number} {state}" for state, number in numbers.items() if number)
         left = self.seconds_left()
-        return text if not left else f"{text}; about {format_seconds(left)} left"
+        return f"{text}; about {format_seconds(left)} left" if left else text
 
-    def refresh(self) -> None:
-        """Draws the live table anew."""
-        if self._live:
-            room = self._console.height - _LINES_BESIDE
-            lines = self.lines
-            if len(lines) > room:
-                lines = [line for line in lines if line.state in _ALWAYS_SHOWN][: max(room, 1)]
-            self._live.update(Group(self._table(lines), Text(self.counts(), style="bold")), refresh=True)
+    def _picture(self) -> RenderableType:
+        """The live table, as much of it as fits."""
+        below = Text(self.counts(), style="bold"), Text(self.time.activity, style="dim")
+        room, lines = self._console.height - _LINES_BESIDE, self.lines
+        if len(self._console.render_lines(self._table(lines))) > room:
+            lines = [line for line in lines if line.state in _ALWAYS_SHOWN]
+        while len(lines) > 1 and len(self._console.render_lines(self._table(lines))) > room:
+            lines = lines[:-1]
+        return Group(self._table(lines), *below)
 
-    def _table(self, lines: Sequence[Line]) -> Table:
-        table = Table(box=None, header_style="bold", pad_edge=False, padding=(0, 2, 0, 0))
-        table.add_column("run", overflow="fold")
-        table.add_column("state", no_wrap=True)
-        table.add_column("env steps", justify="right", no_wrap=True)
-        table.add_column("score", no_wrap=True)
-        table.add_column("", overflow="fold")
+    def _table(self, lines: Sequence[Line]) -> RenderableType:
+        columns = [
+            Column("run"),
+            Column("state", is_whole=True),
+            Column("env steps", is_number=True),
+            Column("score", is_whole=True),
+            Column(""),
+        ]
+        rows: list[list[Text | str]] = []
         for line in lines:
             steps = f"{line.env_steps:,}/{line.total_env_steps:,}" if line.env_steps else f"{line.total_env_steps:,}"
             state = Text(line.state, style=STATES[line.state])
-            table.add_row(Text(line.name), state, steps, Text(_score_text(line)), Text(line.note))
-        return table
+            rows.append([Text(line.name), state, steps, score_text([*line.scores.values()]), line.note])
+        return table(self._console, columns, rows)
 
 
-def _score_text(line: Line, before: str = "") -> str:
-    scores = list(line.scores.values())
-    if not scores:
-        return ""
-    text = f"{before}{statistics.fmean(scores):.2f}"
-    return text if len(scores) == 1 else f"{text} [{min(scores):.2f} to {max(scores):.2f}]"
+def _before(text: str) -> str:
+    return text and f"  {text}"
 
 
 class CellConsole:
@@ -175,23 +234,23 @@ class CellConsole:
         """Says that the run is under way."""
         self._table.mark(self._index, "running")
 
-    def update(
-        self,
-        phase: str,
-        env_steps: int,
-        steps_per_s: float,
-        eta_s: float | None,
-        win_rates: Sequence[float] | None,
-        loss: float | None,
-    ) -> None:
+    def update(self, now: Standing, win_rates: Sequence[float] | None) -> None:
         """After each chunk."""
-        if eta_s is not None:
-            self._table.counted(self._index, env_steps, eta_s * steps_per_s, steps_per_s)
+        line = self._table.lines[self._index]
+        line.env_steps, line.missing = now.env_steps, now.missing
+        self._table.time.told(line.program, now.left)
+
+    def compiling(self, what: Compiling) -> None:
+        """Before a program is compiled."""
+        self._table.compiling(self._index, what)
+
+    def compiled(self) -> None:
+        """After that."""
+        self._table.time.compiled(self._table.lines[self._index].program)
 
     def evaluation(self, rows: Sequence[Row]) -> None:
         """After each evaluation: one row a seed."""
         self._table.lines[self._index].add_scores(rows)
-        self._table.refresh()
 
     def read(self, rows: Sequence[Row]) -> None:
         """Shows a run that another process trains, by all of its rows so far."""
@@ -210,9 +269,10 @@ class CellConsole:
     def warning(self, text: str) -> None:
         """Shows a warning beside the run."""
         self._table.lines[self._index].note = text
-        self._table.refresh()
 
-    def summary(self, rows: Sequence[Row], failed_seeds: Sequence[int], run_dir: str, wall_s: float) -> None:
+    def summary(
+        self, rows: Sequence[Row], failed_seeds: Sequence[int], run_dir: str, wall_s: float, compile_s: float
+    ) -> None:
         """Takes over the scores of the last rows."""
         self.evaluation(rows)
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from typing import TextIO
 
 from rich.console import Console, ConsoleOptions, RenderableType
+from rich.live import Live
 from rich.segment import Segment
 
 from limae_jax.checks import printable
@@ -13,6 +15,8 @@ from limae_jax.streams import wrapped
 
 # Columns of what goes into a file or a pipe, where nobody's screen sets them.
 WIDTH_OF_A_FILE = 120
+
+_PICTURES_PER_S = 4
 
 
 class _Console(Console):
@@ -31,9 +35,16 @@ class _Console(Console):
         raise
 
 
-def make_console() -> Console:
-    """A console on the standard output: its width is the terminal's, or WIDTH_OF_A_FILE."""
-    console = _Console(file=wrapped(sys.stdout), highlight=False)
+def make_console(stream: TextIO | None = None) -> Console:
+    """A console on a stream, by default the standard output: its width is the terminal's, or WIDTH_OF_A_FILE."""
+    console = _Console(file=wrapped(stream or sys.stdout), highlight=False)
     if not console.is_terminal:
         console.width = WIDTH_OF_A_FILE
     return console
+
+
+def live(console: Console, draw: Callable[[], RenderableType]) -> Live:
+    """Begins to show what `draw` returns, anew all the time: what takes long is seen to go on."""
+    shown = Live(console=console, get_renderable=draw, refresh_per_second=_PICTURES_PER_S, transient=True)
+    shown.start(refresh=True)
+    return shown

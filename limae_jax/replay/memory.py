@@ -10,6 +10,10 @@ from limae_jax.errors import InputError
 
 GIB = 2**30
 
+# Episodes that an evaluation plays side by side. Not a setting, and not by what memory there is: which episodes are
+# played depends on it.
+EPISODES_AT_ONCE = 1024
+
 
 class Sizes(Protocol):
     """The part of `EnvSpec` that memory depends on."""

@@ -28,10 +28,10 @@ def make_guesses(config: TrainConfig, env: EnvSpec) -> Guesses | None:
     Returns:
         (params, carry before the step, timestep [B, ...]) -> [B, A, A - 1, F], each agent's reconstruction of its
         team-mates' newest observation and action, in the order of `networks.mae.other_agents`. None if agents guess
-        nothing, or know the truth.
+        nothing, have nobody to guess, or know the truth.
     """
     model = mae_team_model(config, env)
-    if model is None or config.system.name in NOT_DECENTRALISED:
+    if model is None or env.num_agents == 1 or config.system.name in NOT_DECENTRALISED:
         return None
 
     def guess(params: Params, carry: ActorCarry, timestep: Timestep) -> jax.Array:

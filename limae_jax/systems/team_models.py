@@ -56,7 +56,8 @@ def mae_team_model(config: TrainConfig, env: EnvSpec) -> TeamModel | None:
         decoded = mae.apply(params, stretch, method="infer")
         present = _present_steps(stretch, mae.window, mae.num_read)
         decoded = jnp.where(present[:, :, None, None, :, None], decoded, 0.0)
-        decoded = jnp.reshape(decoded, (*decoded.shape[:-2], -1))
+        # The size in full: who is alone has no team-mates, and of no numbers at all jax cannot tell what -1 is.
+        decoded = jnp.reshape(decoded, (*decoded.shape[:-2], mae.num_read * mae.width))
         return Beliefs(_last_steps(stretch, mae.window, mae.num_read), decoded, params["params"]["head"])
 
     return TeamModel(MAE, _empty(config, env), infer, config.mae.td_gradient_to_mae)

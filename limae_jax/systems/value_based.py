@@ -258,7 +258,8 @@ def build_value_based(spec: ValueBasedSpec, config: TrainConfig, env: EnvSpec) -
     core = ValueBasedCore(spec, config, env)
     warmup = Phase("warmup", config.replay.min_rows * config.replay.row_length, False)
     train = Phase("train", None, True, core.update, config.system.updates_per_iteration)
-    guesses = spec.team_model is not None and spec.team_model.part is not None
+    # Who is alone has nobody to guess.
+    guesses = spec.team_model is not None and spec.team_model.part is not None and env.num_agents > 1
     return System(
         init=core.init,
         initial_carry=core.initial_carry,

@@ -13,8 +13,11 @@ from limae_jax.checks import user_path
 from limae_jax.environments import make_env
 from limae_jax.errors import InputError
 from limae_jax.keys import Stream
+from limae_jax.metrics.status import Status
+from limae_jax.systems.base import Params
 from limae_jax.systems.build import build_system
 from limae_jax.systems.names import label
+from limae_jax.training.compiler import Compiler
 from limae_jax.training.evaluator import evaluate_seed
 from limae_jax.training.policy import load_teams
 from limae_jax.training.setup import configure_jax
@@ -23,7 +26,9 @@ from limae_jax.types import EnvSpec
 SIZES = ("num_agents", "obs_size", "state_size", "num_actions")
 
 
-def evaluate_run(run_dir: Path, overrides: Sequence[str] = (), checkpoint: str = "latest") -> list[dict[str, Any]]:
+def evaluate_run(
+    run_dir: Path, overrides: Sequence[str] = (), checkpoint: str = "latest", status: Status | None = None
+) -> list[dict[str, Any]]:
     """Evaluates every seed of a run.
 
     With the run's own settings the latest parameters play the episodes of training's last evaluation again. The best
@@ -33,6 +38,7 @@ def evaluate_run(run_dir: Path, overrides: Sequence[str] = (), checkpoint: str =
         run_dir: of a run.
         overrides: of `env.*` and `evaluation.*`.
         checkpoint: "latest" or "best".
+        status: told what is going on.
 
     Returns:
         A row for each seed: seed, system, scenario, checkpoint, iteration, test_* and test_episodes.
@@ -46,6 +52,8 @@ def evaluate_run(run_dir: Path, overrides: Sequence[str] = (), checkpoint: str =
     stored, config = plan_evaluation(run_dir, overrides)
     if config.env.is_played_by_host:
         raise InputError(f"env={config.env.name}: is evaluated by training.smac_evaluation.evaluate_in_smac")
+    status = status or Status()
+    status.say(f"loading {run_dir}")
     configure_jax(config)
     trained_in, env = make_env(stored.env).spec, make_env(config.env)
     _check_sizes(trained_in, env.spec)
@@ -53,11 +61,21 @@ def evaluate_run(run_dir: Path, overrides: Sequence[str] = (), checkpoint: str =
     system = build_system(stored, env.spec)
     teams = load_teams(run_dir, system, checkpoint)
     stream = Stream.EVAL if checkpoint == "latest" else Stream.FRESH_EVAL
-    play = jax.jit(lambda *whom: evaluate_seed(env, system, config.evaluation.num_episodes, whom, stream))
+    jitted = jax.jit(lambda *whom: evaluate_seed(env, system, config.evaluation.num_episodes, whom, stream))
+    wanted = np.flatnonzero(np.isin(teams.seeds, config.seeds))
+
+    def whom(index: np.integer) -> tuple[np.int32, Params, np.int32]:
+        params = jax.tree.map(lambda x: x[index], teams.params)
+        return np.int32(teams.seeds[index]), params, np.int32(teams.iteration[index])
+
+    compiler = Compiler(config, num_devices=1)
+    compiler.watcher = status
+    name = f"greedy evaluation of the {checkpoint} checkpoint"
+    play = compiler.compile(name, lambda: jitted.lower(*whom(wanted[0])).compile())
     rows = []
-    for index in np.flatnonzero(np.isin(teams.seeds, config.seeds)):
-        params = jax.tree.map(lambda x, index=index: x[index], teams.params)
-        means = play(np.int32(teams.seeds[index]), params, np.int32(teams.iteration[index]))
+    for number, index in enumerate(wanted, start=1):
+        status.say(f"playing {config.evaluation.num_episodes:,} episodes, seed {number} of {len(wanted)}")
+        means = play(*whom(index))
         rows.append(
             {
                 "seed": int(teams.seeds[index]),

@@ -11,6 +11,7 @@ from flax import struct
 
 from limae_jax.environments.base import Environment
 from limae_jax.keys import Stream, stream_key
+from limae_jax.replay.memory import EPISODES_AT_ONCE
 from limae_jax.systems.base import ActorCarry, Params, System
 from limae_jax.systems.belief_quality import BeliefErrors, belief_metrics, no_errors
 from limae_jax.types import Metrics, PyTree, Timestep
@@ -32,20 +33,47 @@ class _Episodes(struct.PyTreeNode):
 def play_episodes(
     env: Environment, system: System, params: Params, num_episodes: int, key: jax.Array, epsilon: float = 0.0
 ) -> tuple[Metrics, Metrics]:
-    """Plays.
+    """Plays; up to EPISODES_AT_ONCE side by side, more in batches of one size, one batch after the other.
 
     Args:
         env: the game.
         system: whose `act` plays.
         params: of one seed.
         num_episodes: N.
-        key: consumed.
+        key: consumed. Batches have keys of their own, folded in by number, so which episodes are played depends on N.
         epsilon: share of random legal actions; 0 is greedy.
 
     Returns:
         Per episode, [N]: "return" (unscaled), "length" in environment steps, and the environment's outcomes. And [] of
         all episodes together: how well the agents guess their team-mates, see `systems.belief_quality`.
     """
+    num_batches = -(-num_episodes // EPISODES_AT_ONCE)
+    if num_batches == 1:
+        episodes, errors = _play_batch(env, system, params, num_episodes, num_episodes, key, epsilon)
+    else:
+        size = -(-num_episodes // num_batches)
+
+        def play(batch: jax.Array) -> tuple[Metrics, BeliefErrors]:
+            batch_key = jax.random.fold_in(key, batch)
+            # The last batch has the others' size, so that they share a program; what it has too many does not count.
+            return _play_batch(env, system, params, size, num_episodes - batch * size, batch_key, epsilon)
+
+        episodes, errors = jax.lax.map(play, jnp.arange(num_batches))
+        episodes = jax.tree.map(lambda x: jnp.reshape(x, -1)[:num_episodes], episodes)
+        errors = jax.tree.map(lambda x: jnp.sum(x, axis=0), errors)
+    return episodes, belief_metrics(errors, env.spec) if system.belief_errors else {}
+
+
+def _play_batch(
+    env: Environment,
+    system: System,
+    params: Params,
+    num_episodes: int,
+    num_counted: jax.Array | int,
+    key: jax.Array,
+    epsilon: float,
+) -> tuple[Metrics, BeliefErrors]:
+    """Plays episodes side by side, of which all from `num_counted` on never begin and mean nothing."""
     reset_key, step_key = jax.random.split(key)
     env_state, timestep = jax.vmap(env.reset)(jax.random.split(reset_key, num_episodes))
     nothing = jnp.zeros(num_episodes)
@@ -54,7 +82,7 @@ def play_episodes(
         env_state=env_state,
         timestep=timestep,
         carry=system.initial_carry(num_episodes),
-        finished=jnp.zeros(num_episodes, bool),
+        finished=jnp.arange(num_episodes) >= num_counted,
         returns=nothing,
         lengths=nothing,
         belief_errors=no_errors(env.spec),
@@ -89,8 +117,8 @@ def play_episodes(
         )
 
     end = jax.lax.while_loop(is_running, play, start)
-    quality = belief_metrics(end.belief_errors, env.spec) if system.belief_errors else {}
-    return {"return": end.returns, "length": end.lengths, **jax.vmap(env.outcome)(end.env_state)}, quality
+    outcomes = jax.vmap(env.outcome)(end.env_state)
+    return {"return": end.returns, "length": end.lengths, **outcomes}, end.belief_errors
 
 
 def evaluate_seed(

@@ -14,8 +14,10 @@ import numpy as np
 
 from limae_jax.errors import GameError, InputError
 from limae_jax.metrics.schema import Row, make_row
+from limae_jax.metrics.waiting import TimeLeft
 from limae_jax.systems.names import label
 from limae_jax.training.checkpoint import CheckpointStore
+from limae_jax.training.forecast import Forecast
 from limae_jax.training.loop import SeedState
 from limae_jax.training.meter import Meter
 from limae_jax.training.plan import PhasePlan, is_evaluation_due, phase_at, rows_to_refill, with_refill
@@ -73,9 +75,11 @@ def _progress_of(host: dict[str, Any], num_seeds: int, directory: Path) -> Progr
 
 
 class Observer(Protocol):
-    """Whoever wants to hear how a group fares."""
+    """Told of a group's progress."""
 
-    def progress(self, phase: str, env_steps: np.ndarray, env_steps_per_s: float, loss: float | None) -> None: ...
+    def progress(
+        self, phase: str, env_steps: np.ndarray, env_steps_per_s: float, loss: float | None, left: TimeLeft | None
+    ) -> None: ...
 
     def evaluation(self, rows: list[Row]) -> None: ...
 
@@ -111,6 +115,7 @@ class GroupTrainer:
         directory: Path,
         observer: Observer,
         shares: Sequence[Share] = (),
+        forecast: Forecast | None = None,
     ):
         """Restores the group's newest whole checkpoint, or starts afresh.
 
@@ -121,6 +126,7 @@ class GroupTrainer:
             directory: for checkpoints.
             observer: told of progress.
             shares: whose the seeds are; by default all of the setup's run.
+            forecast: of this group and those after it.
         """
         self.setup, self.seeds, self.num_reported, self.observer = setup, seeds, num_reported, observer
         self._began = time.monotonic()
@@ -130,6 +136,8 @@ class GroupTrainer:
         count = len(seeds)
         self._shares = shares or [Share(setup.config, seeds, 0, directory)]
         self.progress = Progress(0, 0.0, 0.0, [None] * count, [0] * count, None)
+        self._forecast = forecast or Forecast(setup.config, setup.plans, setup.compiler)
+        setup.compiler.num_seeds = count
         state: SeedState = setup.init(put_seeds(seeds, setup.mesh))
         settings = {
             name: put_seeds(values.astype(state.settings[name].dtype), setup.mesh)
@@ -245,7 +253,9 @@ class GroupTrainer:
             saved = self._store.save(progress.iteration, small, ring, rows_added, asdict(progress))
         self.staging_bytes = max(self.staging_bytes, saved.staging_bytes)
         self.observer.checkpoint()
-        progress.save_s += time.monotonic() - began
+        seconds = time.monotonic() - began
+        progress.save_s += seconds
+        self._forecast.saved(seconds)
         self._saved_at, self._saved_iteration = began, self.progress.iteration
 
     def _drop_replay(self) -> None:
@@ -292,13 +302,13 @@ class GroupTrainer:
                 break
             if save_due:
                 self.save()
-            began, compile_s = time.monotonic(), self.setup.compile_s
+            began, compile_s = time.monotonic(), self.setup.compiler.seconds
             try:
                 self._take_turn()
             except GameError:
                 self.save()
                 raise
-            longest_turn = max(longest_turn, time.monotonic() - began - (self.setup.compile_s - compile_s))
+            longest_turn = max(longest_turn, time.monotonic() - began - (self.setup.compiler.seconds - compile_s))
         if self.is_complete:
             self._drop_replay()
         self.save()
@@ -307,24 +317,38 @@ class GroupTrainer:
     def _take_turn(self) -> None:
         """One chunk, and an evaluation if one is due."""
         before, plan = self.progress.iteration, phase_at(self._plans, self.progress.iteration)
+        began = self._working_s()
         self._run_chunk(plan)
+        self._forecast.worked(plan.phase.name, plan.iterations_per_chunk, self._working_s() - began)
         loss, failed = self._meter.last.get("loss"), self.is_failed[: self.num_reported]
         # A failed seed stands still: nobody waits for its steps, and its loss is no number.
         losses = None if loss is None or failed.all() else loss[: self.num_reported][~failed]
         mean_loss = None if losses is None else float(np.mean(losses))
         reported_steps = self.counters.env_steps[: self.num_reported]
         going = np.ma.masked_array(reported_steps, failed)
-        self.observer.progress(plan.phase.name, going, self._meter.env_steps_per_s, mean_loss)
+        self.observer.progress(plan.phase.name, going, self._meter.env_steps_per_s, mean_loss, self._time_left())
         if is_evaluation_due(self.setup.config, before, self.progress.iteration) or self.is_complete:
+            began = self._working_s()
             self.observer.evaluation(self._evaluate(plan))
+            self._forecast.evaluated(self._working_s() - began)
             self._meter = Meter(reported_steps)
+
+    def _working_s(self) -> float:
+        """A clock that stands still while something is compiled."""
+        return time.monotonic() - self.setup.compiler.seconds
+
+    def _time_left(self) -> TimeLeft | None:
+        failed, steps = self.is_failed[: self.num_reported], self.counters.env_steps[: self.num_reported]
+        # Nobody waits for a seed that failed.
+        slowest = self.setup.config.run.total_env_steps if failed.all() else int(np.min(steps[~failed]))
+        return self._forecast.left(self.progress.iteration, slowest, self._plans)
 
     def _run_chunk(self, plan: PhasePlan) -> None:
         program = self.setup.chunks[plan.phase.name]
-        began, compile_s = time.monotonic(), program.compile_s
+        began = self._working_s()
         self.state, metrics = program(self.state, clock_at(self.progress.iteration))
         metrics, self.counters, is_failed = fetch((metrics, self.state.counters, self.state.is_failed))
-        seconds = time.monotonic() - began - (program.compile_s - compile_s)
+        seconds = self._working_s() - began
         self.progress.iteration += plan.iterations_per_chunk
         self._meter.add(metrics, self.counters.env_steps[: self.num_reported], seconds)
         for index in np.flatnonzero((is_failed & ~self.is_failed)[: self.num_reported]):

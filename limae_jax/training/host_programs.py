@@ -10,6 +10,7 @@ from jax.sharding import Mesh
 
 from limae_jax.keys import Stream, stream_key
 from limae_jax.systems.base import Params, Phase
+from limae_jax.training.compiler import Compiler
 from limae_jax.training.host_player import HostPlayer, means_of
 from limae_jax.training.loop import Parts, SeedState, epsilon_of, take_in
 from limae_jax.training.rollout import RolloutState
@@ -23,18 +24,13 @@ class HostChunk:
     The state is given up only after the rows have been collected: games that fail for good cost an iteration.
     """
 
-    def __init__(self, parts: Parts, phase: Phase, player: HostPlayer, mesh: Mesh):
+    def __init__(self, parts: Parts, phase: Phase, player: HostPlayer, mesh: Mesh, compiler: Compiler):
         self._parts, self._phase, self._player = parts, phase, player
         self._epsilon = jax.jit(partial(epsilon_of, parts, phase))
-        self._take_in = SeedProgram(self._learn, mesh, donate=True)
+        self._take_in = SeedProgram(self._learn, mesh, phase.name, compiler, donate=True)
 
     def _learn(self, state: SeedState, clock: Clock, collected: tuple[RolloutState, Rows, Metrics]):
         return take_in(self._parts, self._phase, state, clock, *collected)
-
-    @property
-    def compile_s(self) -> float:
-        """Seconds spent on compiling so far."""
-        return self._take_in.compile_s
 
     def __call__(self, state: SeedState, clock: Clock):
         seed = int(state.seed[0])
@@ -47,8 +43,6 @@ class HostChunk:
 
 class HostEvaluation:
     """Greedy episodes of one seed, ((seeds [1], params, iteration [1]),) -> metrics [1]."""
-
-    compile_s = 0.0
 
     def __init__(self, player: HostPlayer, num_episodes: int):
         self._player, self._num_episodes = player, num_episodes

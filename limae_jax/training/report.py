@@ -11,9 +11,10 @@ import numpy as np
 from limae_jax.checks import show
 from limae_jax.config import TrainConfig
 from limae_jax.config_file import format_of, read_run
-from limae_jax.metrics.console import RunConsole
+from limae_jax.metrics.console import RunConsole, Standing
 from limae_jax.metrics.jsonl import JsonlWriter, read_rows
 from limae_jax.metrics.schema import Row
+from limae_jax.metrics.waiting import Compiling, TimeLeft
 from limae_jax.metrics.wandb import read_id
 from limae_jax.metrics.writers import Writers
 from limae_jax.systems.names import label
@@ -89,18 +90,19 @@ class RunReport:
         self._win_rates = {}
         self._note_win_rates(kept)
 
-    def progress(self, phase: str, env_steps: np.ndarray, env_steps_per_s: float, loss: float | None) -> None:
+    def progress(
+        self, phase: str, env_steps: np.ndarray, env_steps_per_s: float, loss: float | None, left: TimeLeft | None
+    ) -> None:
         """After each chunk. `env_steps` [S] of the group's seeds; those that failed are masked."""
         config = self.config
         total = config.run.total_env_steps
         ahead = [seed for seed in config.seeds if seed > self._group[-1]]
         going = np.ma.compressed(env_steps)
         missing = float(np.sum(np.maximum(total - going, 0))) + total * len(ahead)
-        eta = missing / env_steps_per_s if env_steps_per_s else None
         label = phase if len(self._group) == len(config.seeds) else f"{phase} {self._label()}"
         wins = list(self._win_rates.values()) or None
         slowest = int(np.min(going if going.size else np.ma.getdata(env_steps)))
-        self._console.update(label, slowest, env_steps_per_s, eta, wins, loss)
+        self._console.update(Standing(label, slowest, env_steps_per_s, missing, left, loss), wins)
 
     def _label(self) -> str:
         first, last = self._group[0], self._group[-1]
@@ -119,6 +121,14 @@ class RunReport:
     def _note_win_rates(self, rows: list[Row]) -> None:
         self._win_rates |= {row["seed"]: row["test_win_rate"] for row in rows if row["test_win_rate"] is not None}
 
+    def compiling(self, what: Compiling) -> None:
+        """Before a program is compiled."""
+        self._console.compiling(what)
+
+    def compiled(self) -> None:
+        """After that."""
+        self._console.compiled()
+
     def warning(self, text: str) -> None:
         """Shows a warning."""
         self._console.warning(text)
@@ -127,14 +137,12 @@ class RunReport:
         """What saving cost a group."""
         share = 100 * save_s / wall_s if wall_s else 0.0
         self._console.note(
-            f"saving took {save_s:.1f} s of {wall_s:.0f} s ({share:.1f} %) and at most"
-            f" {staging_bytes / 2**20:.0f} MiB beside the state"
+            f"saving took {save_s:.1f} s ({share:.1f} %) and at most {staging_bytes / 2**20:.0f} MiB beside the state"
         )
 
     def summary(self, last_rows: list[Row], failed: list[int], seconds: float, compile_s: float) -> None:
         """The final table."""
-        self._console.summary(last_rows, failed, self.config.run_dir, seconds)
-        self._console.note(f"{seconds:.0f} s in all, {compile_s:.0f} s of them compiling")
+        self._console.summary(last_rows, failed, self.config.run_dir, seconds, compile_s)
 
     def kept(self) -> None:
         """Says what a finished run keeps on the disk."""

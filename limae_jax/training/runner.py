@@ -25,6 +25,7 @@ from limae_jax.metrics.schema import Row
 from limae_jax.metrics.writers import check_extras
 from limae_jax.replay.memory import check_memory
 from limae_jax.run_records import check_saved, checkpoint_is_gone, has_checkpoint
+from limae_jax.training.forecast import Forecast
 from limae_jax.training.group import GroupTrainer
 from limae_jax.training.lock import locked
 from limae_jax.training.plan import group_size
@@ -70,12 +71,12 @@ class TrainResult:
         return list({row["seed"]: row for row in self.rows}.values())
 
 
-def train(config: TrainConfig, console: bool = False, film: Film | None = None) -> TrainResult:
+def train(config: TrainConfig, console: bool = True, film: Film | None = None) -> TrainResult:
     """Trains a run to its end, or continues it if its directory holds it already.
 
     Args:
         config: all settings.
-        console: whether to show progress, warnings and a final table.
+        console: whether to show progress, warnings and a final table on the standard output.
         film: what draws the battle of `metrics.wandb_video`.
 
     Raises:
@@ -102,7 +103,7 @@ def check_film(config: TrainConfig, film: Film | None) -> None:
 
 
 def resume(
-    run_dir: str | Path, overrides: Sequence[str] = (), console: bool = False, film: Film | None = None
+    run_dir: str | Path, overrides: Sequence[str] = (), console: bool = True, film: Film | None = None
 ) -> TrainResult:
     """Continues the run in `run_dir`; the result equals that of a run that was never interrupted, bit for bit.
 
@@ -163,12 +164,15 @@ def train_together(
                 report.warning(text)
         for text in told:
             reports[0].warning(text)
-        trainers = _restored(setup, groups, reports, home)
+        # Of runs that share a program, one tells what is compiled for all.
+        setup.compiler.watcher = reports[0]
+        forecast = Forecast(setup.config, setup.plans, setup.compiler, len(groups))
+        trainers = _restored(setup, groups, reports, home, forecast)
         # Nothing is written before all is read and checked: what is refused stays as it was.
         _write_files(configs, groups, home)
         for report in reports:
             report.open()
-        failed = _train_groups(trainers, reports, stop)
+        failed = _train_groups(trainers, reports, stop, forecast)
         seconds = time.monotonic() - began
         results = [_finish(report, stop, failed[run], setup, seconds) for run, report in enumerate(reports)]
         for report, result in zip(reports, results, strict=True):
@@ -176,6 +180,7 @@ def train_together(
                 report.add_video(film)
         return results
     finally:
+        setup.compiler.watcher = None
         setup.close()
         for report in reports:
             report.close()
@@ -190,7 +195,7 @@ def _split_seeds(configs: Sequence[TrainConfig], setup: Setup, home: Path) -> li
 
 
 def _restored(
-    setup: Setup, groups: Sequence[Group], reports: Sequence[RunReport], home: Path
+    setup: Setup, groups: Sequence[Group], reports: Sequence[RunReport], home: Path, forecast: Forecast
 ) -> Iterator[tuple[Group, GroupReport, GroupTrainer]]:
     """Restores the first group and checks what the others will be restored from.
 
@@ -204,7 +209,7 @@ def _restored(
             raise checkpoint_is_gone(home, group.directory.name)
 
     def restore(group: Group, report: GroupReport) -> GroupTrainer:
-        return GroupTrainer(setup, group.seeds, len(group.runs), group.directory, report, group.shares)
+        return GroupTrainer(setup, group.seeds, len(group.runs), group.directory, report, group.shares, forecast)
 
     first = restore(*told[0])
     for group, _ in told[1:]:
@@ -225,7 +230,10 @@ def _write_files(configs: Sequence[TrainConfig], groups: Sequence[Group], home: 
 
 
 def _train_groups(
-    trainers: Iterable[tuple[Group, GroupReport, GroupTrainer]], reports: Sequence[RunReport], stop: StopRequest
+    trainers: Iterable[tuple[Group, GroupReport, GroupTrainer]],
+    reports: Sequence[RunReport],
+    stop: StopRequest,
+    forecast: Forecast,
 ) -> list[list[int]]:
     """Trains group after group until one is stopped; returns the seeds of each run that failed."""
     failed: list[list[int]] = [[] for _ in reports]
@@ -241,6 +249,7 @@ def _train_groups(
         for index in np.flatnonzero(trainer.is_failed[: len(group.runs)]):
             failed[group.runs[index]].append(int(group.seeds[index]))
         report.saved(trainer.progress.save_s, trainer.progress.wall_s, trainer.staging_bytes)
+        forecast.next_group()
         del trainer  # the memory is for one group at a time
         if not is_complete:
             break
@@ -267,7 +276,7 @@ def _finish(report: RunReport, stop: StopRequest, failed: list[int], setup: Setu
         is_complete=is_complete,
         exit_code=(EXIT_SEED_FAILED if failed else 0) if is_complete else stop.exit_code,
     )
-    report.summary(result.last_rows, failed, seconds, setup.compile_s)
+    report.summary(result.last_rows, failed, seconds, setup.compiler.seconds)
     if is_complete:
         report.kept()
     else:

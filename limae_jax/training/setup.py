@@ -22,7 +22,9 @@ from limae_jax.environments.vector import VectorEnv
 from limae_jax.replay.uniform import uniform_replay
 from limae_jax.run_records import GROUPS_FILE, is_there, read_groups
 from limae_jax.systems.build import build_system
+from limae_jax.training.compiler import Compiler
 from limae_jax.training.evaluator import evaluate_seed
+from limae_jax.training.forecast import EVALUATION
 from limae_jax.training.host_player import HostPlayer
 from limae_jax.training.host_programs import HostChunk, HostEvaluation
 from limae_jax.training.loop import Parts, init_seed, make_chunk_under_own_settings
@@ -33,9 +35,6 @@ from limae_jax.types import Clock, PyTree
 
 class Program(Protocol):
     """What a run calls: (per seed with a leading [S], *shared) -> per seed."""
-
-    @property
-    def compile_s(self) -> float: ...
 
     def __call__(self, per_seed: PyTree, /, *shared: PyTree) -> Any: ...
 
@@ -50,6 +49,7 @@ class Setup:
         parts: what the training program is made of.
         plans: phases on the clock.
         mesh: devices.
+        compiler: of the programs.
         init: program (seeds [S]) -> SeedState.
         chunks: program of each phase, `plan.REFILL` included, (SeedState, Clock) -> (SeedState, metrics); donates its
             state.
@@ -62,15 +62,11 @@ class Setup:
     parts: Parts
     plans: list[PhasePlan]
     mesh: Mesh
+    compiler: Compiler
     init: Program
     chunks: Mapping[str, Program]
     evaluate: Program
     player: HostPlayer | None = None
-
-    @property
-    def compile_s(self) -> float:
-        """Seconds spent on compiling so far."""
-        return sum(program.compile_s for program in (self.init, self.evaluate, *self.chunks.values()))
 
     def close(self) -> None:
         """Ends games that the host plays."""
@@ -91,28 +87,33 @@ def make_setup(config: TrainConfig, num_devices: int | None = None) -> Setup:
     is_host_played = config.env.is_played_by_host
     mesh = seed_mesh(1 if is_host_played else num_devices)
     # In turn: vmapped over three seeds, the QR behind orthogonal weights can hang XLA's CPU backend for good.
-    init = SeedProgram(partial(init_seed, parts), mesh, in_turn=True)
+    compiler = Compiler(config, mesh.size)
+    init = SeedProgram(partial(init_seed, parts), mesh, "init", compiler, in_turn=True)
     make_programs = _host_programs if is_host_played else _compiled_programs
-    return make_programs(config, env, parts, mesh, init)
+    return make_programs(parts, mesh, compiler, init)
 
 
-def _compiled_programs(config: TrainConfig, env: Environment, parts: Parts, mesh: Mesh, init: Program) -> Setup:
+def _compiled_programs(parts: Parts, mesh: Mesh, compiler: Compiler, init: Program) -> Setup:
+    config, env = parts.config, parts.env.env
     plans = plan_phases(config, parts.system.phases)
     chunks = {}
     for plan in (*plans, refill_plan(plans, 0)):
         chunk = make_chunk_under_own_settings(parts, plan.phase, plan.iterations_per_chunk)
-        chunks[plan.phase.name] = SeedProgram(chunk, mesh, donate=True)
-    evaluate = SeedProgram(partial(evaluate_seed, env, parts.system, config.evaluation.num_episodes), mesh)
-    return Setup(config, env, parts, plans, mesh, init, chunks, evaluate)
+        chunks[plan.phase.name] = SeedProgram(chunk, mesh, plan.phase.name, compiler, donate=True)
+    play = partial(evaluate_seed, env, parts.system, config.evaluation.num_episodes)
+    evaluate = SeedProgram(play, mesh, EVALUATION, compiler)
+    return Setup(config, env, parts, plans, mesh, compiler, init, chunks, evaluate)
 
 
-def _host_programs(config: TrainConfig, env: Environment, parts: Parts, mesh: Mesh, init: Program) -> Setup:
+def _host_programs(parts: Parts, mesh: Mesh, compiler: Compiler, init: Program) -> Setup:
+    config, env = parts.config, parts.env.env
     # One iteration at a time: a game's step takes long enough to hide the host.
     plans = plan_phases(config, parts.system.phases, chunk_time_steps=1)
     player = HostPlayer(parts.system, config.env.num_envs, partial(open_games, config.env))
-    chunks = {plan.phase.name: HostChunk(parts, plan.phase, player, mesh) for plan in (*plans, refill_plan(plans, 0))}
+    every = (*plans, refill_plan(plans, 0))
+    chunks = {plan.phase.name: HostChunk(parts, plan.phase, player, mesh, compiler) for plan in every}
     evaluate = HostEvaluation(player, config.evaluation.num_episodes)
-    return Setup(config, env, parts, plans, mesh, init, chunks, evaluate, player)
+    return Setup(config, env, parts, plans, mesh, compiler, init, chunks, evaluate, player)
 
 
 def configure_jax(config: TrainConfig, num_devices: int | None = None) -> None:

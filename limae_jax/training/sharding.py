@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from limae_jax.run_records import fillers
+from limae_jax.training.compiler import Compiler
 from limae_jax.types import PyTree
 
 SEED_AXIS = "seed"
@@ -28,17 +28,24 @@ class SeedProgram:
     """A function of one seed, compiled for many: vmapped within a device, split over the devices.
 
     Called as program(per_seed with a leading [S], *shared); S is a multiple of the number of devices.
-
-    Attributes:
-        compile_s: seconds spent on tracing and compiling so far, in place of hiding them in the first call.
     """
 
-    def __init__(self, function: Callable[..., Any], mesh: Mesh, donate: bool = False, in_turn: bool = False):
+    def __init__(
+        self,
+        function: Callable[..., Any],
+        mesh: Mesh,
+        name: str,
+        compiler: Compiler,
+        donate: bool = False,
+        in_turn: bool = False,
+    ):
         """Makes a program; it is compiled when it is first called.
 
         Args:
             function: of one seed; its first argument and all results are per seed.
             mesh: see `seed_mesh`.
+            name: of the program, as it is shown while it compiles.
+            compiler: compiles it.
             donate: the first argument's memory is reused for the result; the caller must not touch it again.
             in_turn: a device takes its seeds one after the other instead of vmapped.
         """
@@ -55,15 +62,14 @@ class SeedProgram:
         # check_vma: scans inside the environments start from constants, which the check would refuse.
         sharded = jax.shard_map(batched, mesh=mesh, in_specs=(BY_SEED, SHARED), out_specs=BY_SEED, check_vma=False)
         self._jitted = jax.jit(sharded, donate_argnums=(0,) if donate else ())
+        self._name, self._compiler = name, compiler
         self._compiled: dict[int, Callable[..., Any]] = {}
-        self.compile_s = 0.0
 
     def __call__(self, per_seed: PyTree, *shared: PyTree) -> Any:
         num_seeds = jax.tree.leaves(per_seed)[0].shape[0]
         if num_seeds not in self._compiled:
-            began = time.perf_counter()
-            self._compiled[num_seeds] = self._jitted.lower(per_seed, shared).compile()
-            self.compile_s += time.perf_counter() - began
+            build = lambda: self._jitted.lower(per_seed, shared).compile()  # noqa: E731
+            self._compiled[num_seeds] = self._compiler.compile(self._name, build)
         return self._compiled[num_seeds](per_seed, shared)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from limae_jax.config import TrainConfig
 from limae_jax.metrics.schema import Row
+from limae_jax.metrics.waiting import TimeLeft
 from limae_jax.run_records import CHECKPOINTS, GROUPS_FILE, SHARED_FILE
 from limae_jax.traced_settings import traced_values
 from limae_jax.training.report import RunReport
@@ -124,11 +125,13 @@ class GroupReport:
         for run, report in self._reports.items():
             report.continue_from(self._seeds[self._runs == run].tolist(), iteration)
 
-    def progress(self, phase: str, env_steps: np.ndarray, env_steps_per_s: float, loss: float | None) -> None:
+    def progress(
+        self, phase: str, env_steps: np.ndarray, env_steps_per_s: float, loss: float | None, left: TimeLeft | None
+    ) -> None:
         """After each chunk; a run's speed is its share of the group's."""
         for run, report in self._reports.items():
             is_own = self._runs == run
-            report.progress(phase, env_steps[is_own], env_steps_per_s * float(np.mean(is_own)), loss)
+            report.progress(phase, env_steps[is_own], env_steps_per_s * float(np.mean(is_own)), loss, left)
 
     def evaluation(self, rows: list[Row]) -> None:
         """After each evaluation: one row a seed."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import NamedTuple
@@ -14,6 +15,7 @@ from limae_jax.grid import Sweep
 from limae_jax.metrics.jsonl import read_rows
 from limae_jax.metrics.schema import Row
 from limae_jax.metrics.sweep_table import CellConsole, Line, SweepTable
+from limae_jax.systems.names import label
 from limae_jax.training.cluster import send_programs
 from limae_jax.training.report import Film
 from limae_jax.training.runner import check_film
@@ -57,7 +59,7 @@ class _News:
             self.table.mark(self._places[config.run_dir], *outcome)
 
 
-def run_sweep(sweep: Sweep, console: bool = False, film: Film | None = None) -> SweepResult:
+def run_sweep(sweep: Sweep, console: bool = True, film: Film | None = None) -> SweepResult:
     """Trains what is not finished of a sweep.
 
     Args:
@@ -85,9 +87,13 @@ def run_sweep(sweep: Sweep, console: bool = False, film: Film | None = None) -> 
         if is_stopped:
             here = sweep.settings.cluster == "none"
             what = "stopped and saved" if here else "stopped waiting; once the jobs that go on have ended"
-            table.note(f"{what}, the same command continues the sweep")
+            table.last_words.append(f"{what}, the same command continues the sweep")
         elif "elsewhere" in states:
-            table.note("another process has some of the runs; the same command takes up what it leaves")
+            table.last_words.append("another process has some of the runs; the same command takes up what it leaves")
+        if any(line.scores for line in table.lines):
+            directory = Path(str(sweep.settings.dir))
+            command = ("limae-jax", "report", str(directory), "--out", str(directory / "report"))
+            table.last_words.append(f"compare them: {shlex.join(command)}")
     not_all = EXIT_NOT_ALL if {"failed", "broken"} & set(states) else EXIT_ELSEWHERE if "elsewhere" in states else 0
     return SweepResult(news.outcomes, stop.exit_code if is_stopped else not_all)
 
@@ -123,7 +129,7 @@ def show_plan(sweep: Sweep, console: Console | None = None) -> None:
         for outcome in outcomes:
             line = next(left)
             line.state, line.note = outcome.state, outcome.note or f"program {number}"
-    with SweepTable(lines, console=console) as table:
+    with SweepTable(lines, console=console, is_plan=True) as table:
         counts = (f"{len(of)} {name}{'s' * (len(of) != 1)}" for of, name in ((lines, "run"), (programs, "program")))
         table.note(f"{' in '.join(counts)}; those of one are trained side by side")
 
@@ -149,9 +155,11 @@ def _rows(config: TrainConfig) -> list[Row]:
 def _lines(sweep: Sweep, programs: Sequence[Program]) -> list[Line]:
     """What the table shows of the runs before anything is done."""
     directory, lines = Path(str(sweep.settings.dir)).resolve(), []
-    for config in (config for program in programs for config in program.configs):
-        name = os.path.relpath(Path(config.run_dir).resolve(), directory)
-        line = Line(name, config.run.num_seeds, config.run.total_env_steps)
-        line.add_scores(_rows(config))
-        lines.append(line)
+    for number, program in enumerate(programs):
+        for config in program.configs:
+            name = os.path.relpath(Path(config.run_dir).resolve(), directory)
+            steps, what = config.run.total_env_steps, (config.env.scenario, label(config.system.name))
+            line = Line(name, config.run.num_seeds, steps, number, *what)
+            line.add_scores(_rows(config))
+            lines.append(line)
     return lines

@@ -45,7 +45,9 @@ def _shared_setup(config, num_devices=None):
     # Traced settings are arguments, so programs that differ in nothing else are equal too. Only `init` has those of the
     # first such run, which `GroupTrainer` replaces.
     key = (repr(with_values(same, dict.fromkeys(TRACED))), num_devices, plan.CHUNK_TIME_STEPS, type(made.env))
-    made.init, made.evaluate, made.chunks = _programs.setdefault(key, (made.init, made.evaluate, made.chunks))
+    made.init, made.evaluate, made.chunks, made.compiler = _programs.setdefault(
+        key, (made.init, made.evaluate, made.chunks, made.compiler)
+    )
     return made
 
 

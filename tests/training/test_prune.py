@@ -15,9 +15,9 @@ from limae_jax.compose import load_config
 from limae_jax.training import plan, runner, setup, sweep
 from limae_jax.training.checkpoint_files import bytes_below
 from limae_jax.training.group import GroupTrainer
+from limae_jax.training.lock import locked
 from limae_jax.training.policy import load_teams
 from limae_jax.training.prune import prune_runs
-from limae_jax.training.run_directory import locked
 
 # Two runs that share a program and its replay; the second one fails. test_sweep's runs keep their replay.
 GRID = ["system=vdn", "system.learning_rate=1e-3,1e30", "system.max_grad_norm=1e30", "run.seed_batching=2"]

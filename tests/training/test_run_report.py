@@ -2,18 +2,20 @@
 
 import numpy as np
 
+from limae_jax.compose import load_config
 from limae_jax.config import RunConfig, TrainConfig
+from limae_jax.training import runner
 from limae_jax.training.report import RunReport
 
 
 class Noted:
-    """A console that keeps the (env_steps, eta_s) of every update."""
+    """A console that keeps the (env_steps, missing) of every update."""
 
     def __init__(self):
         self.updates = []
 
-    def update(self, phase, env_steps, steps_per_s, eta_s, win_rates, loss):
-        self.updates.append((env_steps, eta_s))
+    def update(self, now, win_rates):
+        self.updates.append((now.env_steps, now.missing))
 
 
 def test_nobody_waits_for_a_seed_that_failed(tmp_path):
@@ -22,6 +24,18 @@ def test_nobody_waits_for_a_seed_that_failed(tmp_path):
     report.continue_from([0, 1, 2], 0)
     steps = np.array([500, 20, 700])
     for is_failed in (False, [False, True, False], True):
-        report.progress("train", np.ma.masked_array(steps, is_failed), 100.0, None)
+        report.progress("train", np.ma.masked_array(steps, is_failed), 100.0, None, None)
     # The fourth seed, of the next group, has all of its steps before it.
-    assert shown.updates == [(20, 27.8), (500, 18.0), (20, 10.0)]
+    assert shown.updates == [(20, 2780), (500, 1800), (20, 1000)]
+
+
+def test_a_run_shows_itself_unless_told_not_to(tiny, capfd):
+    config = load_config(tiny("run.total_env_steps=2000"))
+    runner.train(config, console=False)
+    assert capfd.readouterr().out == ""
+    runner.train(config)
+    lines = capfd.readouterr().out.splitlines()
+    assert lines[0].startswith("qmix on 2m_vs_2m (smax), seed 0, on ")
+    assert any(line.startswith("took 0:") and line.endswith(config.run_dir) for line in lines)
+    # A duration is said once.
+    assert not any("s in all" in line for line in lines)

@@ -25,7 +25,7 @@ def train_some():
 
     setup = make_setup(load_config(TINY))
     warmup, train = setup.plans
-    few = SeedProgram(make_chunk(setup.parts, train.phase, FEW_ITERATIONS), setup.mesh)
+    few = SeedProgram(make_chunk(setup.parts, train.phase, FEW_ITERATIONS), setup.mesh, "few", setup.compiler)
 
     def run(*seeds, poisoned=None):
         state = setup.init(put_seeds(np.asarray(seeds, np.int32), setup.mesh))

@@ -359,9 +359,9 @@ def test_a_seed_that_is_not_finite_is_told_again_by_the_finished_sweep(tmp_path,
     asked = swept(tmp_path, *two_and_one, "system=vdn", "system.learning_rate=1e-3,1e30", "system.max_grad_norm=1e30")
     told, progress = [], RunReport.progress
 
-    def noted(self, phase, env_steps, env_steps_per_s, loss):
+    def noted(self, phase, env_steps, env_steps_per_s, loss, left):
         told.append((self.config.system.learning_rate, np.ma.getmaskarray(env_steps).tolist(), loss))
-        progress(self, phase, env_steps, env_steps_per_s, loss)
+        progress(self, phase, env_steps, env_steps_per_s, loss, left)
 
     monkeypatch.setattr(RunReport, "progress", noted)
     for _ in range(2):

@@ -5,13 +5,13 @@ from __future__ import annotations
 import atexit
 import os
 import shutil
-import tempfile
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from limae_jax.environments.smac.leftovers import make_folder, sweep
 from limae_jax.environments.smac.maps import NO_OP_ACTION
 from limae_jax.environments.smac.messages import ACT, Command, Done, Failed, Refused, Reset, SaveReplay, Task
 from limae_jax.environments.smac.process import WorkerProcess, ready, stop
@@ -69,7 +69,8 @@ class WorkerPool:
         self._seen: tuple[np.ndarray, np.ndarray] | None = None
         self._arrays: SharedArrays | None = None
         self._is_closed = False
-        self._folder = Path(tempfile.mkdtemp(prefix="limae_jax_smac_"))
+        sweep()
+        self._folder, self._folder_lock = make_folder()
         self._memory = create_memory()
         self._workers = [WorkerProcess(self._task(worker)) for worker in range(num_workers)]
         atexit.register(self.close)
@@ -153,6 +154,7 @@ class WorkerPool:
         self._arrays = self._seen = None
         os.close(self._memory)
         shutil.rmtree(self._folder, ignore_errors=True)
+        os.close(self._folder_lock)
 
     def _task(self, worker: int) -> Task:
         settings = replace(self._settings, seed=self._settings.seed + worker)

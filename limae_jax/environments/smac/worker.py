@@ -1,7 +1,7 @@
 """A worker: one process with one game. It is started by `process.WorkerProcess` and imports neither jax nor the pool.
 
 It leads a process group of its own, to which its game belongs too, so that both can be ended together. When its parent
-is gone it ends by itself.
+is gone it ends by itself. When it is gone its game ends, by the kernel's hand.
 """
 
 from __future__ import annotations
@@ -39,6 +39,7 @@ from limae_jax.environments.smac.messages import (
     receive,
     send,
 )
+from limae_jax.environments.smac.parent_death import end_children_with_this_process
 from limae_jax.environments.smac.records import LOOPS_PER_SECOND, EpisodeRecord, GameInfo
 from limae_jax.environments.smac.settings import GameSettings
 from limae_jax.environments.smac.shared_arrays import SharedArrays
@@ -220,6 +221,7 @@ def main(descriptor: int) -> None:
         descriptor: file descriptor of the connection.
     """
     signal.signal(signal.SIGTERM, _on_terminate)
+    end_children_with_this_process()
     connection = Connection(descriptor)
     task: Task = receive(connection, ACT)
     threading.Thread(target=_end_with_parent, args=(task,), daemon=True).start()

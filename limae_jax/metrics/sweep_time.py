@@ -1,0 +1,108 @@
+"""How long a sweep has still to go, by what its programs have cost so far."""
+
+from __future__ import annotations
+
+import statistics
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from limae_jax.metrics.waiting import Compiling, Countdown, TimeLeft
+
+
+@dataclass
+class _Program:
+    """One that was begun here.
+
+    Attributes:
+        kind: what its speed depends on, the most important first.
+        env_steps: of all its seeds, to be made here.
+        began: on the clock.
+        countdown: of its own time left.
+        compile_s: seconds it compiled so far.
+        all_s, compiling_s: what it will have taken, and compiled, as far as one knows; None before that.
+    """
+
+    kind: Sequence[str]
+    env_steps: float
+    began: float
+    countdown: Countdown
+    compile_s: float = 0.0
+    all_s: float | None = None
+    compiling_s: float = field(default=0.0)
+
+    @property
+    def seconds_per_step(self) -> float | None:
+        """All in, but compiling."""
+        if self.all_s is None or not self.env_steps:
+            return None
+        return max(self.all_s - self.compiling_s, 0.0) / self.env_steps
+
+
+class SweepClock:
+    """Programs are trained one after the other; those to come are expected to cost what those like them did."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic):
+        self._clock = clock
+        self._programs: dict[int, _Program] = {}
+        self._compiling_since: float | None = None
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a program is trained here."""
+        return bool(self._programs)
+
+    def begin(self, program: int, kind: Sequence[str], env_steps: float) -> None:
+        """A program starts, unless it has; `env_steps` of all its seeds are missing."""
+        self._programs.setdefault(program, _Program(kind, env_steps, self._clock(), Countdown(self._clock)))
+
+    def told(self, program: int, left: TimeLeft | None) -> None:
+        """What the program says of itself."""
+        one = self._programs[program]
+        one.countdown.told(left and left.seconds)
+        if left is not None:
+            one.all_s = self._clock() - one.began + left.seconds
+            one.compiling_s = one.compile_s + left.compiling
+
+    def compiling(self, program: int, what: Compiling) -> None:
+        """Before a part of it is compiled."""
+        self._compiling_since = self._clock()
+        self._programs[program].countdown.compiling(what)
+
+    def compiled(self, program: int) -> None:
+        """After that."""
+        one = self._programs[program]
+        one.countdown.compiled()
+        if self._compiling_since is not None:
+            one.compile_s += self._clock() - self._compiling_since
+        self._compiling_since = None
+
+    def end(self, program: int) -> None:
+        """It is done, for better or worse."""
+        if program in self._programs and self._programs[program].all_s is not None:
+            self.told(program, TimeLeft(0.0, 0.0))
+
+    @property
+    def activity(self) -> str:
+        """What is being compiled, and for how long; nothing otherwise."""
+        return next((text for one in self._programs.values() if (text := one.countdown.activity)), "")
+
+    def left(self, program: int, kind: Sequence[str], env_steps: float) -> float | None:
+        """Seconds that a program needs which still misses `env_steps`, of all its seeds; None if nothing is known."""
+        own = self._programs.get(program)
+        if own and own.countdown.seconds_left is not None:
+            return own.countdown.seconds_left
+        measured = [one for one in self._programs.values() if one.seconds_per_step is not None]
+        if not measured:
+            return None
+        likeness = max(_likeness(one.kind, kind) for one in measured)
+        like = [one for one in measured if _likeness(one.kind, kind) == likeness]
+        each = statistics.fmean(one.seconds_per_step or 0.0 for one in like)
+        whole = statistics.fmean(one.compiling_s for one in like) + env_steps * each
+        return max(whole - (self._clock() - own.began), 0.0) if own else whole
+
+
+def _likeness(one: Sequence[str], other: Sequence[str]) -> int:
+    """How many entries are equal, up to the first that is not."""
+    equal = [a == b for a, b in zip(one, other, strict=False)]
+    return equal.index(False) if False in equal else len(equal)

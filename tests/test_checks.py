@@ -6,12 +6,17 @@ from pathlib import Path
 import pytest
 
 from limae_jax.checks import one_line, printable, shorten, user_path
+from limae_jax.cli import main
 from limae_jax.compose import load_config
-from limae_jax.config import RunConfig
-from limae_jax.config_file import read_run
+from limae_jax.config import RunConfig, TrainConfig
+from limae_jax.config_file import read_run, to_yaml
 from limae_jax.errors import InputError
 from limae_jax.grid import load_sweep
 from limae_jax.sweep_config import SweepConfig
+from limae_jax.training.evaluate import evaluate_run
+from limae_jax.training.policy import load_policy
+from limae_jax.training.runner import resume
+from limae_jax.training.smac_evaluation import evaluate_in_smac
 
 
 @pytest.mark.parametrize(
@@ -74,3 +79,21 @@ def test_without_a_home_a_tilde_is_refused(monkeypatch):
     monkeypatch.setattr(pwd, "getpwuid", no_entry)
     with pytest.raises(InputError, match=r"run.dir=~/x: there is no such home; write the path in full"):
         RunConfig(dir="~/x")
+
+
+def test_every_way_in_takes_a_tilde(monkeypatch, tmp_path, capsys):
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "config.yaml").write_text(to_yaml(TrainConfig()))
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path / "run")
+    nowhere = f"RUN_DIR={tmp_path}/nowhere: no such directory"
+    for way in (load_policy, resume, evaluate_run, lambda path: list(evaluate_in_smac([path], ["env=smac"]))):
+        with pytest.raises(InputError, match=nowhere):
+            way("~/nowhere")
+    for command in (["resume"], ["evaluate"], ["render"], ["report", "--out", "~/out"]):
+        assert main([*command, "~/nowhere"]) == 2
+        assert nowhere in capsys.readouterr().err
+    assert main(["render", "~/run", "--out", "~/no/x.gif"]) == 2
+    assert f"there is no folder {tmp_path}/no\n" in capsys.readouterr().err
+    assert main(["report", "~/run", "--out", "~/out"]) == 2  # it has no results
+    assert [path.name for path in tmp_path.rglob("*")] == ["run", "config.yaml"]

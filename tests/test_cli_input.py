@@ -135,7 +135,7 @@ def test_answers_and_mistakes_need_no_jax(run_dir):
         (("report", "nowhere", "--out", "out"), "RUN_DIR=nowhere: no such directory"),
         (("render", "nowhere"), "RUN_DIR=nowhere: no such directory"),
         (("render", "nowhere", "--agent", "one"), "argument --agent: invalid int value: 'one'"),
-        (("config", f"system.gamma={'1' * 5000}"), f"system.gamma={'1' * 44}...: has a number of too many digits"),
+        (("config", f"system.gamma={'1' * 5000}"), f"system.gamma={'1' * 44}...: an override has at most 4000"),
         (("train", f"run.dir={LONG}"), f"run.dir={LONG[:57]}...: a path has at most"),
         (("train", f"run.name={LONG}"), f"run.name={LONG[:57]}...: a path has at most"),
         (("resume", LONG), f"RUN_DIR={LONG[:57]}...: a path has at most"),

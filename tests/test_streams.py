@@ -2,6 +2,9 @@
 
 import io
 import os
+import shlex
+import subprocess
+import sys
 
 import pytest
 from rich.table import Table
@@ -63,3 +66,33 @@ def test_the_console_ends_no_work_when_its_reader_leaves(monkeypatch):
         with pytest.raises(BrokenPipeError):
             stream.flush()
         Output(stream).give_up()
+
+
+OPENS_A_FILE = """
+import sys
+from limae_jax import cli
+def opens(args):
+    with open("file", "w") as file:
+        print("printed")
+        return file.fileno()
+cli._COMMANDS["config"] = opens
+sys.exit(cli.main(["config"]))
+"""
+
+
+@pytest.mark.parametrize("closed", [[], [1], [2], [0, 1, 2]])
+def test_no_file_gets_the_number_of_a_closed_stream(tmp_path, closed):
+    command = [sys.executable, "-c", OPENS_A_FILE]
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
+    redirected = " ".join(f"{descriptor}>&-" for descriptor in closed)
+    done = subprocess.run(
+        f"{shlex.join(command)} {redirected}",
+        shell=True,
+        env=environment,
+        cwd=tmp_path,
+        capture_output=True,
+        timeout=60,
+    )
+    assert done.returncode > 2
+    assert done.stdout + done.stderr == (b"" if 1 in closed else b"printed\n")
+    assert (tmp_path / "file").read_text() == ""

@@ -46,7 +46,7 @@ def evaluate_run(run_dir: Path, overrides: Sequence[str] = (), checkpoint: str =
         raise InputError(f"env={config.env.name}: is evaluated by training.smac_evaluation.evaluate_in_smac")
     configure_jax(config)
     trained_in, env = make_env(stored.env).spec, make_env(config.env)
-    _check_sizes(trained_in, env.spec)
+    check_sizes(trained_in, env.spec)
     # Its sizes are the trained ones; where an observation has a team-mate's health and position is the other game's.
     system = build_system(stored, env.spec)
     teams = load_teams(Path(run_dir), system, checkpoint)
@@ -71,7 +71,8 @@ def evaluate_run(run_dir: Path, overrides: Sequence[str] = (), checkpoint: str =
     return rows
 
 
-def _check_sizes(trained_in: EnvSpec, other: EnvSpec) -> None:
+def check_sizes(trained_in: EnvSpec, other: EnvSpec) -> None:
+    """Raises InputError if a team that was trained in one game cannot play the other."""
     unequal = [name for name in SIZES if getattr(trained_in, name) != getattr(other, name)]
     if unequal:
         listed = ", ".join(f"{name} {getattr(other, name)}, not {getattr(trained_in, name)}" for name in unequal)

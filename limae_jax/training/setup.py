@@ -21,6 +21,7 @@ from limae_jax.environments.vector import VectorEnv
 from limae_jax.replay.uniform import uniform_replay
 from limae_jax.systems.build import build_system
 from limae_jax.training.evaluator import evaluate_seed
+from limae_jax.training.host_memory import free_memory
 from limae_jax.training.host_player import HostPlayer
 from limae_jax.training.host_programs import HostChunk, HostEvaluation
 from limae_jax.training.loop import Parts, init_seed, make_chunk_under_own_settings
@@ -159,18 +160,7 @@ def available_memory(config: TrainConfig) -> tuple[int, str]:
     stats = device.memory_stats() if device.platform != "cpu" else None
     if stats and "bytes_limit" in stats:
         return int(stats["bytes_limit"]), f"on {device.device_kind}"
-    return _host_memory() // jax.local_device_count(), "of memory free on this machine"
-
-
-def _host_memory() -> int:
-    """Bytes that the host has free, or that its control group leaves, whichever is less."""
-    import psutil
-
-    free = int(psutil.virtual_memory().available)
-    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
-    if limit.exists() and used.exists() and (text := limit.read_text().strip()) != "max":
-        free = min(free, int(text) - int(used.read_text()))
-    return free
+    return free_memory() // jax.local_device_count(), "of memory free on this machine"
 
 
 def clock_at(iteration: int) -> Clock:

@@ -12,11 +12,12 @@ import numpy as np
 from limae_jax.environments import make_env
 from limae_jax.errors import InputError
 from limae_jax.keys import Stream
+from limae_jax.replay.memory import check_evaluation_memory
 from limae_jax.systems.build import build_system
 from limae_jax.systems.names import label
 from limae_jax.training.evaluator import evaluate_seed
 from limae_jax.training.policy import load_teams
-from limae_jax.training.setup import configure_jax
+from limae_jax.training.setup import available_memory, configure_jax
 from limae_jax.types import EnvSpec
 
 SIZES = ("num_agents", "obs_size", "state_size", "num_actions")
@@ -37,7 +38,8 @@ def evaluate_run(run_dir: Path, overrides: Sequence[str] = (), checkpoint: str =
         A row for each seed: seed, system, scenario, checkpoint, iteration, test_* and test_episodes.
 
     Raises:
-        InputError: an override does not belong here, the other scenario has other sizes, or it is SMAC.
+        InputError: an override does not belong here, the other scenario has other sizes, it is SMAC, or the episodes do
+            not fit into memory.
     """
     from limae_jax.compose import plan_evaluation  # Hydra is for command lines; training does without.
 
@@ -47,6 +49,7 @@ def evaluate_run(run_dir: Path, overrides: Sequence[str] = (), checkpoint: str =
     configure_jax(config)
     trained_in, env = make_env(stored.env).spec, make_env(config.env)
     check_sizes(trained_in, env.spec)
+    check_evaluation_memory(config, env.spec, *available_memory(config))
     # Its sizes are the trained ones; where an observation has a team-mate's health and position is the other game's.
     system = build_system(stored, env.spec)
     teams = load_teams(Path(run_dir), system, checkpoint)

@@ -1,7 +1,8 @@
 """QMIX and its family in JAX on SMAX: one process, one compiled program, many seeds.
 
-As a library: `limae_jax.train(limae_jax.TrainConfig(...))`, then `limae_jax.load_policy(run_dir)`. Importing this
-package imports no jax; the names below are loaded when they are first used.
+As a library: `result = limae_jax.train(limae_jax.TrainConfig(...))`, then `limae_jax.load_policy(result.run_dir)` and
+`limae_jax.play(policy, limae_jax.make_env(result.run_dir))`. Importing this package imports no jax; the names below are
+loaded when they are first used.
 """
 
 from __future__ import annotations
@@ -13,12 +14,14 @@ if TYPE_CHECKING:
     from limae_jax.compose import load_config
     from limae_jax.config import TrainConfig
     from limae_jax.errors import InputError
+    from limae_jax.training.play import Episode, make_env, play
     from limae_jax.training.policy import export_policy, load_policy
     from limae_jax.training.runner import TrainResult, train
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "Episode",
     "InputError",
     "TrainConfig",
     "TrainResult",
@@ -26,16 +29,21 @@ __all__ = [
     "export_policy",
     "load_config",
     "load_policy",
+    "make_env",
+    "play",
     "train",
 ]
 
 _HOMES = {
+    "Episode": "limae_jax.training.play",
     "InputError": "limae_jax.errors",
     "TrainConfig": "limae_jax.config",
     "TrainResult": "limae_jax.training.runner",
     "export_policy": "limae_jax.training.policy",
     "load_config": "limae_jax.compose",
     "load_policy": "limae_jax.training.policy",
+    "make_env": "limae_jax.training.play",
+    "play": "limae_jax.training.play",
     "train": "limae_jax.training.runner",
 }
 

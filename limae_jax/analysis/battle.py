@@ -18,10 +18,12 @@ from limae_jax.environments.smax import Smax
 from limae_jax.errors import InputError
 from limae_jax.keys import Stream, stream_key
 from limae_jax.networks.mae import other_agents
-from limae_jax.systems.base import Params, System
+from limae_jax.systems.base import ActorCarry, Params, System
 from limae_jax.systems.build import build_system
 from limae_jax.systems.guesses import Guesses, make_guesses
+from limae_jax.training.play import turns
 from limae_jax.training.policy import load_teams
+from limae_jax.types import Timestep
 
 
 @dataclass(frozen=True)
@@ -113,33 +115,27 @@ def play(
     say: Callable[[str], None] = lambda text: None,
 ) -> tuple[list[Any], list[np.ndarray], str]:
     """The game's states, the agents' guesses at each of them (if they guess), and the outcome."""
-    reset_key, step_key = jax.random.split(key)
+
+    def batch_of(timestep: Timestep) -> Timestep:
+        return jax.tree.map(lambda x: x[None], timestep)
 
     @jax.jit
-    def turn(state, timestep, carry, key):
-        """One joint action from a state, and what the agents guess there."""
-        batch = jax.tree.map(lambda x: x[None], timestep)
-        guesses = guess(params, carry, batch)[0] if guess else None
-        action, carry = system.act(params, carry, batch, 0.0, key)
-        state, timestep = env.step(state, action[0], key)
-        return state, timestep, carry, guesses
+    def act(carry: ActorCarry, timestep: Timestep):
+        action, carry = system.act(params, carry, batch_of(timestep), 0.0, key)
+        return action[0], carry
 
     say("compiling the battle")
-    state, timestep = jax.jit(env.reset)(reset_key)
-    carry = system.initial_carry(1)
-    games, guesses = [jax.device_get(state.game)], []
-    while True:
-        is_over = bool(timestep.is_last)
-        after, next_timestep, carry, guessed = turn(state, timestep, carry, jax.random.fold_in(step_key, len(games)))
-        say(f"playing step {len(games)}")
-        # At the end only the guesses are wanted: nothing is played after it.
-        guesses += [np.asarray(guessed)] if guess else []
-        if is_over:
-            break
-        state, timestep = after, next_timestep
-        games.append(jax.device_get(state.game))
-    won = bool(env.outcome(state)["win"])
-    return games, guesses, "won" if won else "time limit" if bool(timestep.truncated) else "lost"
+    played = []
+    for turn in turns(env, act, system.initial_carry(1), key):
+        played.append(turn)
+        say(f"playing step {len(played)}")
+    games, guesses = [jax.device_get(turn.state.game) for turn in played], []
+    if guess:
+        look = jax.jit(lambda carry, timestep: guess(params, carry, batch_of(timestep))[0])
+        guesses = [np.asarray(look(turn.carry, turn.timestep)) for turn in played]
+    end = played[-1]
+    won = bool(env.outcome(end.state)["win"])
+    return games, guesses, "won" if won else "time limit" if bool(end.timestep.truncated) else "lost"
 
 
 def read_beliefs(guesses: np.ndarray, mates: np.ndarray, own_features: Sequence[int], config: SmaxConfig) -> Beliefs:

@@ -47,6 +47,11 @@ def replay_bytes(config: TrainConfig, sizes: Sizes) -> int:
 
 
 def working_bytes(config: TrainConfig, sizes: Sizes) -> int:
+    """A rough upper estimate of what one seed holds beside the replay, in training or, if that is more, evaluation."""
+    return max(update_bytes(config, sizes), evaluation_bytes(config, sizes))
+
+
+def update_bytes(config: TrainConfig, sizes: Sizes) -> int:
     """A rough upper estimate of what one seed's gradient step holds beside the replay.
 
     The sampled batch twice (gathered and in float32), the activations that the backward pass keeps, and the mixer's
@@ -72,6 +77,51 @@ def _beliefs_bytes(config: TrainConfig, windows: int, agents: int) -> int:
     queries = agents * (mae.window if mae.context == "window" else 1)
     weights = windows * queries**2 * mae.num_heads * 4
     return tokens * 40 + mae.decoder_layers * (12 * tokens * queries + 2 * weights)
+
+
+def evaluation_bytes(config: TrainConfig, sizes: Sizes) -> int:
+    """A rough upper estimate of what one seed's evaluation holds: the episodes that it plays side by side."""
+    if config.env.is_played_by_host:
+        return 0
+    return min(config.evaluation.num_episodes, EPISODES_AT_ONCE) * _episode_bytes(config, sizes)
+
+
+def _episode_bytes(config: TrainConfig, sizes: Sizes) -> int:
+    """What an episode under way holds: the game, some times over, the acting carry, and the agents' guesses.
+
+    The factors are those of compiled programs, rounded up.
+    """
+    agents, hidden = sizes.num_agents, config.system.hidden_size
+    floats = 8 * agents * sizes.obs_size + 6 * sizes.state_size + 5 * agents * hidden
+    if config.has_context:
+        mae = config.mae
+        token = sizes.obs_size + sizes.num_actions + 8 * mae.width
+        # As in `_beliefs_bytes`: who has queries for all of the team, and their weights, on the decoder's general path.
+        is_general = mae.context == "window" or mae.decoder_layers > 1
+        queries = agents * (mae.window if mae.context == "window" else 1) if is_general else agents - 1
+        floats += 3 * agents * (mae.window + queries) * token
+        floats += 2 * agents * queries**2 * mae.num_heads if is_general else 0
+    return 4 * floats
+
+
+def check_evaluation_memory(config: TrainConfig, sizes: Sizes, available: int, what: str) -> None:
+    """Checks that one seed can be evaluated in memory.
+
+    Args:
+        config, sizes, available, what: as for `check_memory`.
+
+    Raises:
+        InputError: with the arithmetic and a number of episodes that fits, if there is one.
+    """
+    need = evaluation_bytes(config, sizes)
+    if need <= available:
+        return
+    fitting = int(available // _episode_bytes(config, sizes))
+    raise InputError(
+        f"evaluation.num_episodes={config.evaluation.num_episodes}: needs {need / GIB:.2f} GiB of"
+        f" {available / GIB:.2f} GiB {what}: too much; "
+        + (f"choose at most {fitting}" if fitting else "a smaller scenario or more memory is needed")
+    )
 
 
 def check_memory(config: TrainConfig, sizes: Sizes, seeds_at_once: int, available: int, what: str) -> str:
@@ -108,6 +158,9 @@ def check_memory(config: TrainConfig, sizes: Sizes, seeds_at_once: int, availabl
     # A run in half precision already does not fit, so this never names what is set.
     if seeds_at_once * (replay_bytes(half, sizes) + working) <= available:
         ways.append("replay.observation_dtype=float16 (about half)")
+    fitting_episodes = int((available / seeds_at_once - one) // _episode_bytes(config, sizes))
+    if update_bytes(config, sizes) <= available / seeds_at_once - one and fitting_episodes >= 1:
+        ways.append(f"evaluation.num_episodes={fitting_episodes}")
     if seeds_at_once > 1 and fitting_seeds >= 1:
         ways.append(f"run.seed_batching={fitting_seeds}")
     raise InputError(f"{line}: too much. Ways out: {'; '.join(ways) or 'a smaller batch or network'}")

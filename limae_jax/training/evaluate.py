@@ -14,13 +14,14 @@ from limae_jax.environments import make_env
 from limae_jax.errors import InputError
 from limae_jax.keys import Stream
 from limae_jax.metrics.status import Status
+from limae_jax.replay.memory import check_evaluation_memory
 from limae_jax.systems.base import Params
 from limae_jax.systems.build import build_system
 from limae_jax.systems.names import label
 from limae_jax.training.compiler import Compiler
 from limae_jax.training.evaluator import evaluate_seed
 from limae_jax.training.policy import load_teams
-from limae_jax.training.setup import configure_jax
+from limae_jax.training.setup import available_memory, configure_jax
 from limae_jax.types import EnvSpec
 
 SIZES = ("num_agents", "obs_size", "state_size", "num_actions")
@@ -44,7 +45,8 @@ def evaluate_run(
         A row for each seed: seed, system, scenario, checkpoint, iteration, test_* and test_episodes.
 
     Raises:
-        InputError: an override does not belong here, the other scenario has other sizes, or it is SMAC.
+        InputError: an override does not belong here, the other scenario has other sizes, it is SMAC, or the episodes do
+            not fit into memory.
     """
     from limae_jax.compose import plan_evaluation  # Hydra is for command lines; training does without.
 
@@ -56,7 +58,8 @@ def evaluate_run(
     status.say(f"loading {run_dir}")
     configure_jax(config)
     trained_in, env = make_env(stored.env).spec, make_env(config.env)
-    _check_sizes(trained_in, env.spec)
+    check_sizes(trained_in, env.spec)
+    check_evaluation_memory(config, env.spec, *available_memory(config))
     # Its sizes are the trained ones; where an observation has a team-mate's health and position is the other game's.
     system = build_system(stored, env.spec)
     teams = load_teams(run_dir, system, checkpoint)
@@ -91,7 +94,8 @@ def evaluate_run(
     return rows
 
 
-def _check_sizes(trained_in: EnvSpec, other: EnvSpec) -> None:
+def check_sizes(trained_in: EnvSpec, other: EnvSpec) -> None:
+    """Raises InputError if a team that was trained in one game cannot play the other."""
     unequal = [name for name in SIZES if getattr(trained_in, name) != getattr(other, name)]
     if unequal:
         listed = ", ".join(f"{name} {getattr(other, name)}, not {getattr(trained_in, name)}" for name in unequal)

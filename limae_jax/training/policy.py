@@ -44,6 +44,11 @@ class Policy(NamedTuple):
     spec: EnvSpec
     is_decentralised: bool
 
+    def __repr__(self) -> str:
+        spec, kind = self.spec, "decentralised" if self.is_decentralised else "not decentralised"
+        sizes = f"observations of {spec.obs_size} numbers, {spec.num_actions} actions"
+        return f"Policy: {spec.num_agents} agent(s) of {spec.name} {spec.scenario}, {sizes}, {kind}"
+
 
 class StoredTeams(NamedTuple):
     """Parameters of all seeds of a run.

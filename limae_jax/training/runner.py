@@ -25,6 +25,7 @@ from limae_jax.metrics.schema import Row
 from limae_jax.metrics.writers import check_extras
 from limae_jax.replay.memory import check_memory
 from limae_jax.run_records import check_saved, checkpoint_is_gone, has_checkpoint
+from limae_jax.systems.names import label
 from limae_jax.training.forecast import Forecast
 from limae_jax.training.group import GroupTrainer
 from limae_jax.training.lock import locked
@@ -45,7 +46,7 @@ from limae_jax.training.signals import StopRequest
 EXIT_SEED_FAILED = 1
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class TrainResult:
     """How a run went.
 
@@ -69,6 +70,24 @@ class TrainResult:
     def last_rows(self) -> list[dict[str, Any]]:
         """The last row of each seed."""
         return list({row["seed"]: row for row in self.rows}.values())
+
+    def __repr__(self) -> str:
+        """In three lines: what was trained, how it went, where it is."""
+        config, last = self.config, self.last_rows
+        seeds = (
+            f"seed {config.seeds[0]}" if config.run.num_seeds == 1 else f"seeds {config.seeds[0]}-{config.seeds[-1]}"
+        )
+        wins = [row["test_win_rate"] for row in last if row["test_win_rate"] is not None]
+        name, scores = ("win rate", wins) if wins else ("return", [row["test_return_mean"] for row in last])
+        # Of many seeds the ends.
+        shown = " ".join(f"{x:.2f}" for x in scores) if len(scores) <= 8 else f"{min(scores):.2f} to {max(scores):.2f}"
+        state = "complete" if self.is_complete else f"stopped, continue with limae-jax resume {self.run_dir}"
+        failed = f"; failed seeds: {' '.join(map(str, self.failed_seeds))}" if self.failed_seeds else ""
+        return (
+            f"{label(config.system.name)} on {config.env.scenario} ({config.env.name}), {seeds}\n"
+            f"{name} {shown or '-'} after {max((row['env_steps'] for row in last), default=0):,} env steps\n"
+            f"{state}{failed}; in {self.run_dir}"
+        )
 
 
 def train(config: TrainConfig, console: bool = True, film: Film | None = None) -> TrainResult:

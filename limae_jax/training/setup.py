@@ -25,6 +25,7 @@ from limae_jax.systems.build import build_system
 from limae_jax.training.compiler import Compiler
 from limae_jax.training.evaluator import evaluate_seed
 from limae_jax.training.forecast import EVALUATION
+from limae_jax.training.host_memory import free_memory
 from limae_jax.training.host_player import HostPlayer
 from limae_jax.training.host_programs import HostChunk, HostEvaluation
 from limae_jax.training.loop import Parts, init_seed, make_chunk_under_own_settings
@@ -197,18 +198,7 @@ def available_memory(config: TrainConfig, num_devices: int | None = None) -> tup
     stats = device.memory_stats() if device.platform != "cpu" else None
     if stats and "bytes_limit" in stats:
         return int(stats["bytes_limit"]), f"on {device.device_kind}"
-    return _host_memory() // (num_devices or jax.local_device_count()), "of memory free on this machine"
-
-
-def _host_memory() -> int:
-    """Bytes that the host has free, or that its control group leaves, whichever is less."""
-    import psutil
-
-    free = int(psutil.virtual_memory().available)
-    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
-    if limit.exists() and used.exists() and (text := limit.read_text().strip()) != "max":
-        free = min(free, int(text) - int(used.read_text()))
-    return free
+    return free_memory() // (num_devices or jax.local_device_count()), "of memory free on this machine"
 
 
 def clock_at(iteration: int) -> Clock:

@@ -7,9 +7,28 @@ import pytest
 from fakes import TINY_ENV, counters, made_up_rows, marks
 
 from limae_jax.compose import override_config
-from limae_jax.config import MaeConfig, ReplayConfig, RunConfig, SmaxConfig, SystemConfig, TrainConfig
+from limae_jax.config import (
+    EvalConfig,
+    MaeConfig,
+    ReplayConfig,
+    RunConfig,
+    SmacConfig,
+    SmaxConfig,
+    SystemConfig,
+    TrainConfig,
+)
 from limae_jax.errors import InputError
-from limae_jax.replay.memory import GIB, check_memory, replay_bytes, row_bytes, working_bytes
+from limae_jax.replay.memory import (
+    EPISODES_AT_ONCE,
+    GIB,
+    check_evaluation_memory,
+    check_memory,
+    evaluation_bytes,
+    replay_bytes,
+    row_bytes,
+    update_bytes,
+    working_bytes,
+)
 from limae_jax.replay.uniform import uniform_replay
 from limae_jax.systems.build import build_system
 from limae_jax.types import EnvSpec
@@ -82,7 +101,7 @@ def test_the_working_memory_is_an_upper_estimate(context, layers):
     state = jax.eval_shape(system.init, jax.random.key(0))
     update = jax.jit(system.phases[-1].update).lower(state, rows, counters(0), jax.random.key(0)).compile()
     held = update.memory_analysis().temp_size_in_bytes
-    assert held < working_bytes(config, env) < 6 * held
+    assert held < update_bytes(config, env) < 6 * held
 
 
 def test_what_fits_is_told_as_arithmetic():
@@ -164,3 +183,51 @@ def test_the_default_buffer_lets_three_seeds_of_8m_train_in_8_gib():
     spec = EnvSpec("smax", "8m", num_agents=8, obs_size=205, state_size=192, num_actions=13, episode_limit=100)
     config = TrainConfig(run=RunConfig(num_seeds=3))
     assert check_memory(config, spec, 3, 8 * GIB, "of test memory")
+
+
+def _evaluating(num_episodes: int, **settings) -> TrainConfig:
+    return dataclasses.replace(_config(**settings), evaluation=EvalConfig(num_episodes=num_episodes))
+
+
+@pytest.mark.parametrize("system", ["qmix", "li_ma2e"])
+def test_evaluation_is_counted_up_to_the_episodes_of_a_batch(system):
+    one, batch, more = (evaluation_bytes(_evaluating(n, system=system), WIDE_ENV) for n in (1, EPISODES_AT_ONCE, 10**6))
+    assert one > 0 and batch == more == EPISODES_AT_ONCE * one
+    config = _evaluating(EPISODES_AT_ONCE, system=system)
+    assert working_bytes(config, WIDE_ENV) == batch > update_bytes(config, WIDE_ENV)
+
+
+def test_a_team_that_guesses_takes_more():
+    last_step, window = (
+        evaluation_bytes(_evaluating(9, system="ma2e", mae={"context": context}), WIDE_ENV)
+        for context in ("last_step", "window")
+    )
+    assert evaluation_bytes(_evaluating(9), WIDE_ENV) < last_step < window
+
+
+@pytest.mark.parametrize("episodes", [700, EPISODES_AT_ONCE, 100_000])
+@pytest.mark.parametrize("seeds", [1, 4])
+def test_too_many_episodes_at_once_are_refused_and_fewer_named(episodes, seeds):
+    config = _evaluating(episodes)
+    rest = replay_bytes(config, WIDE_ENV)
+    available = seeds * (rest + evaluation_bytes(_evaluating(600), WIDE_ENV))
+    _, ways = _ways_out(config, WIDE_ENV, seeds, available)
+    assert "evaluation.num_episodes=600" in ways
+    assert all(_passes(config, WIDE_ENV, seeds, available, way) for way in ways)
+    # Where the gradient step does not fit either, fewer episodes do not help.
+    assert "evaluation" not in _ways_out(config, WIDE_ENV, seeds, seeds * rest)[0].partition("Ways out")[2]
+
+
+def test_what_evaluating_alone_takes():
+    config = _evaluating(100_000)
+    need = evaluation_bytes(config, WIDE_ENV)
+    check_evaluation_memory(config, WIDE_ENV, need, "of test memory")
+    with pytest.raises(InputError, match=r"^evaluation.num_episodes=100000: .* choose at most 1023$"):
+        check_evaluation_memory(config, WIDE_ENV, need - 1, "of test memory")
+    with pytest.raises(InputError, match="more memory is needed"):
+        check_evaluation_memory(config, WIDE_ENV, 10, "of test memory")
+
+
+def test_games_of_the_host_take_none_of_the_device():
+    config = dataclasses.replace(_config(), env=SmacConfig(scenario="3m"))
+    assert evaluation_bytes(config, WIDE_ENV) == 0

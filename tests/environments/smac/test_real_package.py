@@ -14,7 +14,9 @@ import time
 from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
+from test_pool import wait_until
 
 from limae_jax.environments.smac.installation import check_binary, game_folder, installed_maps
 from limae_jax.environments.smac.maps import SMAC_MAPS, smac_sizes
@@ -197,6 +199,47 @@ def test_a_game_that_outlives_its_killed_worker_is_ended(stand_in):
         os.kill(pool._workers[0]._process.pid, 9)
         steps = pool.step(random_actions(np.random.default_rng(0), steps))
         assert steps.is_discarded[0] and pool.crashes == 1
+
+
+PARENT = """
+import sys, time
+sys.path[:0] = {path!r}
+from limae_jax.environments.smac.pool import WorkerPool
+from limae_jax.environments.smac.settings import GameSettings
+pool = WorkerPool(GameSettings("3m"), 2)
+print(pool._folder, *(worker._process.pid for worker in pool._workers), flush=True)
+pool.reset()
+print("playing", flush=True)
+time.sleep(600)
+"""
+
+
+def processes_of(folder):
+    """All whose temporary folder is in this one: workers, and games that pysc2 started."""
+    found = []
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if Path(process.environ().get("TMPDIR", "/")).parent == Path(folder):
+                found.append(process.pid)
+    return found
+
+
+@pytest.mark.parametrize("moment", ["playing", "launching"])
+def test_games_end_with_a_program_that_is_killed_with_its_workers(moment, stand_in):
+    stand_in(LINGER_S=60, IGNORE_TERM=1, START_DELAY=5 if moment == "launching" else 0)
+    command = [sys.executable, "-c", PARENT.format(path=sys.path)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as parent:
+        folder, *workers = parent.stdout.readline().split()
+        if moment == "playing":
+            assert parent.stdout.readline() == "playing\n"
+        # Both games, or the first one, which keeps the other from being launched at the same moment.
+        wait_until(lambda: len(processes_of(folder)) > len(workers), "the first game")
+        for pid in (parent.pid, *map(int, workers)):
+            os.kill(pid, 9)
+    wait_until(lambda: not processes_of(folder), "the end of the games")
+    assert Path(folder).exists()
+    with WorkerPool(settings(), 1):
+        assert not Path(folder).exists()
 
 
 def test_a_game_that_never_starts(stand_in):

@@ -49,14 +49,13 @@ def render_run(
 
     configure_jax(config)
     battle = play_stored(config, run_dir, seed, checkpoint, agent)
-    title = f"{label(config.system.name)} on {config.env.scenario}, seed {seed}, {checkpoint} checkpoint"
-    if battle.beliefs is not None:
-        title += f": beliefs of agent {agent}"
-    frames = draw_battle(battle, agent, title)
+    method = label(config.system.name, *filter(None, [config.masking.name]))
+    title = f"{method} on {config.env.scenario}, seed {seed}, {checkpoint} checkpoint"
+    film = draw_battle(battle, agent, title)
     sheet = gif.with_suffix(".png")
     try:
-        save_animation(frames, gif)
-        save_sheet(frames, sheet)
+        save_animation(film, gif)
+        save_sheet(film, sheet)
     except OSError as error:
         raise InputError(f"--out={gif}: cannot write there ({error.strerror}); choose another file") from None
     return gif, sheet

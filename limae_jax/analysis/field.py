@@ -171,7 +171,7 @@ def _write(axis: Axes, place: np.ndarray, text: str, size: float, colour: str, a
         return
     stroke = [withStroke(linewidth=2, foreground=around)]
     style: dict[str, Any] = {"ha": "center", "va": "center_baseline", "fontsize": size, "fontweight": "bold"}
-    axis.text(*place, text, color=colour, path_effects=stroke, clip_on=True, zorder=order + 0.1, **style)
+    axis.text(place[0], place[1], text, color=colour, path_effects=stroke, clip_on=True, zorder=order + 0.1, **style)
 
 
 def _draw_fallen(axis: Axes, place: np.ndarray, view: View, colour: str, is_new: bool) -> None:
@@ -181,7 +181,8 @@ def _draw_fallen(axis: Axes, place: np.ndarray, view: View, colour: str, is_new:
         x, y = place[0] + np.array([-half, half]), place[1] + sign * np.array([-half, half])
         axis.plot(x, y, color=colour, alpha=0.55, linewidth=2.5, zorder=1.5)
     if is_new:
-        axis.add_patch(Circle(place, 1.5 * view.radius, facecolor="#ffe9a8", edgecolor=colour, linewidth=2, zorder=1.4))
+        ring: dict[str, Any] = {"facecolor": "#ffe9a8", "edgecolor": colour, "linewidth": 2, "zorder": 1.4}
+        axis.add_patch(Circle((place[0], place[1]), 1.5 * view.radius, **ring))
 
 
 def _draw_beliefs(axis: Axes, battle: Battle, step: int, view: View) -> None:

@@ -14,11 +14,11 @@ from limae_jax.analysis.pictures import MOST_LINES, PANEL, Look, Panel, Picture,
 from limae_jax.analysis.runs import Cell
 from limae_jax.analysis.summary import GOALS, WIN, Outcomes, TableRow
 
-_FLOOR = 1.0  # inches of a panel with rows that no row takes
+_FLOOR = 0.75  # inches of a panel with rows that no row takes
 
 
 def _rows_size(names: Sequence[str]) -> tuple[float, float]:
-    return PANEL[0], max(1.8, _FLOOR + len(names) * row_height(names))
+    return PANEL[0], max(1.6, _FLOOR + len(names) * row_height(names))
 
 
 def _draw_intervals(
@@ -45,12 +45,12 @@ def aggregate(outcomes: Outcomes, look: Look) -> Iterator[Picture]:
     baseline, *others = finals
     best = sorted(others, key=lambda row: row["final_win_rate"], reverse=True)[: MOST_LINES - 1]
     lines = [row["method"] for row in finals if row is baseline or row in best]
-    size = _rows_size([row["method"] for row in finals])
     panels = [
-        Panel("final win rate", partial(_draw_finals, finals, look), size),
-        Panel("win rate in training", partial(_draw_aggregate_curves, outcomes, lines, look), size),
-        Panel("share of seeds above a final win rate", partial(_draw_profile, outcomes, lines, look), size),
+        Panel("win rate in training", partial(_draw_aggregate_curves, outcomes, lines, look)),
+        Panel("share of seeds above a final win rate", partial(_draw_profile, outcomes, lines, look)),
     ]
+    if len(finals) <= MOST_LINES:
+        panels.append(Panel("final win rate", partial(_draw_finals, finals, look)))
     maps = ", ".join(outcomes.shared_maps)
     caption = (
         f"Over the maps that all methods share ({maps}): interquartile means with 95 % stratified bootstrap, and the"
@@ -62,9 +62,9 @@ def aggregate(outcomes: Outcomes, look: Look) -> Iterator[Picture]:
 
 
 def _draw_finals(finals: Sequence[TableRow], look: Look, axis: Axes) -> None:
+    """The legend has the names."""
     _draw_intervals(axis, finals, "final_win_rate", look)
-    _name_rows(axis, [counted(row["method"], row["seeds"]) for row in finals])
-    axis.set_xlabel("final win rate")
+    axis.set(xlabel="final win rate", yticks=[], ylim=(len(finals) - 0.5, -0.5))
 
 
 def _draw_aggregate_curves(outcomes: Outcomes, methods: Sequence[str], look: Look, axis: Axes) -> None:
@@ -76,9 +76,16 @@ def _draw_aggregate_curves(outcomes: Outcomes, methods: Sequence[str], look: Loo
 
 def _draw_profile(outcomes: Outcomes, methods: Sequence[str], look: Look, axis: Axes) -> None:
     for method in methods:
-        rows = [row for row in outcomes.profiles if row["method"] == method]
+        rows = _corners([row for row in outcomes.profiles if row["method"] == method])
         draw_line(axis, [row["win_rate_above"] for row in rows], rows, "share_of_seeds", **look.line(method))
     axis.set(xlabel="final win rate τ", ylabel="share of seeds above τ", ylim=(-0.02, 1.02))
+
+
+def _corners(rows: Sequence[TableRow]) -> list[TableRow]:
+    """The rows that are not equal to both of their neighbours: the rest lies on straight lines between them."""
+    shares = [[value for name, value in row.items() if name.startswith("share_of_seeds")] for row in rows]
+    ends = (0, len(rows) - 1)
+    return [row for i, row in enumerate(rows) if i in ends or shares[i] != shares[i - 1] or shares[i] != shares[i + 1]]
 
 
 def steps_to_goals(outcomes: Outcomes, map_name: str, look: Look, file: str) -> Iterator[Picture]:

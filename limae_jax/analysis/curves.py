@@ -17,6 +17,7 @@ from limae_jax.analysis.pictures import (
     agent_look,
     counted,
     draw_line,
+    few_numbers,
 )
 from limae_jax.analysis.runs import Cell
 from limae_jax.analysis.summary import CURVES, WIN, Outcomes, TableRow
@@ -24,7 +25,7 @@ from limae_jax.analysis.summary import CURVES, WIN, Outcomes, TableRow
 # Of panels with win rates on a map: what has no room in them is in the tables.
 _MOST_GROUPS = 3
 # A curve of more evaluations shows every second, third, ... of them, counted from the last.
-_MOST_POINTS = 120
+_MOST_POINTS = 80
 _BAND = "interquartile mean over the seeds, band 95 % bootstrap"
 ALL_MAPS = "All maps"
 
@@ -89,6 +90,7 @@ def _draw_curves(outcomes: Outcomes, cells: Sequence[Cell], metric: str, look: L
         axis.set_ylim(-1.05, 1.05)
     if metric == WIN:
         axis.set_ylim(-0.02, 1.02)
+    few_numbers(axis)
 
 
 def overview(outcomes: Outcomes, look: Look) -> Iterator[Picture]:
@@ -134,4 +136,5 @@ def _draw_hidden(rows: Sequence[TableRow], axis: Axes) -> None:
         axis.plot(steps, shares.mean(axis=0), color=COLOURS[0], label="mean of the agents")
         axis.fill_between(steps, shares.min(axis=0), shares.max(axis=0), color=COLOURS[0], alpha=0.15, linewidth=0)
     axis.set(xlabel="env steps (thousands)", ylabel="share of time hidden", xlim=(0, None), ylim=(-0.02, 1.02))
+    few_numbers(axis)
     axis.legend(fontsize="x-small", ncols=2)

@@ -26,7 +26,7 @@ _DPI = 100
 _FIELD, _CHART = 7.2, 1.3  # width in inches of the field, and of the chart beside it
 _HEADER, _CAPTION, _LEGEND_ROW, _LEGEND_COLUMNS = 0.36, 0.3, 0.24, 4
 _FRAME_MS, _LAST_FRAME_MS = 350, 2500
-_COLOURS = 64
+_COLOURS = 96
 # A picture of this size can stand on top of a page; a longer battle is shown smaller, then with fewer steps a second.
 MAX_GIF_BYTES = 1_000_000
 _SMALLER = ((1.0, 1), (0.75, 1), (0.6, 1), (0.5, 2), (0.5, 4))
@@ -79,7 +79,9 @@ def _gif(frames: Sequence[Image.Image], scale: float, every: int) -> bytes:
     if scale != 1.0:
         shown = [frame.resize(size, Image.Resampling.LANCZOS) for frame in shown]
     # One palette for all, so that colours do not flicker; of pictures from begin to end, so that none is missing.
-    palette = _grid([shown[index] for index in sheet_steps(len(shown))]).quantize(_COLOURS)
+    palette = _grid([shown[index] for index in sheet_steps(len(shown))]).quantize(
+        _COLOURS, method=Image.Quantize.MAXCOVERAGE
+    )
     small = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in shown]
     durations = [_FRAME_MS] * (len(small) - 1) + [_LAST_FRAME_MS]
     file = io.BytesIO()

@@ -18,7 +18,7 @@ _NOT_OF_A_METHOD = ("run.", "checkpoint.", "metrics.", "evaluation.", "env.")
 _OF_A_METHOD = ("env.num_envs", "env.workers")
 _NOT_OF_A_MAP = (*_OF_A_METHOD, "env.timeout_s", "env.max_crashes", "env.replays")
 # Of more settings than these, only those with another value than the default are named.
-_MOST_SETTINGS = 3
+_MOST_SETTINGS = 2
 _LONGEST_FILE_NAME = 60
 
 
@@ -98,10 +98,10 @@ def _varied(settings: Sequence[dict[str, Any]]) -> set[str]:
 
 
 def _short_key(key: str, settings: dict[str, Any]) -> str:
-    """Without its section, unless another section has a field of that name."""
-    field = key.partition(".")[2]
+    """Without its section, unless that is another one than `system` and not the only one with a field of that name."""
+    section, _, field = key.partition(".")
     times = Counter(other.partition(".")[2] for other in settings)
-    return field if times[field] == 1 else key
+    return field if section == "system" or times[field] == 1 else key
 
 
 def _short_value(value: Any) -> str:

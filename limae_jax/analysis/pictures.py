@@ -32,8 +32,12 @@ STYLE: dict[Any, Any] = {
     "axes.grid": True,
     "grid.alpha": 0.3,
     "legend.frameon": False,
+    # The grid says where numbers are.
+    "xtick.bottom": False,
+    "ytick.left": False,
     # Text stays text, which is smaller than its outlines and can be searched.
     "svg.fonttype": "none",
+    "font.sans-serif": ["DejaVu Sans"],
     # The same picture gives the same file.
     "svg.hashsalt": "limae-jax",
     # Names are text, not formulas.
@@ -43,7 +47,9 @@ PANEL = (3.5, 2.6)
 COLUMNS = 3
 # Of lines in a panel: more cannot be told apart.
 MOST_LINES = 6
-_NAME_WIDTH = 22
+_NAME_WIDTH = 26
+# A path that begins with lines: a point after the first one is joined by a line if nothing else is said.
+_LINES_TO = re.compile(r"M -?[\d.]+ -?[\d.]+(?:\nL -?[\d.]+ -?[\d.]+)+")
 _LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
 
 
@@ -112,6 +118,11 @@ def draw_line(axis: Axes, x: Sequence[float], rows: Sequence[dict[str, Any]], na
         axis.fill_between(x, low, high, color=look["color"], alpha=0.12, linewidth=0)
 
 
+def few_numbers(axis: Axes) -> None:
+    """At most five on each side: more are not read on a panel."""
+    axis.locator_params(nbins=4)
+
+
 def wrapped(text: str, width: int = _NAME_WIDTH) -> str:
     """`text` on several lines."""
     return textwrap.fill(text, width)
@@ -124,7 +135,7 @@ def counted(name: str, seeds: int | str) -> str:
 
 def row_height(names: Sequence[str]) -> float:
     """Inches that a row needs for the longest of the names."""
-    return 0.16 + 0.15 * max(wrapped(counted(name, 10)).count("\n") + 1 for name in names)
+    return 0.12 + 0.13 * max(wrapped(counted(name, 10)).count("\n") + 1 for name in names)
 
 
 def save_picture(picture: Picture, look: Look, folder: Path) -> None:
@@ -175,16 +186,21 @@ def key_uri(look: dict[str, Any]) -> str:
         axis = figure.add_axes((0, 0, 1, 1))
         axis.set_axis_off()
         axis.plot([0, 0.5, 1], [0, 0, 0], markevery=[1], **look)
-        return _uri(_svg(figure))
+        # A rule of a page's style must not hold what looks like the end of that style.
+        return _uri(_svg(figure)).replace("<", "%3C")
 
 
 def _svg(figure: Figure) -> bytes:
     """The figure without what nobody sees: a tenth of a point is finer than a screen."""
     file = io.BytesIO()
     figure.savefig(file, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    # In tags only: what stands between them are names and numbers for people.
-    short = re.sub(r"<[^<>]+>", lambda tag: _LONG_NUMBER.sub(_rounded, tag[0]), file.getvalue().decode())
-    return re.sub(r"\n\s*", "\n", short).encode()
+    # In tags only: what stands between them are names and numbers for people. Names of fonts need no quotes.
+    short = re.sub(
+        r"<[^<>]+>", lambda tag: _LONG_NUMBER.sub(_rounded, tag[0]).replace("'", ""), file.getvalue().decode()
+    )
+    # Nothing refers to groups.
+    short = re.sub(r'<g id="[^"]*">', "<g>", short)
+    return _LINES_TO.sub(lambda path: path[0].replace("L ", ""), re.sub(r"\s*\n\s*", "\n", short)).encode()
 
 
 def _rounded(number: re.Match[str]) -> str:
@@ -192,6 +208,7 @@ def _rounded(number: re.Match[str]) -> str:
 
 
 def _uri(svg: bytes) -> str:
-    # Much of an SVG may stand in an address as it is; base64 would be a third longer.
-    text = "".join(svg.decode().partition("<svg")[1:]).replace("\n", " ").replace('"', "'")
-    return "data:image/svg+xml," + quote(text, safe=" <>=:/;,()-._~!*+?$@[]{}|^")
+    """For an attribute or a rule in double quotes; base64 would be a third longer."""
+    _, tag, rest = svg.decode().partition("<svg")
+    text = re.sub(r"<[^<>]+>", lambda one: one[0].replace('"', "'"), tag + rest).replace("\n", " ")
+    return "data:image/svg+xml," + quote(text, safe=" <>=:/;,()-._~!*+?$@[]{}|^'")

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from limae_jax.checks import one_line, shorten
+from limae_jax.checks import one_line, printable, shorten
 from limae_jax.cli_arguments import parse
 from limae_jax.errors import GameError, InputError
 
@@ -132,16 +132,16 @@ def _report(args: argparse.Namespace) -> int:
 
     study = write_report(expand_sweeps(args.run_dirs), args.out)
     for note in study.notes:
-        print(f"note: {note}")
-    print(f"{len(study.methods)} method(s) on {len(study.maps)} map(s): open {args.out / PAGE}")
+        print(f"note: {printable(note)}")
+    print(f"{len(study.methods)} method(s) on {len(study.maps)} map(s): open {printable(str(args.out / PAGE))}")
     return 0
 
 
 def _render(args: argparse.Namespace) -> int:
     from limae_jax.analysis.render import render_run
 
-    gif, sheet = render_run(args.run_dir, args.out, args.seed, args.checkpoint, args.agent)
-    print(f"{gif}\n{sheet}")
+    gif, sheet = render_run(args.run_dir, args.out, args.seed, args.checkpoint, args.agent, args.battle)
+    print(f"{printable(str(gif))}\n{printable(str(sheet))}")
     return 0
 
 

@@ -81,6 +81,7 @@ def _build_parser() -> argparse.ArgumentParser:
     command.add_argument("--seed", type=int, metavar="N", help="whose team plays (default: the run's first)")
     command.add_argument("--checkpoint", default="latest", metavar="latest|best", help="which one (default: latest)")
     command.add_argument("--agent", type=int, default=0, metavar="I", help="whose beliefs are shown (default: 0)")
+    command.add_argument("--battle", type=int, default=0, metavar="N", help="which one, from 0 on (default: 0)")
     command.add_argument("--out", metavar="FILE", type=Path, help="the GIF to write (default: RUN_DIR/battle.gif)")
     command = _add(commands, "list", "show what there is to choose from", "list scenarios")
     command.add_argument("what", metavar="scenarios|systems|masking|experiments")

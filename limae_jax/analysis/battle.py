@@ -64,8 +64,8 @@ class Battle:
     beliefs: Beliefs | None
 
 
-def play_stored(config: TrainConfig, run_dir: Path, seed: int, checkpoint: str, agent: int) -> Battle:
-    """Lets a stored team play; the same battle every time.
+def play_stored(config: TrainConfig, run_dir: Path, seed: int, checkpoint: str, agent: int, number: int = 0) -> Battle:
+    """Lets a stored team play; a number stands for the same battle every time.
 
     Args:
         config: of the run, on SMAX.
@@ -73,6 +73,7 @@ def play_stored(config: TrainConfig, run_dir: Path, seed: int, checkpoint: str, 
         seed: whose team.
         checkpoint: "latest" or "best".
         agent: whose beliefs are kept.
+        number: which battle.
 
     Raises:
         InputError: the seed has not been trained yet.
@@ -87,6 +88,7 @@ def play_stored(config: TrainConfig, run_dir: Path, seed: int, checkpoint: str, 
         raise InputError(f"--seed={seed}: has no parameters yet; train it with limae-jax resume {run_dir}")
     params = jax.tree.map(lambda x: x[index[0]], teams.params)
     key = stream_key(jnp.int32(seed), Stream.EVAL, jnp.int32(teams.iteration[index[0]]))
+    key = jax.random.fold_in(key, number) if number else key
     games, guesses, outcome = play(env, system, make_guesses(config, env.spec), params, key)
     beliefs = None
     if guesses:

@@ -24,6 +24,7 @@ from limae_jax.environments.scenarios import UNIT_TYPES
 
 _DPI = 100
 _FIELD, _CHART = 7.2, 1.3  # width in inches of the field, and of the chart beside it
+_CHART_ROW = 0.4  # height in inches of a team-mate in the chart, where there is room
 _HEADER, _CAPTION, _LEGEND_ROW, _LEGEND_COLUMNS = 0.36, 0.3, 0.24, 4
 _FRAME_MS, _LAST_FRAME_MS = 350, 2500
 _COLOURS = 96
@@ -136,7 +137,8 @@ def _step(battle: Battle, step: int, agent: int, view: View) -> Image.Image:
     figure = Figure(figsize=(width, height), dpi=_DPI)
     draw_field(_axis(figure, 0.05, 0.04, _FIELD - 0.1, tall - 0.08), battle, step, agent, view)
     if battle.beliefs is not None:
-        _draw_health(_axis(figure, _FIELD + 0.32, 0.3, _CHART - 0.42, tall - 0.62), battle, step, agent)
+        rows = min(tall - 0.62, _CHART_ROW * len(battle.beliefs.mates))
+        _draw_health(_axis(figure, _FIELD + 0.32, tall - 0.32 - rows, _CHART - 0.42, rows), battle, step, agent)
     middle, last = 1 - _CAPTION / 2 / height, len(battle.health) - 1
     alive = battle.health[step] > 0
     allies, enemies = alive[: battle.num_allies], alive[battle.num_allies :]
@@ -209,7 +211,7 @@ def _draw_health(axis: Axes, battle: Battle, step: int, agent: int) -> None:
     axis.barh(place - 0.2, battle.health[step, beliefs.mates], 0.34, color=ALLY)
     believed = np.where(is_alive & knows, beliefs.health[step], 0.0)
     axis.barh(place + 0.2, believed, 0.34, facecolor="#b3e2d5", edgecolor=BELIEF, linewidth=1.0)
-    axis.set(xlim=(0, 1), ylim=(max(len(place), 4) - 0.5, -0.5), xticks=[0, 1])
+    axis.set(xlim=(0, 1), ylim=(len(place) - 0.5, -0.5), xticks=[0, 1])
     axis.set_yticks(place, [unit_name(battle, int(mate)) for mate in beliefs.mates])
     axis.tick_params(labelsize=min(9, 200 / len(place)), length=2)
     axis.set_title("health" if knows else "agent fell", fontsize=9)

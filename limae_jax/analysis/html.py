@@ -91,7 +91,7 @@ def page(
     if notes:
         bodies.insert(1, f'<div class="notes"><ul>{warnings}</ul></div>')
     body = f"<h1>{_text(title)}</h1>\n<nav><ul>{links}</ul></nav>\n" + "\n".join(bodies)
-    looks = "".join(f'.k{numbers[method]} {{ background-image: url("{uri}"); }}\n' for method, uri in keys.items())
+    looks = "".join(f'.legend .k{numbers[method]} {{ background-image: url("{uri}"); }}\n' for method, uri in keys.items())
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from limae_jax.checks import check, check_one_of, check_path
+from limae_jax.checks import MAX_INT, check, check_one_of, check_path
 from limae_jax.config import SmaxConfig
 from limae_jax.config_file import read_run
 from limae_jax.environments.scenarios import smax_sizes
@@ -13,7 +13,12 @@ from limae_jax.systems.names import label
 
 
 def render_run(
-    run_dir: Path, out: Path | None = None, seed: int | None = None, checkpoint: str = "latest", agent: int = 0
+    run_dir: Path,
+    out: Path | None = None,
+    seed: int | None = None,
+    checkpoint: str = "latest",
+    agent: int = 0,
+    number: int = 0,
 ) -> tuple[Path, Path]:
     """Writes the animation of a battle, and a sheet of some of its pictures beside it.
 
@@ -23,6 +28,7 @@ def render_run(
         seed: whose team plays; None is the run's first.
         checkpoint: "latest" or "best".
         agent: whose sight, and whose beliefs if it has any, are shown.
+        number: of the battle; each begins in another way.
 
     Returns:
         The paths of both files.
@@ -38,6 +44,7 @@ def render_run(
     check(seed in config.seeds, "--seed", seed, f"the run has seeds {config.seeds[0]} to {config.seeds[-1]}")
     agents = smax_sizes(config.env).num_agents
     check(0 <= agent < agents, "--agent", agent, f"choose one of 0 to {agents - 1}")
+    check(0 <= number <= MAX_INT, "--battle", number, f"must be a number from 0 to {MAX_INT}")
     gif = out or run_dir / "battle.gif"
     check(gif.suffix.lower() == ".gif", "--out", gif, "must end in .gif")
     check_path("--out", gif)
@@ -48,9 +55,9 @@ def render_run(
     from limae_jax.training.setup import configure_jax
 
     configure_jax(config)
-    battle = play_stored(config, run_dir, seed, checkpoint, agent)
+    battle = play_stored(config, run_dir, seed, checkpoint, agent, number)
     method = label(config.system.name, *filter(None, [config.masking.name]))
-    title = f"{method} on {config.env.scenario}, seed {seed}, {checkpoint} checkpoint"
+    title = f"{method} on {config.env.scenario}, seed {seed}, {checkpoint} checkpoint, battle {number}"
     film = draw_battle(battle, agent, title)
     sheet = gif.with_suffix(".png")
     try:

@@ -10,7 +10,18 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from limae_jax.analysis.curves import ALL_MAPS
-from limae_jax.analysis.pictures import MOST_LINES, PANEL, Look, Panel, Picture, counted, draw_line, row_height, wrapped
+from limae_jax.analysis.pictures import (
+    MOST_LINES,
+    PANEL,
+    Look,
+    Panel,
+    Picture,
+    counted,
+    draw_line,
+    few_numbers,
+    row_height,
+    wrapped,
+)
 from limae_jax.analysis.runs import Cell
 from limae_jax.analysis.summary import GOALS, WIN, Outcomes, TableRow
 
@@ -115,7 +126,8 @@ def _draw_steps(outcomes: Outcomes, cells: Sequence[Cell], goal: float, look: Lo
         axis.scatter(np.full(len(missed), 1.2 * budget), missed, facecolors="none", zorder=3, **style)
     axis.axvline(1.06 * budget, color="grey", linewidth=0.8)
     axis.text(1.2 * budget, 1.01, "never", transform=axis.get_xaxis_transform(), ha="center", size=8)
-    axis.set(xlim=(0, 1.34 * budget), xlabel=f"env steps to {goal:.0%} wins (thousands)")
+    axis.set(xlim=(0, 1.34 * budget), xlabel="env steps (thousands)")
+    few_numbers(axis)
     axis.set_xticks([tick for tick in axis.get_xticks() if tick <= budget])
     _name_rows(axis, [counted(cell.method, len(cell.seeds)) for cell in cells])
 

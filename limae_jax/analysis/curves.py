@@ -15,7 +15,6 @@ from limae_jax.analysis.pictures import (
     Panel,
     Picture,
     agent_look,
-    counted,
     draw_line,
     few_numbers,
 )
@@ -117,7 +116,7 @@ def hidden(outcomes: Outcomes, map_name: str, file: str) -> Iterator[Picture]:
     cells = [(cell, rows) for cell in outcomes.study.on(map_name) if (rows := outcomes.hidden(cell))]
     if not cells:
         return
-    panels = [Panel(counted(cell.method, len(cell.seeds)), partial(_draw_hidden, rows)) for cell, rows in cells]
+    panels = [Panel(f"{cell.method} (n = {len(cell.seeds)})", partial(_draw_hidden, rows)) for cell, rows in cells]
     caption = f"{map_name}: how often each agent was hidden from the auto-encoder, interquartile mean over the seeds."
     if max(rows[-1]["agent"] for _, rows in cells) >= MOST_LINES:
         caption += f" Of more than {MOST_LINES} agents: the mean, and a band from the least to the most often hidden."

@@ -24,8 +24,7 @@ table { border-collapse: collapse; font-size: 13px; font-variant-numeric: tabula
 th, td { padding: .25rem .7rem .25rem 0; border-bottom: 1px solid #ddd; text-align: left; white-space: nowrap;
          vertical-align: top; }
 th { border-bottom: 2px solid #888; }
-td:nth-child(-n+2) { white-space: normal; min-width: 5.5rem; }
-td:nth-child(2) { min-width: 9rem; }
+td.name { white-space: normal; min-width: 7rem; }
 tr:hover td { background: #f4f7fa; }
 td.missed { color: #666; font-style: italic; }
 figure { margin: 1.2rem 0 2rem; }
@@ -36,8 +35,8 @@ figcaption, .about { color: #444; max-width: 60rem; margin: .3rem 0 .8rem; }
 .panels p { margin: 0; font-size: 13.5px; font-weight: 600; }
 .legend { list-style: none; display: flex; flex-wrap: wrap; gap: .1rem 1.4rem; margin: 0 0 .6rem; padding: 0;
           font-size: 13.5px; }
-.legend i { display: inline-block; width: 2.4em; height: 1em; margin-right: .4em; vertical-align: -.1em;
-            background: no-repeat center / contain; }
+.legend li { display: flex; align-items: baseline; }
+.legend i { flex: none; width: 2.4em; height: .9em; margin-right: .4em; background: no-repeat center / contain; }
 .notes { background: #fff6e0; border-left: 4px solid #e69f00; padding: .5rem 1rem; margin: 1rem 0; }
 .notes ul { margin: 0; padding-left: 1.2rem; }
 """
@@ -91,7 +90,9 @@ def page(
     if notes:
         bodies.insert(1, f'<div class="notes"><ul>{warnings}</ul></div>')
     body = f"<h1>{_text(title)}</h1>\n<nav><ul>{links}</ul></nav>\n" + "\n".join(bodies)
-    looks = "".join(f'.legend .k{numbers[method]} {{ background-image: url("{uri}"); }}\n' for method, uri in keys.items())
+    looks = "".join(
+        f'.legend .k{numbers[method]} {{ background-image: url("{uri}"); }}\n' for method, uri in keys.items()
+    )
     return (
         f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         f'<meta http-equiv="Content-Security-Policy" content="{_POLICY}">\n'
@@ -121,13 +122,13 @@ def _figure(figure: Figure, numbers: dict[str, int]) -> str:
 
 def _table(table: Table) -> str:
     header = "".join(f"<th>{_text(name)}</th>" for name in table.header)
-    rows = "\n".join(f"<tr>{''.join(map(_cell, row))}</tr>" for row in table.rows)
+    rows = "\n".join(f"<tr>{''.join(map(_cell, table.header, row))}</tr>" for row in table.rows)
     return (
         f'<p class="about">{_text(table.about)}</p>\n'
         f'<div class="scroll"><table>\n<thead><tr>{header}</tr></thead>\n<tbody>\n{rows}\n</tbody></table></div>'
     )
 
 
-def _cell(text: str) -> str:
-    kind = ' class="missed"' if text.startswith(NOT_REACHED) else ""
-    return f"<td{kind}>{_text(text)}</td>"
+def _cell(header: str, text: str) -> str:
+    kind = "missed" if text.startswith(NOT_REACHED) else "name" if header in ("map", "method") else ""
+    return f'<td class="{kind}">{_text(text)}</td>' if kind else f"<td>{_text(text)}</td>"

@@ -120,7 +120,7 @@ def draw_line(axis: Axes, x: Sequence[float], rows: Sequence[dict[str, Any]], na
 
 def few_numbers(axis: Axes) -> None:
     """At most five on each side: more are not read on a panel."""
-    axis.locator_params(nbins=4)
+    axis.locator_params(nbins=4, steps=[1, 2, 2.5, 5, 10])
 
 
 def wrapped(text: str, width: int = _NAME_WIDTH) -> str:

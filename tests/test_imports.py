@@ -64,7 +64,8 @@ LIGHT += ("environments/smac/maps.py", "environments/smac/settings.py", "environ
 LIGHT += ("cli_arguments.py", "grid.py", "sweep_config.py", "traced_settings.py")
 LIGHT += ("analysis/__init__.py", "analysis/render.py")
 # A report is made without jax, so that it is there at once; numpy it needs.
-REPORT = ("runs", "statistics", "summary", "tables", "plots", "html", "report")
+REPORT = ("labels", "runs", "statistics", "summary", "tables", "pictures", "curves", "aggregates", "plots", "html")
+REPORT += ("marl_eval", "report")
 HEAVY = {"jax", "jaxlib", "flax", "optax", "chex", "numpy", "jaxmarl", "flashbax", "orbax"}
 
 

@@ -76,6 +76,7 @@ def _draw_finals(finals: Sequence[TableRow], look: Look, axis: Axes) -> None:
     """The legend has the names."""
     _draw_intervals(axis, finals, "final_win_rate", look)
     axis.set(xlabel="final win rate", yticks=[], ylim=(len(finals) - 0.5, -0.5))
+    axis.locator_params(axis="x", nbins=4)
 
 
 def _draw_aggregate_curves(outcomes: Outcomes, methods: Sequence[str], look: Look, axis: Axes) -> None:

@@ -62,8 +62,10 @@ def map_curves(outcomes: Outcomes, map_name: str, look: Look, file: str) -> Pict
     for metric in shown:
         for number, group in enumerate(groups if metric == shown[0] else groups[:1]):
             having = [cell for cell in group if cell.has(metric)]
-            more = f", {number * (MOST_LINES - 1) + 1} to {number * (MOST_LINES - 1) + len(group) - 1}"
-            title = CURVES[metric] + (more if len(groups) > 1 and metric == shown[0] else "")
+            title = CURVES[metric]
+            if len(groups) > 1 and metric == shown[0]:
+                first = number * (MOST_LINES - 1) + 1
+                title += f", methods {first} to {first + len(group) - 2}"
             if having:
                 panels.append(Panel(title, partial(_draw_curves, outcomes, having, metric, look)))
     drawn = list(dict.fromkeys(cell for group in groups for cell in group))

@@ -12,7 +12,7 @@ from limae_jax.analysis.summary import CURVES, short_metric
 
 
 def marl_eval_json(study: Study) -> str:
-    """`{env: {task: {algorithm: {seed_0: {step_0: {step_count, elapsed_time, METRIC: [mean]}, ...}}}}}`.
+    """`{env: {task: {algorithm: {seed_0: {step_0: {step_count, METRIC: [mean]}, ...}}}}}`.
 
     A metric is the mean over an evaluation's episodes; all methods of a family of games have the same ones, as
     marl-eval needs. The metrics under `absolute_metrics` are those of the last evaluation: the best policy, which the
@@ -33,13 +33,9 @@ def _shared_metrics(cells: list[Cell]) -> list[str]:
 def _run(seed: SeedCurve, metrics: list[str]) -> dict[str, Any]:
     columns = {short_metric(metric): seed.metric(metric) for metric in metrics}
     is_whole = np.all([np.isfinite(column) for column in columns.values()], axis=0)
-    elapsed = seed.metric("wall_s")
     run: dict[str, Any] = {}
     last: dict[str, list[float]] = {}
     for row in np.flatnonzero(is_whole):
         last = {name: [float(column[row])] for name, column in columns.items()}
-        step: dict[str, Any] = {"step_count": int(seed.env_steps[row])}
-        if np.isfinite(elapsed[row]):
-            step["elapsed_time"] = float(elapsed[row])
-        run[f"step_{len(run)}"] = step | last
+        run[f"step_{len(run)}"] = {"step_count": int(seed.env_steps[row])} | last
     return run | {"absolute_metrics": last}

@@ -162,7 +162,8 @@ def _legend_below(figure: Figure, picture: Picture, look: Look) -> None:
     """One legend for all panels, in room of its own."""
     if not picture.legend:
         return
-    names = [wrapped(f"{method} {said}".strip(), 44) for method, said in picture.legend.items()]
+    together = {method: said.replace(" ", "\N{NO-BREAK SPACE}") for method, said in picture.legend.items()}
+    names = [wrapped(f"{method} {said}".strip(), 44) for method, said in together.items()]
     handles = [Line2D([], [], **look.line(method)) for method in picture.legend]
     width, height = figure.get_size_inches()
     columns = max(1, int(width // 3.4))

@@ -168,7 +168,7 @@ def _render(args: argparse.Namespace) -> int:
     from limae_jax.metrics.status import Status
 
     with Status() as status:
-        gif, sheet = render_run(args.run_dir, args.out, args.seed, args.checkpoint, args.agent, status.say)
+        gif, sheet = render_run(args.run_dir, args.out, args.seed, args.checkpoint, args.agent, args.battle, status.say)
     print(f"{printable(str(gif))}\n{printable(str(sheet))}")
     return 0
 

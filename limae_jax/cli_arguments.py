@@ -83,6 +83,7 @@ def _build_parser() -> argparse.ArgumentParser:
     _add_run_dir(command)
     _add_team(command)
     command.add_argument("--agent", type=int, default=0, metavar="I", help="whose beliefs are shown (default: 0)")
+    command.add_argument("--battle", type=int, default=0, metavar="N", help="which one, from 0 on (default: 0)")
     command.add_argument("--out", metavar="FILE", type=Path, help="the GIF to write (default: RUN_DIR/battle.gif)")
     _add_export_and_prune(commands)
     command = _add(commands, "list", "show what there is to choose from", "list scenarios")

@@ -81,7 +81,8 @@ LIGHT += (
 LIGHT += ("analysis/__init__.py", "analysis/render.py")
 LIGHT += ("stored_yaml.py", "run_records.py", "metrics/jsonl.py", "metrics/schema.py")
 # A report is made without jax, so that it is there at once; numpy it needs.
-REPORT = ("runs", "statistics", "summary", "tables", "plots", "html", "report")
+REPORT = ("labels", "runs", "statistics", "summary", "tables", "pictures", "curves", "aggregates", "plots", "html")
+REPORT += ("marl_eval", "report")
 HEAVY = {"jax", "jaxlib", "flax", "optax", "chex", "numpy", "jaxmarl", "flashbax", "orbax"}
 
 

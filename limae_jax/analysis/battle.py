@@ -72,9 +72,10 @@ def play_stored(
     seed: int,
     checkpoint: str,
     agent: int,
+    number: int = 0,
     say: Callable[[str], None] = lambda text: None,
 ) -> Battle:
-    """Lets a stored team play; the same battle every time.
+    """Lets a stored team play; a number stands for the same battle every time.
 
     Args:
         config: of the run, on SMAX.
@@ -82,6 +83,7 @@ def play_stored(
         seed: whose team.
         checkpoint: "latest" or "best".
         agent: whose beliefs are kept.
+        number: which battle.
         say: told what is going on.
 
     Raises:
@@ -98,6 +100,7 @@ def play_stored(
         raise InputError(f"--seed={seed}: has no parameters yet; train it with limae-jax resume {run_dir}")
     params = jax.tree.map(lambda x: x[index[0]], teams.params)
     key = stream_key(jnp.int32(seed), Stream.EVAL, jnp.int32(teams.iteration[index[0]]))
+    key = jax.random.fold_in(key, number) if number else key
     games, guesses, outcome = play(env, system, make_guesses(config, env.spec), params, key, say)
     beliefs = None
     if guesses:

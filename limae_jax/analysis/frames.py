@@ -1,9 +1,11 @@
-"""Draws a battle: a picture for each step, the animation, and a sheet of some of the pictures."""
+"""Pictures of a battle: one for each step as an animation, and a sheet of some of them."""
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -12,53 +14,106 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patches import Circle, Rectangle
+from matplotlib.patches import Patch
 from PIL import Image
 
 from limae_jax.analysis.battle import Battle
+from limae_jax.analysis.field import ALLY, BELIEF, ENEMY, INK, SHOT, View, draw_field, unit_name, view_of
+from limae_jax.checks import shorten
 from limae_jax.environments.scenarios import UNIT_TYPES
 
-_ALLY, _ENEMY, _BELIEF, _DEAD = "#0072B2", "#D55E00", "#009E73", "#999999"
-_RADIUS = 0.5  # of a drawn unit, in SMAX's units of length
-_BAR = 0.3  # height of a health bar
-_MARGIN = 2.5
-_FRAME_MS, _LAST_FRAME_MS = 250, 2000
+_DPI = 100
+_FIELD, _CHART = 7.2, 1.3  # width in inches of the field, and of the chart beside it
+_CHART_ROW = 0.4  # height in inches of a team-mate in the chart, where there is room
+_HEADER, _CAPTION, _LEGEND_ROW, _LEGEND_COLUMNS = 0.36, 0.3, 0.24, 4
+_FRAME_MS, _LAST_FRAME_MS = 350, 2500
+_COLOURS = 96
+# A picture of this size can stand on top of a page; a longer battle is shown smaller, then with fewer steps a second.
+MAX_GIF_BYTES = 1_000_000
+_SMALLER = ((1.0, 1), (0.75, 1), (0.6, 1), (0.5, 2), (0.5, 4))
 _SHEET_COLUMNS, _SHEET_FRAMES = 3, 9
+_OUTCOMES = {"won": ("won", "#006b4a"), "lost": ("lost", "#b03a00"), "time limit": ("not decided in time", INK)}
 
 
-def draw_battle(battle: Battle, agent: int, title: str) -> list[Image.Image]:
-    """A picture for each of the T + 1 entries of a battle.
+@dataclass(frozen=True)
+class Film:
+    """A battle's pictures, and what is said once.
+
+    Attributes:
+        header: title and outcome.
+        steps: T + 1 pictures of one size, each with a line that says the step.
+        legend: what is what.
+    """
+
+    header: Image.Image
+    steps: list[Image.Image]
+    legend: Image.Image
+
+
+def draw_battle(battle: Battle, agent: int, title: str) -> Film:
+    """Draws all T + 1 entries of a battle.
 
     Args:
         battle: to draw.
         agent: the chosen one, whose sight and beliefs are shown.
-        title: of every picture.
+        title: one line.
     """
-    return [_frame(battle, step, agent, title) for step in range(len(battle.health))]
+    view = view_of(battle)
+    steps = [_step(battle, step, agent, view) for step in range(len(battle.health))]
+    return Film(_header(battle, title), steps, _legend(battle, agent))
 
 
-def save_animation(frames: Sequence[Image.Image], path: Path) -> None:
-    """Writes a GIF that plays again and again, four steps a second."""
+def save_animation(film: Film, path: Path) -> None:
+    """Writes a GIF of at most MAX_GIF_BYTES that plays again and again."""
+    frames = [_stack([film.header, step, film.legend]) for step in film.steps]
+    for scale, every in _SMALLER:
+        content = _gif(frames, scale, every)
+        if len(content) <= MAX_GIF_BYTES:
+            break
+    path.write_bytes(content)
+
+
+def _gif(frames: Sequence[Image.Image], scale: float, every: int) -> bytes:
+    """Every so manieth picture and the last one."""
+    shown = [*frames[:-1:every], frames[-1]]
+    size = (round(frames[0].width * scale), round(frames[0].height * scale))
+    if scale != 1.0:
+        shown = [frame.resize(size, Image.Resampling.LANCZOS) for frame in shown]
     # One palette for all, so that colours do not flicker; of pictures from begin to end, so that none is missing.
-    palette = _sheet(frames).quantize(128)
-    small = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
-    durations = [_FRAME_MS] * (len(frames) - 1) + [_LAST_FRAME_MS]
-    small[0].save(path, format="GIF", save_all=True, append_images=small[1:], duration=durations, loop=0)
+    palette = _grid([shown[index] for index in sheet_steps(len(shown))]).quantize(
+        _COLOURS, method=Image.Quantize.MAXCOVERAGE
+    )
+    small = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in shown]
+    durations = [_FRAME_MS] * (len(small) - 1) + [_LAST_FRAME_MS]
+    file = io.BytesIO()
+    small[0].save(file, format="GIF", save_all=True, append_images=small[1:], duration=durations, loop=0, optimize=True)
+    return file.getvalue()
 
 
-def save_sheet(frames: Sequence[Image.Image], path: Path) -> None:
-    """Writes some of the pictures, evenly spread and with the first and the last, on one PNG."""
-    _sheet(frames).save(path, format="PNG")
+def save_sheet(film: Film, path: Path) -> None:
+    """Writes some of the pictures, evenly spread and with the first and the last, on one PNG with one legend."""
+    grid = _grid([film.steps[step] for step in sheet_steps(len(film.steps))])
+    _stack([film.header, grid, film.legend]).save(path, format="PNG", optimize=True)
 
 
-def _sheet(frames: Sequence[Image.Image]) -> Image.Image:
-    chosen = sheet_steps(len(frames))
-    width, height = frames[0].size
-    rows = math.ceil(len(chosen) / _SHEET_COLUMNS)
-    sheet = Image.new("RGB", (width * min(len(chosen), _SHEET_COLUMNS), height * rows), "white")
-    for place, step in enumerate(chosen):
-        sheet.paste(frames[step], (place % _SHEET_COLUMNS * width, place // _SHEET_COLUMNS * height))
-    return sheet
+def _grid(pictures: Sequence[Image.Image]) -> Image.Image:
+    columns = min(len(pictures), _SHEET_COLUMNS)
+    width, height = pictures[0].size
+    grid = Image.new("RGB", (width * columns, height * math.ceil(len(pictures) / columns)), "white")
+    for place, picture in enumerate(pictures):
+        grid.paste(picture, (place % columns * width, place // columns * height))
+    return grid
+
+
+def _stack(pictures: Sequence[Image.Image]) -> Image.Image:
+    """One above the other, aligned on the left."""
+    width = max(picture.width for picture in pictures)
+    stack = Image.new("RGB", (width, sum(picture.height for picture in pictures)), "white")
+    top = 0
+    for picture in pictures:
+        stack.paste(picture, (0, top))
+        top += picture.height
+    return stack
 
 
 def sheet_steps(num_frames: int) -> list[int]:
@@ -66,80 +121,83 @@ def sheet_steps(num_frames: int) -> list[int]:
     return sorted({round(x) for x in np.linspace(0, num_frames - 1, min(num_frames, _SHEET_FRAMES))})
 
 
-def _frame(battle: Battle, step: int, agent: int, title: str) -> Image.Image:
-    has_beliefs = battle.beliefs is not None
-    figure = Figure(figsize=(7.6 if has_beliefs else 5.0, 5.0), dpi=100)
+def _width(battle: Battle) -> float:
+    return _FIELD + (_CHART if battle.beliefs is not None else 0.0)
+
+
+def _picture(figure: Figure) -> Image.Image:
     canvas = FigureCanvasAgg(figure)
-    ratios = [2.2, 1] if has_beliefs else [1]
-    # Where everything is on the figure: to have it laid out anew for each picture takes longer than to draw it.
-    place = {"left": 0.07, "right": 0.98, "top": 0.88, "bottom": 0.21, "wspace": 0.25}
-    field, *others = figure.subplots(1, len(ratios), width_ratios=ratios, squeeze=False, gridspec_kw=place)[0]
-    last = len(battle.health) - 1
-    figure.suptitle(title, fontsize=10)
-    field.set_title(f"step {step} of {last}" + (f": {battle.outcome}" if step == last else ""), fontsize=10)
-    _draw_field(field, battle, step, agent)
-    for axis in others:
-        _draw_health(axis, battle, step, agent)
     canvas.draw()
     return Image.fromarray(np.asarray(canvas.buffer_rgba())).convert("RGB")
 
 
-def _draw_field(axis: Axes, battle: Battle, step: int, agent: int) -> None:
-    position, health = battle.position[step], battle.health[step]
-    for unit, target in enumerate(battle.target[step]):
-        if target >= 0:
-            colour = _ALLY if unit < battle.num_allies else _ENEMY
-            axis.plot(*position[[unit, target]].T, color=colour, linewidth=1.6, alpha=0.75, zorder=2)
-    for unit in range(len(health)):
-        _draw_unit(axis, battle, step, unit, is_chosen=unit == agent)
-    if health[agent] > 0:
-        circle = Circle(position[agent], battle.sight[agent], fill=False, color=_ALLY, linestyle=":", linewidth=1)
-        axis.add_patch(circle)
-        _draw_beliefs(axis, battle, step)
-    low, high = view(battle)
-    axis.set(
-        xlim=(low[0], high[0]), ylim=(low[1], high[1]), aspect="equal", xlabel="x (map units)", ylabel="y (map units)"
+def _step(battle: Battle, step: int, agent: int, view: View) -> Image.Image:
+    width, tall = _width(battle), _FIELD * view.aspect
+    height = _CAPTION + tall
+    figure = Figure(figsize=(width, height), dpi=_DPI)
+    draw_field(_axis(figure, 0.05, 0.04, _FIELD - 0.1, tall - 0.08), battle, step, agent, view)
+    if battle.beliefs is not None:
+        rows = min(tall - 0.62, _CHART_ROW * len(battle.beliefs.mates))
+        _draw_health(_axis(figure, _FIELD + 0.32, tall - 0.32 - rows, _CHART - 0.42, rows), battle, step, agent)
+    middle, last = 1 - _CAPTION / 2 / height, len(battle.health) - 1
+    alive = battle.health[step] > 0
+    allies, enemies = alive[: battle.num_allies], alive[battle.num_allies :]
+    left = f"allies {allies.sum()} of {len(allies)}    enemies {enemies.sum()} of {len(enemies)}"
+    figure.text(0.07 / width, middle, left, fontsize=11, va="center", color=INK)
+    name, colour = _OUTCOMES[battle.outcome] if step == last else ("", INK)
+    right = f"step {step} of {last}" + (f": {name}" if name else "")
+    style: dict[str, Any] = {"fontweight": "bold" if name else "normal", "ha": "right", "va": "center"}
+    figure.text((_FIELD - 0.05) / width, middle, right, fontsize=11, color=colour, **style)
+    return _picture(figure)
+
+
+def _axis(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
+    """An axis at a place in inches."""
+    whole = figure.get_size_inches()
+    return figure.add_axes((left / whole[0], bottom / whole[1], width / whole[0], height / whole[1]))
+
+
+def _header(battle: Battle, title: str) -> Image.Image:
+    """How the battle ended, and the title, cut so that it has room."""
+    width = _width(battle)
+    figure = Figure(figsize=(width, _HEADER), dpi=_DPI)
+    name, colour = _OUTCOMES[battle.outcome]
+    style: dict[str, Any] = {"fontsize": 12, "va": "center", "fontweight": "bold"}
+    badge = figure.text(0.13 / width, 0.45, name, color="white", **style)
+    badge.set_bbox({"boxstyle": "round,pad=0.25", "facecolor": colour, "edgecolor": "none"})
+    end = badge.get_window_extent(FigureCanvasAgg(figure).get_renderer()).x1 / _DPI
+    room = int((width - end - 0.3) / 0.1)
+    figure.text((end + 0.15) / width, 0.45, shorten(title, room), color=INK, **style)
+    return _picture(figure)
+
+
+def _legend(battle: Battle, agent: int) -> Image.Image:
+    handles = _handles(battle, agent)
+    rows = math.ceil(len(handles) / _LEGEND_COLUMNS)
+    figure = Figure(figsize=(_width(battle), 0.1 + _LEGEND_ROW * rows), dpi=_DPI)
+    columns = min(_LEGEND_COLUMNS, len(handles))
+    figure.legend(
+        handles=handles, fontsize=9.5, frameon=False, loc="center", ncols=columns, handlelength=1.4, columnspacing=1.2
     )
-    axis.tick_params(labelsize=7)
-    _explain(axis, battle, agent)
+    return _picture(figure)
 
 
-def _draw_unit(axis: Axes, battle: Battle, step: int, unit: int, is_chosen: bool) -> None:
-    x, y = battle.position[step, unit]
-    health = battle.health[step, unit]
-    colour = _ALLY if unit < battle.num_allies else _ENEMY
-    name = str(unit if unit < battle.num_allies else unit - battle.num_allies)
-    if health <= 0:
-        axis.plot(x, y, "x", color=_DEAD, markersize=6, zorder=1)
-        return
-    edge = {"edgecolor": "black", "linewidth": 2.2} if is_chosen else {"edgecolor": "white", "linewidth": 0.8}
-    # The chosen one lies on top where units overlap.
-    order: dict[str, Any] = {"zorder": 4 if is_chosen else 3}
-    axis.add_patch(Circle((x, y), _RADIUS, facecolor=colour, **edge, **order))
-    axis.text(x, y, name, color="white", ha="center", va="center_baseline", fontsize=8, clip_on=True, **order)
-    left, top = x - _RADIUS, y + 1.35 * _RADIUS
-    axis.add_patch(Rectangle((left, top), 2 * _RADIUS, _BAR, facecolor="#d5d5d5", **order))
-    axis.add_patch(Rectangle((left, top), 2 * _RADIUS * health, _BAR, facecolor=colour, **order))
-
-
-def _draw_beliefs(axis: Axes, battle: Battle, step: int) -> None:
-    """Where the chosen agent believes its living team-mates to be, tied to where they are."""
-    if battle.beliefs is None or battle.beliefs.position is None:
-        return
-    for mate, believed in zip(battle.beliefs.mates, battle.beliefs.position[step], strict=True):
-        if battle.health[step, mate] > 0:
-            axis.plot(*np.stack([battle.position[step, mate], believed]).T, ":", color=_BELIEF, linewidth=1.2, zorder=5)
-            axis.add_patch(Circle(believed, _RADIUS, fill=False, edgecolor=_BELIEF, linewidth=2, zorder=5))
-            axis.text(
-                believed[0],
-                believed[1],
-                str(mate),
-                color=_BELIEF,
-                ha="center",
-                va="center_baseline",
-                fontsize=8,
-                zorder=6,
-            )
+def _handles(battle: Battle, agent: int) -> list[Any]:
+    dot: dict[str, Any] = {"marker": "o", "linestyle": "none", "markersize": 9}
+    teams = (battle.unit_type[: battle.num_allies], battle.unit_type[battle.num_allies :])
+    allies, enemies = (", ".join(UNIT_TYPES[kind] for kind in sorted(set(team.tolist()))) for team in teams)
+    star: dict[str, Any] = {"marker": "*", "markersize": 11, "markerfacecolor": SHOT, "markeredgecolor": INK}
+    handles: list[Any] = [
+        Line2D([], [], color=ALLY, label=f"ally ({allies}), as full as its health", **dot),
+        Line2D([], [], color=ENEMY, label=f"enemy ({enemies})", **dot),
+        Line2D([], [], color=ALLY, linewidth=2, markeredgewidth=0.5, label="shot", **star),
+        Line2D([], [], color="#888888", marker="x", markeredgewidth=2, linestyle="none", label="fallen"),
+        Line2D([], [], color=ALLY, linestyle=":", label=f"sight of agent {unit_name(battle, agent)}"),
+    ]
+    if battle.beliefs is not None:
+        ghost = f"what agent {unit_name(battle, agent)} believes of an ally"
+        handles.append(Patch(facecolor=(0, 0.62, 0.45, 0.3), edgecolor=BELIEF, linestyle="--", label=ghost))
+    return handles
 
 
 def _draw_health(axis: Axes, battle: Battle, step: int, agent: int) -> None:
@@ -149,45 +207,12 @@ def _draw_health(axis: Axes, battle: Battle, step: int, agent: int) -> None:
         return
     place = np.arange(len(beliefs.mates))
     knows = battle.health[step, agent] > 0
-    axis.barh(place - 0.18, battle.health[step, beliefs.mates], 0.32, color=_ALLY)
     is_alive = battle.health[step, beliefs.mates] > 0
+    axis.barh(place - 0.2, battle.health[step, beliefs.mates], 0.34, color=ALLY)
     believed = np.where(is_alive & knows, beliefs.health[step], 0.0)
-    axis.barh(place + 0.18, believed, 0.32, facecolor="none", edgecolor=_BELIEF, linewidth=1.6)
-    axis.set(xlim=(0, 1.02), ylim=(len(place) - 0.5, -0.5), xlabel="share of health")
-    mates = zip(beliefs.mates, is_alive, strict=True)
-    axis.set_yticks(place, [f"ally {mate}" if alive else f"ally {mate}\nfallen" for mate, alive in mates])
-    axis.tick_params(labelsize=8)
-    axis.set_title("true and believed" if knows else f"agent {agent} is dead", fontsize=9)
+    axis.barh(place + 0.2, believed, 0.34, facecolor="#b3e2d5", edgecolor=BELIEF, linewidth=1.0)
+    axis.set(xlim=(0, 1), ylim=(len(place) - 0.5, -0.5), xticks=[0, 1])
+    axis.set_yticks(place, [unit_name(battle, int(mate)) for mate in beliefs.mates])
+    axis.tick_params(labelsize=min(9, 200 / len(place)), length=2)
+    axis.set_title("health" if knows else "agent fell", fontsize=9)
     axis.spines[["top", "right"]].set_visible(False)
-
-
-def _explain(axis: Axes, battle: Battle, agent: int) -> None:
-    dot: dict[str, Any] = {"marker": "o", "linestyle": "none", "markersize": 8}
-    kinds = {team: sorted({UNIT_TYPES[kind] for kind in types}) for team, types in _teams(battle).items()}
-    handles = [
-        Line2D([], [], color=_ALLY, label=f"allies ({', '.join(kinds['allies'])})", **dot),
-        Line2D([], [], color=_ENEMY, label=f"enemies ({', '.join(kinds['enemies'])})", **dot),
-        Line2D([], [], color=_ALLY, linestyle=":", label=f"sight of agent {agent}"),
-        Line2D([], [], color="#555555", label="shot"),
-        Line2D([], [], color=_DEAD, marker="x", linestyle="none", label="fallen"),
-    ]
-    if battle.beliefs is not None and battle.beliefs.position is not None:
-        label = f"where agent {agent} believes an ally to be"
-        handles.append(Line2D([], [], color=_BELIEF, markerfacecolor="none", label=label, **dot))
-    place: dict[str, Any] = {"loc": "upper center", "bbox_to_anchor": (0.5, -0.12), "ncols": 2}
-    axis.legend(handles=handles, fontsize=7, frameon=False, **place)
-
-
-def _teams(battle: Battle) -> dict[str, np.ndarray]:
-    return {"allies": battle.unit_type[: battle.num_allies], "enemies": battle.unit_type[battle.num_allies :]}
-
-
-def view(battle: Battle) -> tuple[np.ndarray, np.ndarray]:
-    """The corners [2] of a square that holds everything at every step."""
-    points = battle.position.reshape(-1, 2)
-    if battle.beliefs is not None and battle.beliefs.position is not None:
-        is_shown = battle.health[:, battle.beliefs.mates] > 0
-        points = np.concatenate([points, battle.beliefs.position[is_shown]])
-    low, high = points.min(axis=0) - _MARGIN, points.max(axis=0) + _MARGIN
-    middle, half = (low + high) / 2, np.max(high - low) / 2
-    return middle - half, middle + half

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from limae_jax.backend import import_jax
-from limae_jax.checks import check, check_one_of, check_out, user_path
+from limae_jax.checks import MAX_INT, check, check_one_of, check_out, user_path
 from limae_jax.config import SmaxConfig
 from limae_jax.config_file import read_run
 from limae_jax.environments.scenarios import smax_sizes
@@ -20,6 +20,7 @@ def render_run(
     seed: int | None = None,
     checkpoint: str = "latest",
     agent: int = 0,
+    number: int = 0,
     say: Callable[[str], None] = lambda text: None,
 ) -> tuple[Path, Path]:
     """Writes the animation of a battle, and a sheet of some of its pictures beside it.
@@ -30,6 +31,7 @@ def render_run(
         seed: whose team plays; None is the run's first.
         checkpoint: "latest" or "best".
         agent: whose sight, and whose beliefs if it has any, are shown.
+        number: of the battle; each begins in another way.
         say: told what is going on.
 
     Returns:
@@ -46,6 +48,7 @@ def render_run(
     check(seed in config.seeds, "--seed", seed, f"the run has seeds {config.seeds[0]} to {config.seeds[-1]}")
     agents = smax_sizes(config.env).num_agents
     check(0 <= agent < agents, "--agent", agent, f"choose one of 0 to {agents - 1}")
+    check(0 <= number <= MAX_INT, "--battle", number, f"must be a number from 0 to {MAX_INT}")
     run_dir = Path(user_path("RUN_DIR", run_dir))
     gif = check_out(out or run_dir / "battle.gif", ".gif")
 
@@ -56,17 +59,16 @@ def render_run(
     from limae_jax.training.setup import configure_jax
 
     configure_jax(config)
-    battle = play_stored(config, run_dir, seed, checkpoint, agent, say)
-    title = f"{label(config.system.name)} on {config.env.scenario}, seed {seed}, {checkpoint} checkpoint"
-    if battle.beliefs is not None:
-        title += f": beliefs of agent {agent}"
+    battle = play_stored(config, run_dir, seed, checkpoint, agent, number, say)
+    method = label(config.system.name, *filter(None, [config.masking.name]))
+    title = f"{method} on {config.env.scenario}, seed {seed}, {checkpoint} checkpoint, battle {number}"
     say("drawing the pictures")
-    frames = draw_battle(battle, agent, title)
+    film = draw_battle(battle, agent, title)
     sheet = gif.with_suffix(".png")
     try:
         say(f"writing {gif}")
-        save_animation(frames, gif)
-        save_sheet(frames, sheet)
+        save_animation(film, gif)
+        save_sheet(film, sheet)
     except OSError as error:
         raise InputError(f"--out={gif}: cannot write there ({error.strerror}); choose another file") from None
     return gif, sheet

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Sequence
 from pathlib import Path
 
-from limae_jax.analysis.html import page
+from limae_jax.analysis.html import Figure, page
+from limae_jax.analysis.marl_eval import marl_eval_json
+from limae_jax.analysis.pictures import Look, Picture, key_uri, panel_uri, save_picture
 from limae_jax.analysis.plots import all_pictures
 from limae_jax.analysis.runs import Study, read_study
 from limae_jax.analysis.statistics import NUM_RESAMPLES
 from limae_jax.analysis.summary import Outcomes
-from limae_jax.analysis.tables import csv_files, markdown, text_tables
+from limae_jax.analysis.tables import Table, csv_files, markdown, markdown_text, text_tables
 from limae_jax.checks import user_path
 from limae_jax.errors import InputError
 from limae_jax.systems.names import NOT_DECENTRALISED
@@ -20,7 +21,7 @@ PAGE = "report.html"
 
 
 def write_report(run_dirs: Sequence[Path], out: Path) -> Study:
-    """Writes report.html, report.md, a CSV file for each table, and each picture as PNG and SVG.
+    """Writes report.html, report.md, a CSV file for each table, marl_eval.json, and each picture as PNG and SVG.
 
     Args:
         run_dirs: of `train`; see `runs.read_study` for what can stand together.
@@ -35,34 +36,41 @@ def write_report(run_dirs: Sequence[Path], out: Path) -> Study:
     out = Path(user_path("--out", out))
     study = read_study(run_dirs)
     outcomes = Outcomes(study)
-    tables, facts = text_tables(outcomes), _facts(outcomes)
+    tables, facts, look = text_tables(outcomes), _facts(outcomes), Look(study.methods)
+    pictures = list(all_pictures(outcomes, look))
+    title = f"{_listed(study.methods, 'methods')} on {_listed(study.maps, 'maps')}"
+    figures = [
+        Figure(one.section, one.caption, [(panel.title, panel_uri(panel)) for panel in one.panels], one.legend)
+        for one in pictures
+    ]
+    keys = {method: key_uri(look.line(method)) for method in study.methods}
+    texts = csv_files(outcomes)
+    texts["marl_eval.json"] = marl_eval_json(study)
+    texts["report.md"] = _markdown(title, facts, study.notes, pictures, tables)
+    texts[PAGE] = page(title, facts, study.notes, tables, figures, keys)
     try:
         out.mkdir(parents=True, exist_ok=True)
-        for name, text in csv_files(outcomes).items():
+        for name, text in texts.items():
             (out / name).write_text(text, encoding="utf-8")
-        pictures = []
-        for picture in all_pictures(outcomes):
-            svg = io.BytesIO()
-            picture.save(svg, "svg")
-            (out / f"{picture.name}.svg").write_bytes(svg.getvalue())
-            picture.save(out / f"{picture.name}.png", "png")
-            pictures.append((picture, svg.getvalue()))
-        shown = [(picture.caption, svg) for picture, svg in pictures]
-        title = f"{_listed(study.methods, 'methods')} on {_listed(study.maps, 'maps')}"
-        (out / PAGE).write_text(page(title, facts, study.notes, tables, shown), encoding="utf-8")
-        names = [(picture.name, picture.caption) for picture, _ in pictures]
-        (out / "report.md").write_text(
-            _markdown(title, facts, study.notes, names) + "\n" + "\n".join(map(markdown, tables))
-        )
+        for picture in pictures:
+            save_picture(picture, look, out)
     except OSError as error:
         raise InputError(f"--out={out}: cannot write there ({error.strerror}); choose another folder") from None
     return study
 
 
-def _markdown(title: str, facts: Sequence[str], notes: Sequence[str], pictures: Sequence[tuple[str, str]]) -> str:
-    paragraphs = [f"# {title}", *facts, *(f"> {note}" for note in notes)]
-    paragraphs += [f"![{caption}]({name}.png)\n\n{caption}" for name, caption in pictures]
-    return "\n\n".join(paragraphs) + "\n"
+def _markdown(
+    title: str, facts: Sequence[str], notes: Sequence[str], pictures: Sequence[Picture], tables: Sequence[Table]
+) -> str:
+    """The first table, notes, pictures, the other tables, and how to read them; what was read is no Markdown."""
+    parts = [f"# {markdown_text(title)}", *map(markdown, tables[:1])]
+    parts += [f"> {markdown_text(note)}" for note in notes]
+    for picture in pictures:
+        caption = markdown_text(picture.caption)
+        # Brackets would end the text of a picture.
+        parts.append(f"![{caption.replace('[', '(').replace(']', ')')}]({picture.name}.png)\n\n{caption}")
+    parts += [*map(markdown, tables[1:]), "## How to read this", *map(markdown_text, facts)]
+    return "\n\n".join(part.strip() for part in parts) + "\n"
 
 
 def _facts(outcomes: Outcomes) -> list[str]:
@@ -85,6 +93,10 @@ def _facts(outcomes: Outcomes) -> list[str]:
         shared = ", ".join(outcomes.shared_maps)
         averaged = f"only {shared} had all methods, and only that is averaged" if shared else "no map had all methods"
         facts.append(f"Over maps: {averaged}.")
+    facts.append(
+        "marl_eval.json holds the evaluations as marl-eval reads them. Its absolute metrics are those of the last"
+        " evaluation: the best checkpoint was not played again."
+    )
     return facts
 
 

@@ -1,33 +1,27 @@
 """Reads run directories and sorts their seeds into cells: one method on one map.
 
 A method is a system, its masking rule, and the settings in which runs of the same system and rule differ. A map is a
-scenario and the settings of the game in which runs of the same scenario differ. A name has those of these settings that
-are not the default. So only seeds of equal settings are ever pooled; what must not be compared is refused.
+scenario and the settings of the game in which runs of the same scenario differ. `labels` names both. So only seeds of
+equal settings are ever pooled; what must not be compared is refused.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from limae_jax.checks import one_line
-from limae_jax.config import ENV_CONFIGS, TrainConfig
-from limae_jax.config_file import read_run, to_dict
+from limae_jax.analysis.labels import flat, map_labels, method_labels
+from limae_jax.config import TrainConfig
+from limae_jax.config_file import read_run
 from limae_jax.errors import InputError
 from limae_jax.metrics.jsonl import read_rows
 from limae_jax.metrics.schema import Row
 from limae_jax.run_records import read_versions
-from limae_jax.systems.names import label
 
-# What does not change a result, or is checked on its own: the budget and how it is evaluated.
-_NOT_OF_A_METHOD = ("run.", "checkpoint.", "metrics.", "evaluation.", "env.")
-# Settings of section env that are the learner's, or only say how games are run.
-_OF_A_METHOD = ("env.num_envs", "env.workers")
-_NOT_OF_A_MAP = (*_OF_A_METHOD, "env.timeout_s", "env.max_crashes", "env.replays")
 # Package that is the game, by environment family.
 _GAME_PACKAGE = {"smax": "jaxmarl", "mpe": "jaxmarl"}
 
@@ -49,7 +43,7 @@ class Run:
     rows: dict[int, list[Row]]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class SeedCurve:
     """The evaluations of one seed.
 
@@ -70,11 +64,12 @@ class SeedCurve:
         return self.metrics.get(name, np.full(len(self.env_steps), np.nan))
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Cell:
     """The seeds of one method on one map.
 
     Attributes:
+        env: family of games.
         map: scenario, and settings of the game that differ.
         method: system, masking rule, and settings that differ.
         masking: the rule, None for a system without.
@@ -84,6 +79,7 @@ class Cell:
         seeds: in order.
     """
 
+    env: str
     map: str
     method: str
     masking: str | None
@@ -103,10 +99,12 @@ class Study:
 
     Attributes:
         cells: map by map, the methods in their order.
+        methods: the first one is what the others are compared with: QMIX, as usual, if there is one.
         notes: one sentence each.
     """
 
     cells: tuple[Cell, ...]
+    methods: tuple[str, ...]
     notes: tuple[str, ...]
 
     @property
@@ -114,15 +112,9 @@ class Study:
         """In order."""
         return list(dict.fromkeys(cell.map for cell in self.cells))
 
-    @property
-    def methods(self) -> list[str]:
-        """In order; the first one is what the others are compared with: QMIX, as usual, if there is one."""
-        names = dict.fromkeys(cell.method for cell in self.cells)
-        return sorted(names, key=lambda name: (name != "qmix", name.partition(",")[0] != "qmix"))
-
     def on(self, map_name: str) -> list[Cell]:
         """The cells of a map, in the order of the methods."""
-        return sorted((cell for cell in self.cells if cell.map == map_name), key=lambda c: self.methods.index(c.method))
+        return [cell for cell in self.cells if cell.map == map_name]
 
 
 def read_study(run_dirs: Sequence[Path]) -> Study:
@@ -137,8 +129,8 @@ def read_study(run_dirs: Sequence[Path]) -> Study:
     if len({path.resolve() for path in run_dirs}) < len(run_dirs):
         raise InputError("RUN_DIR: a directory is named twice; name each run once")
     runs = [_read(path) for path in run_dirs]
-    maps = _names(runs, lambda config: (config.env.name, config.env.scenario), _map_settings, _map_name)
-    methods = _names(runs, lambda config: (config.system.name, config.masking.name), _method_settings, _method_name)
+    configs = [run.config for run in runs]
+    maps, methods = ([label.name for label in labels(configs)] for labels in (map_labels, method_labels))
     pooled: dict[tuple[str, str], list[Run]] = {}
     for run, map_name, method in zip(runs, maps, methods, strict=True):
         pooled.setdefault((map_name, method), []).append(run)
@@ -150,12 +142,37 @@ def read_study(run_dirs: Sequence[Path]) -> Study:
         notes += _other_versions(f"The seeds of {method} on {map_name}", some)
     cells = [cell for cell in cells if cell.seeds]
     if not cells:
-        raise InputError(
-            f"RUN_DIR={run_dirs[0]}: no seed has finished; continue it with limae-jax resume {run_dirs[0]}"
-        )
-    order = Study(tuple(cells), ())
-    cells = [cell for map_name in order.maps for cell in order.on(map_name)]
-    return Study(tuple(cells), (*notes, *_other_versions("The runs", runs)))
+        raise _nothing_finished(runs)
+    here = {cell.method for cell in cells}
+    order = tuple(name for name in _ordered(configs) if name in here)
+    found = sorted(cells, key=lambda cell: (maps.index(cell.map), order.index(cell.method)))
+    return Study(tuple(found), order, (*notes, *_other_versions("The runs", runs)))
+
+
+def _ordered(configs: Sequence[TrainConfig]) -> list[str]:
+    """The methods as the runs were given, but QMIX first, and of several the one with the most defaults."""
+    labels = zip(configs, method_labels(configs), strict=True)
+    ranks = {
+        label.name: (False, label.num_unusual) if config.system.name == "qmix" else (True, 0)
+        for config, label in labels
+    }
+    return sorted(ranks, key=ranks.__getitem__)
+
+
+def _is_failed(rows: Sequence[Row]) -> bool:
+    return bool(rows and rows[-1].get("is_failed"))
+
+
+def _nothing_finished(runs: Sequence[Run]) -> InputError:
+    """What to do where no seed can be reported: a failed one would fail again."""
+    waiting = [run for run in runs if any(not _is_failed(run.rows.get(seed, [])) for seed in run.config.seeds)]
+    if waiting:
+        where = waiting[0].path
+        return InputError(f"RUN_DIR={where}: no seed has finished; continue it with limae-jax resume {where}")
+    return InputError(
+        f"RUN_DIR={runs[0].path}: every seed failed (its loss was not finite), so there is nothing to report;"
+        " train other settings in another directory"
+    )
 
 
 def _read(path: Path) -> Run:
@@ -165,47 +182,6 @@ def _read(path: Path) -> Run:
         if row["seed"] in config.seeds:
             rows.setdefault(row["seed"], []).append(row)
     return Run(path, config, read_versions(path), rows)
-
-
-def _flat(config: TrainConfig) -> dict[str, Any]:
-    return {f"{section}.{name}": value for section, fields in to_dict(config).items() for name, value in fields.items()}
-
-
-def _map_settings(name: str) -> bool:
-    return name.startswith("env.") and name not in (*_NOT_OF_A_MAP, "env.name", "env.scenario")
-
-
-def _method_settings(name: str) -> bool:
-    is_of_a_method = not name.startswith(_NOT_OF_A_METHOD) or name in _OF_A_METHOD
-    return is_of_a_method and name not in ("system.name", "masking.name")
-
-
-def _map_name(config: TrainConfig) -> str:
-    return config.env.scenario if config.env.name != "smac" else f"{config.env.scenario} (smac)"
-
-
-def _method_name(config: TrainConfig) -> str:
-    rule = f", {config.masking.name}" if config.masking.name else ""
-    return f"{label(config.system.name)}{rule}"
-
-
-def _names(
-    runs: Sequence[Run],
-    kind: Callable[[TrainConfig], tuple[Any, ...]],
-    is_told: Callable[[str], bool],
-    name: Callable[[TrainConfig], str],
-) -> list[str]:
-    """A name for each run: that of its kind, and its settings that others of the kind do not share."""
-    names = []
-    for run in runs:
-        alike = [_flat(other.config) for other in runs if kind(other.config) == kind(run.config)]
-        told = {key: value for key, value in _flat(run.config).items() if is_told(key)}
-        default = _flat(TrainConfig(env=ENV_CONFIGS[run.config.env.name]()))
-        unusual = [key for key, value in told.items() if value != default[key]]
-        differing = [key for key in unusual if any(other.get(key, told[key]) != told[key] for other in alike)]
-        settings = [f"{key.partition('.')[2]}={one_line(told[key])}" for key in differing]
-        names.append(", ".join([name(run.config), *settings]))
-    return names
 
 
 def _check_comparable(map_name: str, runs: Sequence[Run]) -> None:
@@ -221,7 +197,7 @@ def _check_comparable(map_name: str, runs: Sequence[Run]) -> None:
                 " report them apart"
             )
         for name in ("run.total_env_steps", "evaluation.every_env_steps", "evaluation.num_episodes"):
-            here, there = _flat(run.config)[name], _flat(first.config)[name]
+            here, there = flat(run.config)[name], flat(first.config)[name]
             if here != there:
                 fix = "extend the shorter with limae-jax resume, or " if name.startswith("run.") else ""
                 raise InputError(
@@ -240,8 +216,8 @@ def _cell(map_name: str, method: str, runs: Sequence[Run], notes: list[str]) -> 
                 raise InputError(
                     f"RUN_DIR={run.path}: seed {seed} of {where} is in {seeds[seed].run_dir} too; name one of them"
                 )
-            if rows and rows[-1].get("is_failed"):
-                notes.append(f"{where}: seed {seed} failed (its loss was not finite) and is in no number here.")
+            if _is_failed(rows):
+                notes.append(f"{where}: seed {seed} failed (its loss was not finite) and is left out.")
             elif not rows or rows[-1]["env_steps"] < config.run.total_env_steps:
                 steps = rows[-1]["env_steps"] if rows else 0
                 budget = config.run.total_env_steps
@@ -249,6 +225,7 @@ def _cell(map_name: str, method: str, runs: Sequence[Run], notes: list[str]) -> 
             else:
                 seeds[seed] = SeedCurve(run.path, seed, *_columns(rows))
     return Cell(
+        env=config.env.name,
         map=map_name,
         method=method,
         masking=config.masking.name,

@@ -148,7 +148,11 @@ def at(seed_steps: np.ndarray, scores: np.ndarray, grid: np.ndarray) -> np.ndarr
     return np.interp(grid, seed_steps[present], scores[present])
 
 
-def common_grid(first: float, every: float, budget: float) -> np.ndarray:
-    """Env steps at which curves are compared: the first that all have, multiples of `every`, and the budget."""
-    inner = every * np.arange(1, int(budget // every) + 1)
-    return np.unique([min(first, budget), *inner[(inner > first) & (inner < budget)], budget])
+def common_grid(first: float, every: float, last: float) -> np.ndarray:
+    """Env steps at which curves are compared: the first that all have, multiples of `every`, and the last of all.
+
+    A seed is evaluated a last time a little after the budget, each at a step of its own; from there on it counts with
+    that value, so that a curve ends with the mean of the seeds' last evaluations.
+    """
+    inner = every * np.arange(1, int(last // every) + 1)
+    return np.unique([min(first, last), *inner[(inner > first) & (inner < last)], last])

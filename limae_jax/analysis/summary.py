@@ -32,6 +32,11 @@ CENSORED = "censored"
 TableRow = dict[str, Any]
 
 
+def short_metric(metric: str) -> str:
+    """`test_return_mean` -> `return`."""
+    return metric.removeprefix("test_").removesuffix("_mean")
+
+
 def _bounds(name: str, estimate: st.Estimate) -> TableRow:
     low, high = float(estimate.low), float(estimate.high)
     return {
@@ -47,14 +52,24 @@ def _key(cell: Cell) -> TableRow:
 
 def curve_rows(cell: Cell, metric: str) -> list[TableRow]:
     """The learning curve of a cell: interquartile mean over its seeds with a band, at common env steps."""
-    first = max(seed.env_steps[np.isfinite(seed.metric(metric))][0] for seed in cell.seeds)
-    grid = st.common_grid(first, cell.every_env_steps, cell.budget_env_steps)
+    scored = [seed.env_steps[np.isfinite(seed.metric(metric))] for seed in cell.seeds]
+    grid = st.common_grid(max(steps[0] for steps in scored), cell.every_env_steps, max(steps[-1] for steps in scored))
     curves = np.stack([st.at(seed.env_steps, seed.metric(metric), grid) for seed in cell.seeds])
     estimate = st.iqm_estimate([curves])
     return [
         {**_key(cell), "metric": metric, "env_steps": int(steps), **_bounds("iqm", st.Estimate(*point))}
         for steps, *point in zip(grid, *estimate, strict=True)
     ]
+
+
+def _scored(seed: SeedCurve) -> np.ndarray:
+    """Env steps of the evaluations that have a win rate."""
+    return seed.env_steps[np.isfinite(seed.metric(WIN))]
+
+
+def _over_shares(seed: SeedCurve) -> np.ndarray:
+    """A seed's win rate at shares of its training; the last one is its last evaluation's."""
+    return st.at(seed.env_steps, seed.metric(WIN), _SHARES * _scored(seed)[-1])
 
 
 def _last(curve: np.ndarray) -> float:
@@ -66,7 +81,7 @@ def seed_row(cell: Cell, seed: SeedCurve) -> TableRow:
     row: TableRow = {"map": cell.map, "method": cell.method, "seed": seed.seed, "run": str(seed.run_dir)}
     for metric in CURVES:
         if cell.has(metric):
-            row[f"final_{metric.removeprefix('test_').removesuffix('_mean')}"] = _last(seed.metric(metric))
+            row[f"final_{short_metric(metric)}"] = _last(seed.metric(metric))
     if cell.has(WIN):
         scored, budget = np.isfinite(seed.metric(WIN)), cell.budget_env_steps
         steps, wins, seconds = (of[scored] for of in (seed.env_steps, seed.metric(WIN), seed.metric("wall_s")))
@@ -128,6 +143,12 @@ class Outcomes:
         return rows
 
     @functools.cached_property
+    def returns(self) -> list[TableRow]:
+        """A row for each cell of a game that is neither won nor lost: interquartile mean of the last return."""
+        cells = [cell for cell in self.study.cells if not cell.has(WIN) and cell.has("test_return_mean")]
+        return [{**_key(cell), **_bounds("return", st.iqm_estimate([self.of(cell, "final_return")]))} for cell in cells]
+
+    @functools.cached_property
     def comparisons(self) -> list[TableRow]:
         """A row for each map and pair of methods; the baseline is the earlier of the two."""
         rows = []
@@ -178,20 +199,16 @@ class Outcomes:
 
     @functools.cached_property
     def aggregate_curves(self) -> list[TableRow]:
-        """Win rate over the shared maps, against the share of each map's budget."""
+        """Win rate over the shared maps, against the share of each seed's training."""
         rows = []
         for method in self.study.methods if self.shared_maps else ():
             cells = [cell for cell in self._won if cell.method == method and cell.map in self.shared_maps]
-            first = max(seed.env_steps[0] / cell.budget_env_steps for cell in cells for seed in cell.seeds)
-            shares = _SHARES[min(first, 1.0) <= _SHARES]
-            strata = [
-                np.stack([st.at(seed.env_steps, seed.metric(WIN), shares * c.budget_env_steps) for seed in c.seeds])
-                for c in cells
-            ]
+            strata = [np.stack([_over_shares(seed) for seed in cell.seeds]) for cell in cells]
+            first = max(scored[0] / scored[-1] for cell in cells for scored in map(_scored, cell.seeds))
             estimate = st.iqm_estimate(strata)
-            for share, *point in zip(shares, *estimate, strict=True):
+            for share, *point in zip(_SHARES, *estimate, strict=True):
                 key = {"method": method, "maps": len(cells), "seeds": sum(map(len, strata)), "share": float(share)}
-                rows.append({**key, **_bounds("iqm", st.Estimate(*point))})
+                rows += [{**key, **_bounds("iqm", st.Estimate(*point))}] if share >= first else []
         return rows
 
     @functools.cached_property

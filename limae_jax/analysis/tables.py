@@ -5,11 +5,13 @@ from __future__ import annotations
 import csv
 import io
 import math
+import re
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from limae_jax.analysis.statistics import WINDOW
 from limae_jax.analysis.summary import CENSORED, CURVES, GOALS, Outcomes, TableRow
+from limae_jax.checks import printable
 
 NOT_REACHED = "not reached"
 
@@ -31,14 +33,22 @@ class Table(NamedTuple):
 
 
 def csv_text(rows: Sequence[TableRow]) -> str:
-    """Rows as CSV; columns are those of any row, None and what was not reached are empty."""
+    """Rows as CSV; columns are those of any row, None and what was not reached are empty; text is no formula."""
     header = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, header, lineterminator="\n")
     writer.writeheader()
     for row in rows:
-        writer.writerow({name: "" if value in (None, math.inf) else value for name, value in row.items()})
+        writer.writerow({name: _csv_cell(value) for name, value in row.items()})
     return text.getvalue()
+
+
+def _csv_cell(value: Any) -> Any:
+    """A spreadsheet takes text that begins like a formula for one, unless a ' comes first."""
+    if not isinstance(value, str):
+        return "" if value in (None, math.inf) else value
+    text = printable(value)
+    return f"'{text}" if text.startswith(("=", "+", "-", "@")) else text
 
 
 def csv_files(outcomes: Outcomes) -> dict[str, str]:
@@ -60,16 +70,26 @@ def csv_files(outcomes: Outcomes) -> dict[str, str]:
 
 
 def text_tables(outcomes: Outcomes) -> list[Table]:
-    """The tables of the page, in order; those without rows are left out."""
-    tables = (_aggregate(outcomes), _methods(outcomes), _steps(outcomes), _comparisons(outcomes), _seeds(outcomes))
+    """The tables of the page, the one to look at first in front; those without rows are left out."""
+    makers = (_aggregate, _methods, _returns, _steps, _comparisons, _seeds)
+    tables = [make(outcomes) for make in makers]
     return [table for table in tables if table.rows]
+
+
+# What Markdown would read as its own, wherever it stands; `_` does only at a word's edge, `]` only before a target.
+_MARKDOWN = re.compile(r"[\\`*<>|&$~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|\](?=[(\[:])|(?<=:)//|^[#+=-]+(?=\s)")
+
+
+def markdown_text(text: str) -> str:
+    """`text` so that Markdown shows it as it is, on one line."""
+    return _MARKDOWN.sub(r"\\\g<0>", printable(text))
 
 
 def markdown(table: Table) -> str:
     """A table in Markdown, with its title."""
-    lines = [table.header, ["---"] * len(table.header), *table.rows]
-    body = "\n".join("| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines)
-    return f"## {table.title}\n\n{table.about}\n\n{body}\n"
+    rows = [[markdown_text(cell) for cell in row] for row in table.rows]
+    body = "\n".join(f"| {' | '.join(line)} |" for line in [table.header, ["---"] * len(table.header), *rows])
+    return f"## {markdown_text(table.title)}\n\n{markdown_text(table.about)}\n\n{body}\n"
 
 
 def _number(value: float | None, form: str = ".2f") -> str:
@@ -106,6 +126,16 @@ def _methods(outcomes: Outcomes) -> Table:
             [row["map"], row["method"], str(row["seeds"]), *(_interval(row, name) for name in names)]
             for row in outcomes.methods_on_maps
         ],
+    )
+
+
+def _returns(outcomes: Outcomes) -> Table:
+    return Table(
+        "Returns",
+        "Of games that are neither won nor lost: the last evaluation, interquartile mean over the seeds (the mean of"
+        " fewer than four) with 95 % bootstrap interval.",
+        ("map", "method", "seeds", "final"),
+        [[row["map"], row["method"], str(row["seeds"]), _interval(row, "return")] for row in outcomes.returns],
     )
 
 

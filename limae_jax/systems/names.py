@@ -26,9 +26,10 @@ _OTHER_MIXERS = {"iql": "none", "vdn": "vdn"}
 NOT_DECENTRALISED = ("oracle",)
 
 
-def label(name: str) -> str:
-    """A system's name as it is shown: what is not decentralised is always said to be so."""
-    return f"{name} (not decentralised)" if name in NOT_DECENTRALISED else name
+def label(name: str, *details: str) -> str:
+    """A system as it is shown, `name (detail, detail)`: what is not decentralised is always said to be so."""
+    said = ["not decentralised"] * (name in NOT_DECENTRALISED) + list(details)
+    return f"{name} ({', '.join(said)})" if said else name
 
 
 def check_system(name: str) -> str:

@@ -54,7 +54,7 @@ def turns(env: Environment, act: Act, carry: ActorCarry, key: jax.Array) -> Iter
     Returns:
         T + 1 turns; the last one is the episode's end.
     """
-    reset, step = _compiled(env)
+    reset, step = _compiled(env)  # type: ignore[arg-type]  # by identity
     reset_key, step_key = jax.random.split(key)
     (state, timestep), number = reset(reset_key), 0
     while not bool(timestep.is_last):

@@ -13,7 +13,8 @@ from tests_tiny import TINY
 
 from limae_jax.analysis import battle as battle_module
 from limae_jax.analysis.battle import Battle, Beliefs, read_beliefs, shots_of
-from limae_jax.analysis.frames import draw_battle, save_animation, save_sheet, sheet_steps, view
+from limae_jax.analysis.field import unit_name, view_of
+from limae_jax.analysis.frames import MAX_GIF_BYTES, Film, draw_battle, save_animation, save_sheet, sheet_steps
 from limae_jax.cli import main
 from limae_jax.compose import load_config
 from limae_jax.config import SmaxConfig
@@ -27,7 +28,7 @@ from limae_jax.training.run_directory import group_directory
 from limae_jax.training.stored_params import save_params
 
 GREEN, ORANGE, BLUE = (0, 158, 115), (213, 94, 0), (0, 114, 178)
-HEADER = 60  # rows of pixels above the field
+FIELD = (slice(34, None), slice(0, 715))  # pixels of a step's picture below its line, left of the chart
 
 
 def made_up(beliefs: Beliefs | None = None) -> Battle:
@@ -38,10 +39,9 @@ def made_up(beliefs: Beliefs | None = None) -> Battle:
     return Battle(np.array([0, 0, 3]), 2, position, health, target, np.array([9.0, 9.0]), "time limit", beliefs)
 
 
-def pixels(frame: Image.Image, colour: tuple[int, int, int]) -> int:
-    """How many pixels have a colour, in the picture's upper part (the legend is below)."""
-    array = np.asarray(frame)[HEADER:390, :440]
-    return int(np.all(array == np.array(colour), axis=-1).sum())
+def pixels(picture: Image.Image, colour: tuple[int, int, int]) -> int:
+    """How many pixels of a step's field have a colour."""
+    return int(np.all(np.asarray(picture)[FIELD] == np.array(colour), axis=-1).sum())
 
 
 def test_shots_are_told_by_weapons_that_were_loaded_anew():
@@ -67,44 +67,111 @@ def test_beliefs_are_read_from_their_features():
     assert read_beliefs(guesses, np.array([0, 2]), (4,), config).position is None
 
 
+def beliefs_at(*places: tuple[float, float]) -> Beliefs:
+    """Of ally 1, at each step."""
+    return Beliefs(np.array([1]), np.full((len(places), 1), 0.8), np.array(places, float)[:, None])
+
+
 def test_pictures_show_shots_and_beliefs_where_there_are_any():
-    beliefs = Beliefs(np.array([1]), np.array([[0.8]] * 3), np.array([[[3.0, 8.0]]] * 3))
-    frames, plain = draw_battle(made_up(beliefs), 0, "title"), draw_battle(made_up(), 0, "title")
-    assert len(frames) == len(plain) == 3
-    assert frames[0].width > plain[0].width and frames[0].size == frames[2].size
+    film, plain = (draw_battle(made_up(some), 0, "title") for some in (beliefs_at(*[(3, 5)] * 3), None))
+    assert len(film.steps) == len(plain.steps) == 3
+    assert len({step.size for step in film.steps}) == 1 and film.steps[0].width > plain.steps[0].width
     # Beliefs about the living only.
-    assert [pixels(frame, GREEN) > 20 for frame in frames] == [True, True, False]
-    assert not any(pixels(frame, GREEN) for frame in plain)
-    assert pixels(plain[0], ORANGE) > 50
-    # The dead are no longer blue.
-    assert pixels(plain[2], BLUE) < 0.6 * pixels(plain[0], BLUE)
-    peace = draw_battle(dataclasses.replace(made_up(), target=np.full((3, 3), -1)), 0, "title")
-    assert [mine == theirs for mine, theirs in zip(plain, peace, strict=True)] == [True, False, False]
+    assert [pixels(step, GREEN) > 20 for step in film.steps] == [True, True, False]
+    assert not any(pixels(step, GREEN) for step in plain.steps)
+    peace = draw_battle(dataclasses.replace(made_up(), target=np.full((3, 3), -1)), 0, "title").steps
+    assert [mine == theirs for mine, theirs in zip(plain.steps, peace, strict=True)] == [True, False, False]
 
 
-def test_everything_is_within_the_view():
-    beliefs = Beliefs(np.array([1]), np.ones((3, 1)), np.array([[[0.0, 20.0]], [[0.0, 20.0]], [[0.0, 31.0]]]))
-    low, high = view(made_up(beliefs))
-    # What is believed of the fallen is not shown, and needs no room.
-    assert np.all(low < [0, 2]) and np.all(high > [10, 20]) and high[1] < 31
-    assert high[0] - low[0] == pytest.approx(high[1] - low[1])
-    low, high = view(made_up())
-    assert low.tolist() == pytest.approx([-0.5, -2.5]) and high.tolist() == pytest.approx([12.5, 10.5])
+def test_units_are_as_full_as_their_health():
+    # All far from each other, at full health, at half of it, and nearly dead.
+    position = np.array([[[2, 2], [2, 9], [14, 4]]] * 3, float)
+    health = np.array([[1, 1, 1], [1, 1, 0.5], [1, 1, 0.05]])
+    battle = dataclasses.replace(made_up(), position=position, health=health, target=np.full((3, 3), -1))
+    full, half, hardly = (pixels(step, ORANGE) for step in draw_battle(battle, 0, "title").steps)
+    assert 0.35 < half / full < 0.65 and hardly < 0.3 * full
+    fallen = dataclasses.replace(battle, health=np.where(health < 0.1, 0, health))
+    assert pixels(draw_battle(fallen, 0, "title").steps[2], ORANGE) < 0.3 * full
+
+
+@pytest.mark.parametrize("outcome", ["won", "lost", "time limit"])
+def test_it_is_said_how_a_battle_ended(outcome):
+    film = draw_battle(dataclasses.replace(made_up(), outcome=outcome), 0, "title")
+    others = {"won", "lost", "time limit"} - {outcome}
+    for other in others:
+        theirs = draw_battle(dataclasses.replace(made_up(), outcome=other), 0, "title")
+        assert (film.header == theirs.header, film.steps[2] == theirs.steps[2]) == (False, False)
+        assert film.steps[1] == theirs.steps[1]
+    long = draw_battle(made_up(), 0, "title " * 50)
+    # Cut where there is no room: nothing is written up to the edge.
+    assert np.all(np.asarray(long.header)[:, -10:] == 255)
+
+
+def test_the_view_holds_all_units_and_little_else():
+    battle = made_up(beliefs_at((0, 20), (0, 20), (0, 31)))
+    view = view_of(battle)
+    assert np.all(view.low < [2, 2]) and np.all(view.high > [10, 6]) and view.high[0] - view.low[0] < 13
+    assert view.aspect == pytest.approx(7 / 11)
+    # What is believed to be elsewhere stands at the edge.
+    assert view.held(np.array([0, 31])).tolist() == pytest.approx(
+        [view.low[0] + view.radius, view.high[1] - view.radius]
+    )
+    tall = dataclasses.replace(battle, position=battle.position[..., ::-1])
+    assert view_of(tall).aspect == pytest.approx(0.75)
+
+
+@pytest.mark.parametrize(("gap", "is_named"), [(1.0, True), (0.3, False)])
+def test_units_of_large_teams_are_smaller(gap, is_named):
+    rows = np.stack(np.meshgrid(np.arange(6), np.arange(5)), axis=-1).reshape(-1, 2) * gap
+    position = np.concatenate([rows, rows + np.array([20, 0])])[None]
+    crowd = dataclasses.replace(
+        made_up(),
+        unit_type=np.zeros(60, int),
+        num_allies=30,
+        position=position,
+        health=np.ones((1, 60)),
+        target=np.full((1, 60), -1),
+        sight=np.full(30, 9.0),
+    )
+    view = view_of(crowd)
+    assert view.radius < view_of(made_up()).radius and (view.font_size > 0) == is_named
+
+
+def test_units_are_named():
+    battle = dataclasses.replace(made_up(), unit_type=np.array([0, 0, 3]))
+    assert [unit_name(battle, unit) for unit in range(3)] == ["0", "1", "0"]
+    mixed = dataclasses.replace(made_up(), unit_type=np.array([2, 3, 4]))
+    assert [unit_name(mixed, unit) for unit in range(3)] == ["s0", "z1", "0"]
+
+
+def film_of(*steps: Image.Image) -> Film:
+    line = Image.new("RGB", (steps[0].width, 10), "white")
+    return Film(line, list(steps), line)
 
 
 def test_files(tmp_path):
-    frames = [Image.new("RGB", (30, 20), (index * 20, 100, 100)) for index in range(8)]
-    save_animation(frames, tmp_path / "a.gif")
+    film = film_of(*(Image.new("RGB", (30, 20), (index * 20, 100, 100)) for index in range(8)))
+    save_animation(film, tmp_path / "a.gif")
     with Image.open(tmp_path / "a.gif") as gif:
-        assert (gif.n_frames, gif.size, gif.info["loop"], gif.info["duration"]) == (8, (30, 20), 0, 250)
-        assert gif.convert("RGB").getpixel((5, 5)) == (0, 100, 100)
+        assert (gif.n_frames, gif.size, gif.info["loop"], gif.info["duration"]) == (8, (30, 40), 0, 350)
+        assert gif.convert("RGB").getpixel((5, 15)) == (0, 100, 100)
         gif.seek(7)
-        assert gif.info["duration"] == 2000
-    save_sheet(frames, tmp_path / "a.png")
+        assert gif.info["duration"] == 2500
+    save_sheet(film, tmp_path / "a.png")
     with Image.open(tmp_path / "a.png") as sheet:
-        assert sheet.size == (90, 60)
+        # One header and one legend.
+        assert sheet.size == (90, 80)
     assert sheet_steps(12)[0] == 0 and sheet_steps(12)[-1] == 11 and len(sheet_steps(12)) == 9
     assert sheet_steps(4) == [0, 1, 2, 3]
+
+
+@pytest.mark.parametrize("count", [12, 60])
+def test_an_animation_is_made_smaller_until_it_is_under_a_megabyte(tmp_path, count):
+    noise = np.random.default_rng(0).integers(0, 256, (count, 200, 360, 3), dtype=np.uint8)
+    save_animation(film_of(*map(Image.fromarray, noise)), tmp_path / "a.gif")
+    assert (tmp_path / "a.gif").stat().st_size <= MAX_GIF_BYTES
+    with Image.open(tmp_path / "a.gif") as gif:
+        assert gif.n_frames > 1 and gif.size[0] <= 360
 
 
 @pytest.fixture(scope="module")
@@ -167,6 +234,7 @@ def test_a_stored_team_is_shown(untrained, monkeypatch, tmp_path, capsys):
     ("arguments", "said"),
     [
         (["--agent", "2"], "--agent=2: choose one of 0 to 1"),
+        (["--battle", "-1"], "--battle=-1: must be a number from 0"),
         (["--seed", "0"], "--seed=0: the run has seeds 3 to 3"),
         (["--checkpoint", "first"], "--checkpoint=first: choose one of latest, best"),
         (["--out", "battle.mp4"], "--out=battle.mp4: must end in .gif"),

@@ -39,8 +39,8 @@ def test_a_method_is_named_by_what_differs(tmp_path):
     ]
     study = read_study(runs)
     # QMIX is what the others are compared with, wherever it was named.
-    others = ["li_ma2e, ema", "li_ma2e, ema, alpha=0.9", "ma2e, random", "oracle (not decentralised)"]
-    assert study.methods == ["qmix", *others]
+    others = ("li_ma2e (ema, alpha=0.1)", "li_ma2e (ema, alpha=0.9)", "ma2e (random)", "oracle (not decentralised)")
+    assert study.methods == ("qmix", *others)
 
 
 def test_games_that_differ_are_different_maps(tmp_path):
@@ -50,7 +50,7 @@ def test_games_that_differ_are_different_maps(tmp_path):
         write_run(tmp_path / "c", [[0.0] * 3], "env.scenario=8m"),
     ]
     study = read_study(runs)
-    assert study.maps == ["3m, sight_scale=0.5", "3m", "8m"]
+    assert study.maps == ["3m (sight_scale=0.5)", "3m (sight_scale=1)", "8m"]
     assert [cell.budget_env_steps for cell in study.cells] == [200, 200, 300]
 
 
@@ -89,10 +89,36 @@ def test_seeds_without_the_whole_budget_are_left_out_and_named(tmp_path):
     assert [seed.seed for seed in study.cells[0].seeds] == [1]
     assert study.notes == (
         "qmix on 3m: seed 0 stands at 100 of 200 env steps and is left out.",
-        "qmix on 3m: seed 2 failed (its loss was not finite) and is in no number here.",
+        "qmix on 3m: seed 2 failed (its loss was not finite) and is left out.",
     )
     (run / "metrics.jsonl").write_text("")
-    assert "no seed has finished" in refusal(run)
+    assert "no seed has finished; continue it with limae-jax resume" in refusal(run)
+
+
+def fail(run, *seeds):
+    """Marks seeds of a run as failed."""
+    rows = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    marked = [row | {"is_failed": row["seed"] in seeds} for row in rows]
+    (run / "metrics.jsonl").write_text("".join(json.dumps(row) + "\n" for row in marked))
+
+
+def test_failed_seeds_are_not_to_be_resumed(tmp_path):
+    failed, other = write_run(tmp_path / "a", WINS), write_run(tmp_path / "b", WINS, "system.name=vdn")
+    fail(failed, 0, 1)
+    fail(other, 0, 1)
+    for runs in ([failed], [failed, other]):
+        said = refusal(*runs)
+        assert said.startswith(f"RUN_DIR={failed}: every seed failed") and "resume" not in said
+    # Where a seed has only not finished, its run is the one to resume.
+    (other / "metrics.jsonl").write_text("")
+    assert f"RUN_DIR={other}: no seed has finished" in refusal(failed, other)
+    fail(write_run(tmp_path / "c", WINS, "system.name=iql"), 1)
+    study = read_study([failed, tmp_path / "c"])
+    assert study.notes == tuple(
+        f"{name}: seed {seed} failed (its loss was not finite) and is left out."
+        for name, seed in (("qmix on 3m", 0), ("qmix on 3m", 1), ("iql on 3m", 1))
+    )
+    assert study.methods == ("iql",)
 
 
 def test_damage_is_named(tmp_path):

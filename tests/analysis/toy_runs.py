@@ -6,6 +6,7 @@ from pathlib import Path
 
 import yaml
 
+from limae_jax.config import TrainConfig
 from limae_jax.config_file import from_dict, to_yaml
 from limae_jax.metrics.jsonl import JsonlWriter
 from limae_jax.metrics.schema import make_row
@@ -18,27 +19,40 @@ def write_run(
     wins: Sequence[Sequence[float | None]],
     *settings: str,
     every: int = 100,
+    overshoot: int = 0,
     versions: dict | None = None,
     **more: Sequence[Sequence[float]],
 ) -> Path:
-    """A finished run: seed s has win rate `wins[s][e]` at env step (e + 1) * every; `more` are further metrics."""
+    """A finished run: seed s has win rate `wins[s][e]` at env step (e + 1) * every; `more` are further metrics.
+
+    Its last evaluation is `overshoot` times s + 1 steps behind the budget.
+    """
     run = {"num_seeds": len(wins), "total_env_steps": len(wins[0]) * every, "dir": str(folder)}
-    sections: dict = {"run": run, "evaluation": {"every_env_steps": every}}
-    for setting in settings:
-        name, _, value = setting.partition("=")
-        section, _, field = name.partition(".")
-        sections.setdefault(section, {})[field] = yaml.safe_load(value)
+    config = _config({"run": run, "evaluation": {"every_env_steps": every}}, settings)
     folder.mkdir(parents=True)
-    config = from_dict(sections)
-    (folder / "config.yaml").write_text(to_yaml(config))
+    (folder / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
     (folder / "versions.json").write_text(json.dumps(VERSIONS | (versions or {})))
     rows = []
     for seed, curve in zip(config.seeds, wins, strict=False):
         for index, win in enumerate(curve):
             fields = {name: values[seed - config.seeds[0]][index] for name, values in more.items()}
-            rows.append(_row(seed, (index + 1) * every, win, fields))
+            late = overshoot * (seed - config.seeds[0] + 1) if index == len(curve) - 1 else 0
+            rows.append(_row(seed, (index + 1) * every + late, win, fields))
     JsonlWriter(folder / "metrics.jsonl").write(rows)
     return folder
+
+
+def make_config(*settings: str) -> TrainConfig:
+    """Settings as `section.field=value`."""
+    return _config({}, settings)
+
+
+def _config(sections: dict, settings: Sequence[str]) -> TrainConfig:
+    for setting in settings:
+        name, _, value = setting.partition("=")
+        section, _, field = name.partition(".")
+        sections.setdefault(section, {})[field] = yaml.safe_load(value)
+    return from_dict(sections)
 
 
 def _row(seed: int, env_steps: int, win: float | None, fields: dict) -> dict:

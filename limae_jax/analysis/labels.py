@@ -1,0 +1,124 @@
+"""Names of maps and methods: what kind each run is, and in which settings it differs from others of its kind."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+from limae_jax.checks import one_line
+from limae_jax.config import ENV_CONFIGS, TrainConfig
+from limae_jax.config_file import to_dict
+from limae_jax.systems.names import label
+
+# What does not change a result, or is checked on its own: the budget and how it is evaluated.
+_NOT_OF_A_METHOD = ("run.", "checkpoint.", "metrics.", "evaluation.", "env.")
+# Settings of section env that are the learner's, or only say how games are run.
+_OF_A_METHOD = ("env.num_envs", "env.workers")
+_NOT_OF_A_MAP = (*_OF_A_METHOD, "env.timeout_s", "env.max_crashes", "env.replays")
+# Of more settings than these, only those with another value than the default are named.
+_MOST_SETTINGS = 2
+_LONGEST_FILE_NAME = 60
+
+
+class Label(NamedTuple):
+    """What a run is called among the others.
+
+    Attributes:
+        name: `kind (detail, setting=value)`.
+        num_unusual: settings in it that do not have their default.
+    """
+
+    name: str
+    num_unusual: int
+
+
+def map_labels(configs: Sequence[TrainConfig]) -> list[Label]:
+    """The scenario of each run, and the settings of the game in which runs of the same scenario differ."""
+    return _labels(configs, lambda config: (config.env.name, config.env.scenario), _is_of_a_map, _map_label)
+
+
+def method_labels(configs: Sequence[TrainConfig]) -> list[Label]:
+    """The system of each run, its masking rule, and the settings in which runs of both differ."""
+    return _labels(configs, lambda config: (config.system.name, config.masking.name), _is_of_a_method, method_label)
+
+
+def method_label(config: TrainConfig, *settings: str) -> str:
+    """A method: its system, its masking rule, and what else has to be said."""
+    return label(config.system.name, *filter(None, [config.masking.name]), *settings)
+
+
+def flat(config: TrainConfig) -> dict[str, Any]:
+    """`section.field` -> value, of all that a run reads."""
+    return {f"{section}.{name}": value for section, fields in to_dict(config).items() for name, value in fields.items()}
+
+
+def _is_of_a_map(name: str) -> bool:
+    return name.startswith("env.") and name not in (*_NOT_OF_A_MAP, "env.name", "env.scenario")
+
+
+def _is_of_a_method(name: str) -> bool:
+    is_of_a_method = not name.startswith(_NOT_OF_A_METHOD) or name in _OF_A_METHOD
+    return is_of_a_method and name not in ("system.name", "masking.name")
+
+
+def _map_label(config: TrainConfig, *settings: str) -> str:
+    said = ["smac"] * (config.env.name == "smac") + list(settings)
+    return f"{config.env.scenario} ({', '.join(said)})" if said else str(config.env.scenario)
+
+
+def _labels(
+    configs: Sequence[TrainConfig],
+    kind: Callable[[TrainConfig], tuple[Any, ...]],
+    is_told: Callable[[str], bool],
+    name: Callable[..., str],
+) -> list[Label]:
+    """A label for each run; two are the same only if the settings that are told are."""
+    told = [{key: value for key, value in flat(config).items() if is_told(key)} for config in configs]
+    alike: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
+    for config, own in zip(configs, told, strict=True):
+        alike.setdefault(kind(config), []).append(own)
+    varied = {of_kind: _varied(settings) for of_kind, settings in alike.items()}
+    labels = []
+    for config, own in zip(configs, told, strict=True):
+        differing = [key for key in own if key in varied[kind(config)]]
+        default = flat(TrainConfig(env=ENV_CONFIGS[config.env.name]()))
+        unusual = [key for key in differing if own[key] != default[key]]
+        named = differing if len(varied[kind(config)]) <= _MOST_SETTINGS else unusual
+        settings = [f"{_short_key(key, own)}={_short_value(own[key])}" for key in named]
+        labels.append(Label(name(config, *(settings or ["defaults"] * bool(differing))), len(unusual)))
+    return labels
+
+
+def _varied(settings: Sequence[dict[str, Any]]) -> set[str]:
+    """Settings of which runs of a kind have several values."""
+    keys = dict.fromkeys(key for one in settings for key in one)
+    return {key for key in keys if len({repr(one[key]) for one in settings if key in one}) > 1}
+
+
+def _short_key(key: str, settings: dict[str, Any]) -> str:
+    """Without its section, unless that is another one than `system` and not the only one with a field of that name."""
+    section, _, field = key.partition(".")
+    times = Counter(other.partition(".")[2] for other in settings)
+    return field if section == "system" or times[field] == 1 else key
+
+
+def _short_value(value: Any) -> str:
+    """As one would type it: 45 for 45.0, and lists without spaces."""
+    if isinstance(value, list | tuple):
+        return f"[{','.join(map(_short_value, value))}]"
+    return one_line(value).removesuffix(".0") if isinstance(value, float) else one_line(value)
+
+
+def file_names(names: Sequence[str]) -> dict[str, str]:
+    """A part of a file's name for each name: short, of letters that every system takes, and no two alike."""
+    found: dict[str, str] = {}
+    for name in dict.fromkeys(names):
+        plain = re.sub(r"[^A-Za-z0-9.=-]+", "_", name).strip("_.")[:_LONGEST_FILE_NAME].rstrip("_.") or "map"
+        taken, number = {other.lower() for other in found.values()}, 2
+        candidate = plain
+        while candidate.lower() in taken:
+            candidate, number = f"{plain}_{number}", number + 1
+        found[name] = candidate
+    return found

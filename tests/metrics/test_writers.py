@@ -4,6 +4,7 @@ import sys
 import types
 
 import pytest
+from event_files import points_of, read_events
 from rows import row
 
 from limae_jax.config import MetricsConfig, RunConfig, TrainConfig
@@ -214,34 +215,6 @@ def test_what_wandb_would_refuse_is_refused_before(name, value):
         MetricsConfig(**{name: value})
 
 
-def _read_events(folder) -> list[tuple[str, int, float]]:
-    """(tag, step, value) of all scalars, and ("purge", step, 0) where a session starts again."""
-    from tensorboardX.proto.event_pb2 import Event
-
-    events = []
-    for path in sorted(folder.glob("events*")):
-        content = path.read_bytes()
-        while content:
-            length = int.from_bytes(content[:8], "little")
-            event = Event.FromString(content[12 : 12 + length])
-            content = content[16 + length :]
-            events += [(value.tag, event.step, value.simple_value) for value in event.summary.value]
-            if event.HasField("session_log"):
-                events.append(("purge", event.step, 0.0))
-    return events
-
-
-def points_of(run_dir, tag):
-    """Steps and values of a tag, as TensorBoard shows them."""
-    points = []
-    for name, step, value in _read_events(run_dir / "tensorboard"):
-        if name == "purge":
-            points = [point for point in points if point[0] < step]
-        elif name == tag:
-            points.append((step, value))
-    return points
-
-
 def test_tensorboard_has_each_point_once(tmp_path):
     pytest.importorskip("tensorboardX")
     config = config_of(tmp_path, 2, tensorboard=True)
@@ -258,7 +231,7 @@ def test_tensorboard_has_each_point_once(tmp_path):
     assert points_of(tmp_path, "test_win_rate/seed_0") == [(990, 0.25), (1990, 0.5)]
     assert points_of(tmp_path, "test_win_rate/seed_1") == [(1000, 0.75), (2000, 1.0)]
     assert points_of(tmp_path, "test_win_rate/mean") == [(1000, 0.5), (2000, 0.75)]
-    tags = [name for name, _, _ in _read_events(tmp_path / "tensorboard")]
+    tags = [name for name, _, _ in read_events(tmp_path / "tensorboard")]
     assert tags.count("test_win_rate/mean") == 2
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from event_files import points_of
 from made_up_cli import COMMAND
 from tests_tiny import TINY
 
@@ -138,6 +139,36 @@ def test_a_killed_run_loses_no_row_and_doubles_none(tiny, cli, final_arrays, uni
     cli("resume", run_dir)
     rows = read_rows(Path(run_dir) / "metrics.jsonl")
     assert without_times(rows) == without_times(read_rows(Path(uninterrupted) / "metrics.jsonl"))
+
+
+def test_tensorboard_has_each_row_once_after_a_kill(tiny, monkeypatch):
+    """The second group of seeds is killed between two evaluations, and goes on from its checkpoint before them."""
+    pytest.importorskip("tensorboardX")
+    config = load_config(tiny("run.num_seeds=2", "evaluation.every_env_steps=1000", "metrics.tensorboard=true"))
+    run_dir, seen = Path(config.run_dir), []
+
+    class Killed(BaseException):
+        """Nothing catches it, and nothing is saved."""
+
+    evaluation = RunReport.evaluation
+
+    def killed(self, rows):
+        evaluation(self, rows)
+        seen.extend(row for row in rows if row["seed"] == 1)
+        if len(seen) == 3:
+            raise Killed
+
+    with monkeypatch.context() as patch, pytest.raises(Killed):
+        patch.setattr(RunReport, "evaluation", killed)
+        runner.train(config)
+    assert len(points_of(run_dir, "test_return_mean/seed_1")) == 3
+    assert runner.train(config).is_complete
+    rows = read_rows(run_dir / "metrics.jsonl")
+    for seed in (0, 1):
+        points = points_of(run_dir, f"test_return_mean/seed_{seed}")
+        assert [step for step, _ in points] == [row["env_steps"] for row in rows if row["seed"] == seed]
+    # The mean is of both, though they were trained one after the other.
+    assert len(points_of(run_dir, "test_return_mean/mean")) == len(points)
 
 
 def test_a_damaged_checkpoint_falls_back_to_the_one_before(tiny, cli, final_arrays, uninterrupted, monkeypatch):

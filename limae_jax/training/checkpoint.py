@@ -285,6 +285,24 @@ def read_host(directory: Path) -> dict[str, Any] | None:
     return found["host"] if found else None
 
 
+def iterations_of(directory: Path, host: dict[str, Any], num_seeds: int) -> list[int]:
+    """The clock when each seed had the parameters in `directory`.
+
+    Args:
+        directory: where they were saved.
+        host: of `read_host` or `load_params`.
+        num_seeds: of the group.
+
+    Raises:
+        InputError: the host does not say.
+    """
+    found = host.get("iteration")
+    is_sound = isinstance(found, list) and len(found) == num_seeds and all(type(one) is int for one in found)
+    if not is_sound:
+        raise InputError(f"checkpoint={directory}: host has no sound iteration; put the folder back from a copy")
+    return found
+
+
 def load_params(directory: Path, template: PyTree) -> tuple[PyTree, dict[str, Any]]:
     """What `save_params` saved: (tree, host).
 

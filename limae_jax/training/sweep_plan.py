@@ -17,7 +17,7 @@ from limae_jax.grid import Sweep
 from limae_jax.metrics.jsonl import read_rows
 from limae_jax.run_records import SHARED_FILE, home_of, read_groups, runs_at_home
 from limae_jax.traced_settings import SEEDS_AND_PLACE, equal_but_for, shares_program
-from limae_jax.training.checkpoint import read_host
+from limae_jax.training.checkpoint import iterations_of, read_host
 from limae_jax.training.run_directory import group_directory
 
 _WHERE_AND_HOW_LONG = (*SEEDS_AND_PLACE, "run.total_env_steps")
@@ -160,7 +160,9 @@ def is_finished(config: TrainConfig) -> bool:
         if seed not in rows or not (rows[seed]["is_failed"] or rows[seed]["env_steps"] >= config.run.total_env_steps):
             return False
     for group in read_groups(run_dir, config.seeds):
-        saved = read_host(group_directory(run_dir, np.asarray(group)) / "last") or {"iteration": []}
-        if any(rows[seed]["iteration"] not in saved["iteration"] for seed in group if seed in config.seeds):
+        directory = group_directory(run_dir, np.asarray(group)) / "last"
+        host = read_host(directory)
+        saved = [] if host is None else iterations_of(directory, host, len(group))
+        if any(rows[seed]["iteration"] not in saved for seed in group if seed in config.seeds):
             return False
     return True

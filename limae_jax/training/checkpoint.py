@@ -297,8 +297,7 @@ def iterations_of(directory: Path, host: dict[str, Any], num_seeds: int) -> list
         InputError: the host does not say.
     """
     found = host.get("iteration")
-    is_sound = isinstance(found, list) and len(found) == num_seeds and all(type(one) is int for one in found)
-    if not is_sound:
+    if not (isinstance(found, list) and len(found) == num_seeds and all(type(one) is int for one in found)):
         raise InputError(f"checkpoint={directory}: host has no sound iteration; put the folder back from a copy")
     return found
 

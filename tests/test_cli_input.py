@@ -52,6 +52,30 @@ for help_command in (["--help"], ["train", "--help"], ["--version"]):
         sys.exit(f"{help_command} imported jax")
 """
 
+# The same of a run directory with one damaged file after the other.
+QUICK_REFUSALS = """
+import contextlib, io, sys
+from pathlib import Path
+from limae_jax.cli import main
+damages = {
+    "groups.json": '[[5]]', "saved.json": '["seeds_0_to_0"]', "program.json": '{"home": "../x"}',
+    "versions.json": "null", "metrics.jsonl": '{"seed": 0}', "config.yaml": "format: 2",
+}
+for name, text in damages.items():
+    path = Path("run", name)
+    before = path.read_text() if path.is_file() else None
+    path.write_text(text)
+    if name == "saved.json":
+        Path("run/groups.json").write_text("[[0]]")
+    for command in (["resume", "run"], ["train", "run.dir=run"]):
+        with contextlib.redirect_stderr(io.StringIO()) as err:
+            code = main(command)
+        if code != 2 or "jax" in sys.modules or err.getvalue().count("\\n") != 1:
+            sys.exit(f"{name}, {command}: code {code}, {err.getvalue()}")
+    path.write_text(before) if before else path.unlink()
+    Path("run/groups.json").unlink(missing_ok=True)
+"""
+
 # No file system takes it.
 LONG = "a" * 256
 
@@ -113,6 +137,11 @@ def calls(monkeypatch) -> list:
 
 def test_answers_and_mistakes_need_no_jax(run_dir):
     done = run_python("-c", QUICK_COMMANDS, cwd=run_dir.parent)
+    assert (done.returncode, done.stderr) == (0, b"")
+
+
+def test_a_damaged_run_is_refused_without_jax(run_dir):
+    done = run_python("-c", QUICK_REFUSALS, cwd=run_dir.parent)
     assert (done.returncode, done.stderr) == (0, b"")
 
 

@@ -23,7 +23,7 @@ from limae_jax.systems.build import build_system
 from limae_jax.systems.names import NOT_DECENTRALISED
 from limae_jax.training.policy_file import SUFFIX, read_policy_file, write_policy_file
 from limae_jax.training.run_directory import group_directory
-from limae_jax.training.stored_params import has_params, load_params
+from limae_jax.training.stored_params import has_params, iterations_of, load_params
 from limae_jax.types import EnvSpec, Timestep
 
 CHECKPOINTS = {"latest": "last", "best": "best"}
@@ -84,7 +84,7 @@ def load_teams(run_dir: Path, system: System, checkpoint: str = "latest") -> Sto
         if has_params(directory):
             template = jax.tree.map(partial(_stacked, len(group)), one)
             params, host = load_params(directory, template)
-            found.append((np.asarray(group), params, np.asarray(host["iteration"])))
+            found.append((np.asarray(group), params, np.asarray(iterations_of(directory, host, len(group)))))
     if not found:
         raise InputError(f"RUN_DIR={run_dir}: holds no trained parameters yet; train the run first")
     seeds, params, iteration = zip(*found, strict=True)

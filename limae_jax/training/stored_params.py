@@ -42,6 +42,23 @@ def read_host(directory: Path) -> dict[str, Any] | None:
     return _read_while_replaced(directory, lambda store: store.read_host())
 
 
+def iterations_of(directory: Path, host: dict[str, Any], num_seeds: int) -> list[int]:
+    """The clock when each seed had the parameters in `directory`.
+
+    Args:
+        directory: where they were saved.
+        host: of `read_host` or `load_params`.
+        num_seeds: of the group.
+
+    Raises:
+        DamagedCheckpointError: the host does not say.
+    """
+    found = host.get("iteration")
+    if not (isinstance(found, list) and len(found) == num_seeds and all(type(one) is int for one in found)):
+        raise DamagedCheckpointError(f"checkpoint={directory}: host has no sound iteration; {_WAY_OUT}")
+    return found
+
+
 def load_params(directory: Path, template: PyTree) -> tuple[PyTree, dict[str, Any]]:
     """What `save_params` saved: (tree, host).
 
@@ -95,7 +112,9 @@ def load_shares(shares: Sequence[Share], name: str, params: PyTree) -> tuple[PyT
     for index, share in enumerate(shares):
         if has_params(share.directory / name):
             with contextlib.suppress(DamagedCheckpointError):
-                parts[index], hosts[index] = load_params(share.directory / name, parts[index])
+                loaded, host = load_params(share.directory / name, parts[index])
+                iterations_of(share.directory / name, host, len(share.seeds))
+                parts[index], hosts[index] = loaded, host
     if len(parts) == 1:
         return parts[0], hosts
     whole = jax.tree.map(lambda old, *own: jax.device_put(np.concatenate(own), old.sharding), params, *parts)

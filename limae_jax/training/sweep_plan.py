@@ -203,6 +203,7 @@ def _are_saved(directory: Path, rows: Sequence[Row]) -> bool:
         last, best = read_host(directory / "last"), read_host(directory / "best")
     except InputError:  # going on with the run makes them anew, or tells what is wrong
         return False
-    is_last_there = last is not None and all(row["iteration"] in last["iteration"] for row in rows)
+    saved = (last or {}).get("iteration") or []
+    is_last_there = isinstance(saved, list) and all(row["iteration"] in saved for row in rows)
     # Seeds that failed early have none that were best.
     return is_last_there and (best is not None or all(row["is_failed"] for row in rows))

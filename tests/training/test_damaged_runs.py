@@ -113,7 +113,7 @@ def test_what_is_wrong_with_a_later_group_is_told_before_anything_is_written(run
         path.write_bytes(b"{}")
     before = snapshot(run_dir)
     assert cli.main(["resume", str(run_dir), "run.total_env_steps=3000"]) == 2
-    assert "seeds_1_to_1/latest: none of the checkpoints is whole" in capsys.readouterr().err
+    assert "_METADATA has 2 bytes instead of" in capsys.readouterr().err
     assert snapshot(run_dir) == before
 
 

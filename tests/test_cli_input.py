@@ -14,6 +14,7 @@ from types import ModuleType, SimpleNamespace
 import pytest
 
 import limae_jax
+from limae_jax.analysis.render import film_best
 from limae_jax.cli import main
 from limae_jax.compose import experiment_sweep, load_cell, load_config, options
 from limae_jax.config import MetricsConfig, RunConfig, TrainConfig
@@ -203,9 +204,9 @@ def test_work_gets_checked_input_and_its_exit_code_is_ours(capsys, calls, run_di
     assert main(["resume", str(run_dir), "run.total_env_steps=6e5"]) == 143
     assert main(["evaluate", str(run_dir), "--checkpoint", "best", "env.max_steps=50"]) == 0
     new, longer, resumed, evaluated = calls
-    assert new[:1] + new[2:] == ("train", {"console": True}) and new[1].system.name == "vdn"
+    assert new[:1] + new[2:] == ("train", {"console": True, "film": film_best}) and new[1].system.name == "vdn"
     assert longer[1].run.total_env_steps == 1_000_000
-    assert resumed == ("resume", run_dir, ["run.total_env_steps=6e5"], {"console": True})
+    assert resumed == ("resume", run_dir, ["run.total_env_steps=6e5"], {"console": True, "film": film_best})
     assert evaluated[:4] == ("evaluate", run_dir, ["env.max_steps=50"], "best")
     assert [line.split() for line in capsys.readouterr().out.splitlines()[-3:]] == [
         ["win", "rate", "0.500", "0.750", "-", "0.625"],
@@ -233,7 +234,9 @@ def test_what_is_not_installed_is_told_before_anything_is_written(capsys, calls,
     assert "the package smac is missing" in mistake(capsys, *in_smac)
     assert calls == [] and list(tmp_path.iterdir()) == [run_dir]
     assert main([*in_smac, "--dry-run"]) == 0 and main([*in_smac, "sweep.cluster=slurm"]) == 0
-    assert [call[0] for call in calls] == ["plan", "sweep"]
+    # What changes no result can be left behind where it is missing.
+    assert main(["resume", str(run_dir), "metrics.wandb=false"]) == 143
+    assert [call[0] for call in calls] == ["plan", "sweep", "resume"]
 
 
 def test_names_are_shown_as_they_are(capsys):

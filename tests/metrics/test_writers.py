@@ -223,7 +223,9 @@ def test_tensorboard_has_each_point_once(tmp_path):
     for pair in (rows[:2], rows[2:]):
         writers.write([{**one, "iteration": one["env_steps"] // 980} for one in pair])
     writers.close()
-    # One evaluation is cut off and made again.
+    # Another session has another file; the second evaluation is cut off and made again.
+    (log,) = (tmp_path / "tensorboard").iterdir()
+    log.rename(log.with_name("events.out.tfevents.1000000000.here"))
     kept = [{**one, "iteration": 1} for one in rows[:2]]
     resumed = writers_of(config, kept)
     resumed.write([{**one, "iteration": 2} for one in rows[2:]])

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Hashable, Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import numpy as np
@@ -54,7 +54,7 @@ def turns(env: Environment, act: Act, carry: ActorCarry, key: jax.Array) -> Iter
     Returns:
         T + 1 turns; the last one is the episode's end.
     """
-    reset, step = _compiled(env)  # type: ignore[arg-type]  # by identity
+    reset, step = _compiled(cast(Hashable, env))
     reset_key, step_key = jax.random.split(key)
     (state, timestep), number = reset(reset_key), 0
     while not bool(timestep.is_last):

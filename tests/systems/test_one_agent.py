@@ -1,0 +1,85 @@
+"""A team of one: there is nobody to hide or to guess, and the context is of the agent's own window."""
+
+import dataclasses
+
+import jax
+import numpy as np
+import pytest
+from context_systems import KEY, ROW_MARKS, WINDOW, config_of
+from fakes import counters, made_up_rows, noise_like
+
+from limae_jax.masking.names import RULES
+from limae_jax.networks.agent import AgentInputs
+from limae_jax.systems.base import LearnerState
+from limae_jax.systems.build import build_system
+from limae_jax.systems.guesses import make_guesses
+from limae_jax.systems.names import load_system
+from limae_jax.systems.value_based import ValueBasedCore
+from limae_jax.types import EnvSpec
+
+SOLO = EnvSpec("solo", "solo", num_agents=1, obs_size=4, state_size=3, num_actions=3, episode_limit=10)
+PAIR = dataclasses.replace(SOLO, num_agents=2)
+BATCH = made_up_rows(0, ROW_MARKS, hidden_size=8, env=SOLO, window=WINDOW)
+ALL = [
+    *(("li_ma2e", {"masking_name": rule}) for rule in RULES),
+    *(
+        ("ma2e", settings)
+        for settings in ({"mae_context": "window"}, {"mae_decoder_layers": 2}, {"mae_context": "off"})
+    ),
+    *(("ma2e", settings) for settings in ({"mae_td_gradient_to_mae": True}, {"mae_target_copy": True})),
+    *(("oracle", {"mae_context": context}) for context in ("last_step", "window")),
+]
+
+
+@pytest.mark.parametrize(("name", "settings"), ALL, ids=lambda value: str(value))
+def test_every_system_with_a_context_can_be_built_for_one(name, settings):
+    """Traced, not compiled: what fails for arrays of no team-mates fails here."""
+    config = config_of(name, **settings)
+    system = build_system(config, SOLO)
+    state = jax.eval_shape(system.init, KEY)
+    for phase in system.phases:
+        if phase.update:
+            after, _ = jax.eval_shape(phase.update, state, BATCH, counters(0), KEY)
+            assert jax.tree.structure(after) == jax.tree.structure(state)
+    # Nothing is told of guesses: there are none.
+    assert system.belief_errors is None and make_guesses(config, SOLO) is None
+
+
+def test_two_agents_do_guess():
+    config = config_of("li_ma2e")
+    assert build_system(config, PAIR).belief_errors and make_guesses(config, PAIR)
+
+
+@pytest.mark.parametrize(
+    ("name", "settings"), [("li_ma2e", {}), ("ma2e", {"mae_context": "window"}), ("li_ma2e", {"masking_name": "vds"})]
+)
+def test_learning_alone_stays_finite_and_leaves_the_auto_encoder_as_it_is(name, settings):
+    config = config_of(name, **settings)
+    core = ValueBasedCore(load_system(name).make_spec(config, SOLO), config, SOLO)
+    system = build_system(config, SOLO)
+    params = noise_like(jax.eval_shape(system.init, KEY).params, 1, 0.4)
+    targets = {part: params[part] for part in ("agent", "mixer")}
+    auxiliary = {extra.name: extra.init_state() for extra in core.spec.auxiliaries}
+    state = LearnerState(params, targets, core.optimiser.init(params), auxiliary)
+    for phase in system.phases:
+        if phase.update:
+            after, metrics = jax.jit(phase.update)(state, BATCH, counters(0), KEY)
+            assert all(np.isfinite(value) for value in metrics.values()) and metrics["mae/loss"] == 0
+            assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(after))
+            jax.tree.map(np.testing.assert_array_equal, after.params["mae"], params["mae"])
+    assert metrics["mae/hidden_0"] == 0 and metrics["mae/attention_own"] == 1
+
+
+def test_the_context_is_the_agents_own_window():
+    config = config_of("ma2e")
+    core = ValueBasedCore(load_system("ma2e").make_spec(config, SOLO), config, SOLO)
+    params = noise_like(jax.eval_shape(core.init, KEY).params, 1, 0.4)
+    start, inputs = core.read(BATCH)
+    beliefs = core.infer(params, start, AgentInputs(inputs.obs, inputs.last_action, inputs.is_first))
+    assert beliefs.decoded.shape[3] == 0
+    kernel = params["agent"]["params"]["team"]["value"]
+    plain, _ = core.unroll(params, start, inputs)
+    q, features = core.unroll(params, start, inputs, beliefs)
+    expected = plain + beliefs.own @ kernel @ params["agent"]["params"]["context_head"]
+    np.testing.assert_allclose(q, expected, rtol=2e-4, atol=2e-4)
+    np.testing.assert_array_equal(features["attention"], np.ones_like(features["attention"]))

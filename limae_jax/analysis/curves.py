@@ -65,7 +65,8 @@ def map_curves(outcomes: Outcomes, map_name: str, look: Look, file: str) -> Pict
             title = CURVES[metric]
             if len(groups) > 1 and metric == shown[0]:
                 first = number * (MOST_LINES - 1) + 1
-                title += f", methods {first} to {first + len(group) - 2}"
+                last = first + len(group) - 2
+                title += f", method {first}" if first == last else f", methods {first} to {last}"
             if having:
                 panels.append(Panel(title, partial(_draw_curves, outcomes, having, metric, look)))
     drawn = list(dict.fromkeys(cell for group in groups for cell in group))

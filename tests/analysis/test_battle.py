@@ -133,8 +133,8 @@ def test_units_of_large_teams_are_smaller(gap, is_named):
         target=np.full((1, 60), -1),
         sight=np.full(30, 9.0),
     )
-    view = view_of(crowd)
-    assert view.radius < view_of(made_up()).radius and (view.font_size > 0) == is_named
+    shares = [view.radius / (view.high[0] - view.low[0]) for view in map(view_of, (crowd, made_up()))]
+    assert shares[0] < shares[1] and (view_of(crowd).font_size > 0) == is_named
 
 
 def test_units_are_named():

@@ -64,6 +64,7 @@ LIGHT += ("masking/names.py", "doctor.py", "environments/smac/__init__.py", "env
 LIGHT += ("environments/smac/maps.py", "environments/smac/settings.py", "environments/fitting.py")
 LIGHT += ("cli_arguments.py", "grid.py", "sweep_config.py", "traced_settings.py")
 LIGHT += ("analysis/__init__.py", "analysis/render.py")
+LIGHT += ("training/__init__.py", "training/checkpoint_files.py", "training/checkpoint_prune.py")
 # A report is made without jax, so that it is there at once; numpy it needs.
 REPORT = ("runs", "statistics", "summary", "tables", "plots", "html", "report")
 HEAVY = {"jax", "jaxlib", "flax", "optax", "chex", "numpy", "jaxmarl", "flashbax", "orbax"}

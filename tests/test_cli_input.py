@@ -36,6 +36,7 @@ commands = [
     (2, ["resume", "run", "run.num_seeds=2"]), (2, ["evaluate", "run", "env.scenario=8m"]),
     (2, ["train", "run.dir=run", "run.num_seeds=2"]), (2, ["report", "run", "--out", "out"]),
     (2, ["render", "run", "--agent", "3"]),
+    (2, ["prune", "run", "nowhere"]), (2, ["export", "run", "--out", "team.npz"]),
     (2, ["sweep", "system=qmix,vdnn"]), (2, ["sweep", "run.dir=x"]),
     (0, ["config", "experiment=quickstart"]), (0, ["list", "scenarios"]), (0, ["list", "systems"]),
     (0, ["list", "masking"]), (0, ["list", "experiments"]),

@@ -80,6 +80,7 @@ LIGHT += (
 )
 LIGHT += ("analysis/__init__.py", "analysis/render.py")
 LIGHT += ("stored_yaml.py", "run_records.py", "metrics/jsonl.py", "metrics/schema.py")
+LIGHT += ("training/checkpoint_files.py", "training/checkpoint_prune.py")
 # A report is made without jax, so that it is there at once; numpy it needs.
 REPORT = ("labels", "runs", "statistics", "summary", "tables", "pictures", "curves", "aggregates", "plots", "html")
 REPORT += ("marl_eval", "report")

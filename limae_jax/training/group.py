@@ -4,94 +4,29 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from pathlib import Path
-from typing import Any, Protocol
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 
 from limae_jax.errors import GameError, InputError
 from limae_jax.metrics.schema import Row, make_row
 from limae_jax.metrics.waiting import TimeLeft
 from limae_jax.systems.names import label
+from limae_jax.training.best_params import BestParams
 from limae_jax.training.checkpoint import CheckpointStore
 from limae_jax.training.forecast import Forecast
 from limae_jax.training.loop import SeedState
 from limae_jax.training.meter import Meter
 from limae_jax.training.plan import PhasePlan, is_evaluation_due, phase_at, rows_to_refill, with_refill
+from limae_jax.training.progress import Observer, Progress, progress_of
 from limae_jax.training.setup import Setup, clock_at
 from limae_jax.training.sharding import agree, fetch, put_seeds
 from limae_jax.training.shares import Share, traced_arrays
 from limae_jax.training.signals import StopRequest
 from limae_jax.training.stored_params import load_shares, save_shares
 from limae_jax.types import PyTree
-
-
-@dataclass
-class Progress:
-    """What the host knows of a group; stored with each checkpoint.
-
-    Attributes:
-        iteration: the clock.
-        wall_s: seconds of work so far, over all sessions, compiling included.
-        save_s: seconds of it spent on saving.
-        best_score: of each seed, the best evaluation so far: win rate, or return where nothing is won.
-        best_iteration: of each seed, when that was.
-        meter: training since the last evaluation, see `Meter.state`.
-    """
-
-    iteration: int
-    wall_s: float
-    save_s: float
-    best_score: list[float | None]
-    best_iteration: list[int]
-    meter: dict[str, Any] | None
-
-
-def _progress_of(host: dict[str, Any], num_seeds: int, directory: Path) -> Progress:
-    """What a checkpoint says of a group's progress.
-
-    Raises:
-        InputError: a field is missing, or is not what is written there.
-    """
-    try:
-        progress = Progress(**host)
-        is_number = {name: isinstance(getattr(progress, name), int | float) for name in ("wall_s", "save_s")}
-        sound = {
-            "iteration": isinstance(progress.iteration, int),
-            **is_number,
-            "best_score": len(progress.best_score) == num_seeds,
-            "best_iteration": len(progress.best_iteration) == num_seeds,
-            "meter": progress.meter is None or isinstance(progress.meter, dict),
-        }
-        problem = next((name for name, is_sound in sound.items() if not is_sound), None)
-    except TypeError as error:
-        problem = str(error).partition("__init__() ")[2] or str(error)
-    if problem:
-        raise InputError(f"checkpoints={directory}: host is damaged ({problem}); put the folder back from a copy")
-    return progress
-
-
-class Observer(Protocol):
-    """Told of a group's progress."""
-
-    def progress(
-        self, phase: str, env_steps: np.ndarray, env_steps_per_s: float, loss: float | None, left: TimeLeft | None
-    ) -> None: ...
-
-    def evaluation(self, rows: list[Row]) -> None: ...
-
-    def checkpoint(self) -> None: ...
-
-    def warning(self, text: str) -> None: ...
-
-
-@jax.jit
-def _select(chosen: jax.Array, new: PyTree, old: PyTree) -> PyTree:
-    """For each seed [S] the new tree where chosen, else the old."""
-    return jax.tree.map(lambda a, b: jnp.where(jnp.reshape(chosen, (-1,) + (1,) * (a.ndim - 1)), a, b), new, old)
 
 
 def _templates(tree: PyTree) -> PyTree:
@@ -144,7 +79,7 @@ class GroupTrainer:
             for name, values in traced_arrays(self._shares).items()
         }
         self.state = state.replace(settings=settings)
-        self._best_params = jax.tree.map(jnp.copy, self.state.learner.params)
+        self._best = BestParams(self.state.learner.params, self._shares, setup.mesh)
         # The iteration at which the replay was last empty.
         self._replay_from = 0
         self.is_restored = self._restore()
@@ -153,7 +88,8 @@ class GroupTrainer:
         self._meter = Meter(self.counters.env_steps[:num_reported], self.progress.meter)
         self._saved_at = self._began
         self._saved_iteration = self.progress.iteration if self.is_restored else -1
-        self._is_best_lost = self._restore_best() if self.is_restored else np.zeros(count, bool)
+        if self.is_restored:
+            self._best.restore(self.progress, observer.warning)
 
     # Checkpoints
 
@@ -179,7 +115,7 @@ class GroupTrainer:
         replay = self.setup.parts.replay.join(restored.ring, rest)
         self._replay_from = restored.step - restored.rows_added // self.setup.config.env.num_envs
         self.state = restored.small.replace(replay=replay, settings=self.state.settings)
-        self.progress = _progress_of(restored.host, len(self.seeds), self._directory)
+        self.progress = progress_of(restored.host, len(self.seeds), self._directory)
         return True
 
     def check(self, directory: Path) -> None:
@@ -191,48 +127,26 @@ class GroupTrainer:
         store = CheckpointStore(directory / "latest", row_axis=self.setup.parts.replay.row_axis)
         host = store.check(*map(_templates, self._split()))
         if host is not None:
-            _progress_of(host, len(self.seeds), directory)
-
-    def _restore_best(self) -> np.ndarray:
-        """Loads each seed's best parameters; [S] bool, those of which they are lost."""
-        self._best_params, hosts = load_shares(self._shares, "best", self._best_params)
-        progress, is_lost = self.progress, np.zeros(len(self.seeds), bool)
-        for share, host in zip(self._shares, hosts, strict=True):
-            own = slice(share.begin, share.end)
-            if host is None:
-                scores = zip(self.seeds[own], progress.best_score[own], progress.best_iteration[own], strict=True)
-                lost = [f"seed {seed} ({best:.3g} at iteration {at})" for seed, best, at in scores if best is not None]
-                is_lost[own] = [score is not None for score in progress.best_score[own]]
-                host = {"iteration": [0] * len(share.seeds), "score": [None] * len(share.seeds)}
-                if lost:
-                    self.observer.warning(
-                        f"{share.directory / 'best'}: is damaged or gone; lost are the best parameters of "
-                        f"{', '.join(lost)}, the best starts again from those of now"
-                    )
-            # What is claimed of the parameters is what was saved with them.
-            progress.best_iteration[own], progress.best_score[own] = host["iteration"], host["score"]
-        return is_lost
+            progress_of(host, len(self.seeds), directory)
 
     def _rebuild(self) -> None:
         """Writes again what is damaged or gone beside the checkpoint, as far as the checkpoint tells."""
-        if self._is_best_lost.any():
-            self._keep_best(self._results(), among=self._is_best_lost)
-            self._save_best(self._is_best_lost)
+        if self._best.is_lost.any():
+            self._keep_best(self._results(), self._best.is_lost)
         _, hosts = load_shares(self._shares, "last", self.state.learner.params)
-        is_last_gone = np.zeros(len(self.seeds), bool)
+        is_gone = np.zeros(len(self.seeds), bool)
         for share, host in zip(self._shares, hosts, strict=True):
             if host is None or min(host["iteration"]) < self.progress.iteration:
-                is_last_gone[share.begin : share.end] = True
+                is_gone[share.begin : share.end] = True
                 self.observer.warning(f"{share.directory / 'last'}: is damaged or gone; written again, nothing is lost")
-        self._save_last(is_last_gone)
+        self._save_last(is_gone)
 
     def _save_last(self, chosen: np.ndarray) -> None:
         host = {"iteration": [self.progress.iteration] * len(self.seeds)}
         save_shares(self._shares, "last", self.state.learner.params, host, chosen)
 
-    def _save_best(self, chosen: np.ndarray) -> None:
-        host: dict[str, list[Any]] = {"iteration": self.progress.best_iteration, "score": self.progress.best_score}
-        save_shares(self._shares, "best", self._best_params, host, chosen)
+    def _keep_best(self, results: dict[str, np.ndarray], among: np.ndarray) -> None:
+        self._best.keep(self.state.learner.params, results, among & ~self.is_failed, self.progress)
 
     def save(self) -> None:
         """Saves everything that a bit-exact continuation needs; without the replay, if that was dropped."""
@@ -366,7 +280,7 @@ class GroupTrainer:
     def _evaluate(self, plan: PhasePlan) -> list[Row]:
         """Evaluates, keeps each seed's best parameters, and returns one row a seed."""
         results = self._results()
-        self._keep_best(results)
+        self._keep_best(results, np.ones(len(self.seeds), bool))
         self._count_wall_time()
         return [self._row(index, plan, results) for index in range(self.num_reported)]
 
@@ -393,17 +307,3 @@ class GroupTrainer:
             "is_failed": bool(self.is_failed[index]),
         }
         return make_row(**fields, **self._meter.per_seed(index))
-
-    def _keep_best(self, results: dict[str, np.ndarray], among: np.ndarray | None = None) -> None:
-        """Takes over the parameters of the seeds, of those `among` [S] bool if given, that do as well as ever."""
-        score = results.get("test_win_rate", results["test_return_mean"])
-        best = np.asarray([-np.inf if best is None else best for best in self.progress.best_score])
-        is_better = (score >= best) & ~self.is_failed & (True if among is None else among)
-        if not is_better.any():
-            return
-        progress = self.progress
-        progress.best_score = [float(x) if np.isfinite(x) else None for x in np.where(is_better, score, best)]
-        progress.best_iteration = np.where(is_better, progress.iteration, progress.best_iteration).tolist()
-        chosen = put_seeds(is_better, self.setup.mesh)
-        self._best_params = _select(chosen, self.state.learner.params, self._best_params)
-        self._save_best(is_better)

@@ -111,7 +111,7 @@ def final_arrays():
         for group in settle_groups(run_dir, [], setup.mesh.size):
             trainer = GroupTrainer(setup, group, len(group), group_directory(run_dir, group), Silent())
             assert trainer.is_restored
-            tree = (trainer.state, trainer._best_params, trainer.progress.best_score, trainer.progress.iteration)
+            tree = (trainer.state, trainer._best.params, trainer.progress.best_score, trainer.progress.iteration)
             for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
                 arrays[f"{group[0]}{jax.tree_util.keystr(path)}"] = np.asarray(leaf)
         return arrays

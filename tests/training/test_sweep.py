@@ -71,7 +71,7 @@ def arrays_of(asked):
         for group in share_groups(program.configs, settle_groups(program.home, []), program.home):
             trainer = GroupTrainer(made, group.seeds, len(group.runs), group.directory, Silent(), group.shares)
             assert trainer.is_restored
-            tree = (trainer.state, trainer._best_params, trainer.progress.best_score, trainer.progress.iteration)
+            tree = (trainer.state, trainer._best.params, trainer.progress.best_score, trainer.progress.iteration)
             for path, leaf in jax.tree_util.tree_leaves_with_path(tree):
                 name = f"{program.home.name} {group.directory.name}{jax.tree_util.keystr(path)}"
                 arrays[name] = np.asarray(leaf)

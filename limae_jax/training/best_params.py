@@ -1,0 +1,80 @@
+"""Each seed's best parameters so far, kept beside the run's state."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from jax.sharding import Mesh
+
+from limae_jax.training.progress import Progress
+from limae_jax.training.sharding import put_seeds
+from limae_jax.training.shares import Share
+from limae_jax.training.stored_params import load_shares, save_shares
+from limae_jax.types import PyTree
+
+_FOLDER = "best"
+
+
+@jax.jit
+def _select(chosen: jax.Array, new: PyTree, old: PyTree) -> PyTree:
+    """For each seed [S] the new tree where chosen, else the old."""
+    return jax.tree.map(lambda a, b: jnp.where(jnp.reshape(chosen, (-1,) + (1,) * (a.ndim - 1)), a, b), new, old)
+
+
+class BestParams:
+    """The best parameters of a group's seeds; their scores are in the group's `Progress`.
+
+    Attributes:
+        params: leaves [S, ...].
+        is_lost: [S] bool, seeds whose stored parameters could not be read.
+    """
+
+    def __init__(self, params: PyTree, shares: Sequence[Share], mesh: Mesh):
+        """Begins with a copy of the parameters, [S, ...]."""
+        self.params = jax.tree.map(jnp.copy, params)
+        self.is_lost = np.zeros(sum(len(share.seeds) for share in shares), bool)
+        self._shares, self._mesh = shares, mesh
+
+    def restore(self, progress: Progress, warn: Callable[[str], None]) -> None:
+        """Loads the stored ones. What `progress` says of their scores is then what was saved with them."""
+        self.params, hosts = load_shares(self._shares, _FOLDER, self.params)
+        for share, host in zip(self._shares, hosts, strict=True):
+            own = slice(share.begin, share.end)
+            if host is None:
+                scores = zip(share.seeds, progress.best_score[own], progress.best_iteration[own], strict=True)
+                lost = [f"seed {seed} ({best:.3g} at iteration {at})" for seed, best, at in scores if best is not None]
+                self.is_lost[own] = [score is not None for score in progress.best_score[own]]
+                host = {"iteration": [0] * len(share.seeds), "score": [None] * len(share.seeds)}
+                if lost:
+                    warn(
+                        f"{share.directory / _FOLDER}: is damaged or gone; lost are the best parameters of "
+                        f"{', '.join(lost)}, the best starts again from those of now"
+                    )
+            progress.best_iteration[own], progress.best_score[own] = host["iteration"], host["score"]
+
+    def keep(self, params: PyTree, results: dict[str, np.ndarray], among: np.ndarray, progress: Progress) -> None:
+        """Takes over, and saves, the parameters of the seeds that do as well as ever.
+
+        Args:
+            params: leaves [S, ...].
+            results: [S] each, of their evaluation.
+            among: [S] bool, seeds that count.
+            progress: of the group; its best scores are brought up to date.
+        """
+        score = results.get("test_win_rate", results["test_return_mean"])
+        best = np.asarray([-np.inf if best is None else best for best in progress.best_score])
+        is_better = (score >= best) & among
+        if is_better.any():
+            progress.best_score = [float(x) if np.isfinite(x) else None for x in np.where(is_better, score, best)]
+            progress.best_iteration = np.where(is_better, progress.iteration, progress.best_iteration).tolist()
+            self.params = _select(put_seeds(is_better, self._mesh), params, self.params)
+        self._save(is_better | (self.is_lost & among), progress)
+
+    def _save(self, chosen: np.ndarray, progress: Progress) -> None:
+        host: dict[str, list[Any]] = {"iteration": progress.best_iteration, "score": progress.best_score}
+        save_shares(self._shares, _FOLDER, self.params, host, chosen)
+        self.is_lost &= ~chosen

@@ -242,7 +242,7 @@ def _nearby_runs(run_dir: Path) -> str:
 
 def differences(old: TrainConfig, new: TrainConfig) -> list[str]:
     """Settings that differ, each as `section.field: old -> new`."""
-    return [f"{name}: {before} -> {after}" for name, before, after in _changes(old, new)]
+    return [f"{name}: {before} -> {after}" for name, before, after in changes(old, new)]
 
 
 def check_continuation(stored: TrainConfig, wanted: TrainConfig, run_dir: Path, elsewhere: str = _ELSEWHERE) -> None:
@@ -256,11 +256,11 @@ def check_continuation(stored: TrainConfig, wanted: TrainConfig, run_dir: Path, 
     Raises:
         InputError: another setting differs, or the run would be shorter.
     """
-    changes = [change for change in _changes(stored, wanted) if not may_change(change[0])]
+    others = [change for change in changes(stored, wanted) if not may_change(change[0])]
     if stored.run.total_env_steps < wanted.run.total_env_steps:
-        changes = [change for change in changes if change[0] != "run.total_env_steps"]
-    if changes:
-        listed = ", ".join(f"{name}: {before} -> {after}" for name, before, after in changes)
+        others = [change for change in others if change[0] != "run.total_env_steps"]
+    if others:
+        listed = ", ".join(f"{name}: {before} -> {after}" for name, before, after in others)
         fix = f"only a larger run.total_env_steps, and what changes no result, can change; choose another {elsewhere}"
         raise InputError(f"RUN_DIR={run_dir}: holds a run with other settings ({listed}); {fix} for a new run")
 
@@ -339,7 +339,8 @@ def check_evaluation(stored: TrainConfig, wanted: TrainConfig) -> None:
     check_fit(stored.env, wanted.env)
 
 
-def _changes(old: TrainConfig, new: TrainConfig) -> list[tuple[str, str, str]]:
+def changes(old: TrainConfig, new: TrainConfig) -> list[tuple[str, str, str]]:
+    """Settings that differ: section.field, the old value, the new one, as one would type them."""
     # What only one of them has comes with another env.name or system.name, which says enough.
     before, after = _flat(old), _flat(new)
     changed = [name for name in before if name in after and before[name] != after[name]]

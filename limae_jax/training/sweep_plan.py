@@ -13,10 +13,12 @@ import numpy as np
 from limae_jax.config import TrainConfig
 from limae_jax.config_file import (
     CONFIG_FILE,
+    changes,
     check_continuation,
     check_not_inside,
     check_run_dir,
     is_unused,
+    may_change,
     read_run,
     sweep_runs,
 )
@@ -25,7 +27,7 @@ from limae_jax.grid import Sweep
 from limae_jax.metrics.jsonl import read_rows
 from limae_jax.metrics.schema import Row
 from limae_jax.run_records import SHARED_FILE, home_of, read_groups, runs_at_home
-from limae_jax.traced_settings import SEEDS_AND_PLACE, equal_but_for, shares_program
+from limae_jax.traced_settings import SEEDS_AND_PLACE, shares_program
 from limae_jax.training.lock import ElsewhereError
 from limae_jax.training.run_directory import group_directory
 from limae_jax.training.stored_params import read_host
@@ -70,7 +72,7 @@ def plan_programs(sweep: Sweep) -> list[Program]:
     for cell in sweep.cells:
         folder, missing = directory / cell.name, set(cell.config.seeds)
         for run_dir, old in stored:
-            if run_dir.parent != folder and not equal_but_for(old, cell.config, _WHERE_AND_HOW_LONG):
+            if run_dir.parent != folder and not _is_of_cell(old, cell.config):
                 continue
             config = _at(cell.config, run_dir, old.seeds)
             longer = _at(old, run_dir, old.seeds)
@@ -94,6 +96,11 @@ def _check_directory(directory: Path) -> None:
         raise InputError(f"sweep.dir={directory}: holds a run; choose another {_ELSEWHERE}")
     if not sweep_runs(directory):
         check_not_inside("sweep.dir", directory, _ELSEWHERE)
+
+
+def _is_of_cell(stored: TrainConfig, cell: TrainConfig) -> bool:
+    """Whether a run differs from a cell in its seeds, its length and its place alone, and in what changes no result."""
+    return all(may_change(name) or name in _WHERE_AND_HOW_LONG for name, _, _ in changes(stored, cell))
 
 
 def _recorded_homes(directory: Path) -> dict[Path, Path]:

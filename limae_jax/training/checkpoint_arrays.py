@@ -71,9 +71,12 @@ def write_arrays(folder: Path, tree: PyTree) -> None:
 
 def _is_whole(folder: Path, leaves: dict[str, jax.Array]) -> bool:
     """Whether the index has all the leaves, and the folder all their bytes: orbax may say nothing where it has not."""
-    if unreadable_arrays(folder, {name: leaf.shape for name, leaf in leaves.items()}):
+    try:
+        missing = unreadable_arrays(folder, {name: leaf.shape for name, leaf in leaves.items()})
+    except ValueError:  # tensorstore's, for an index that is no index
         return False
-    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file()) >= bytes_of(leaves)
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    return not missing and size >= bytes_of(leaves)
 
 
 def _system_error(error: ValueError, folder: Path) -> Exception:

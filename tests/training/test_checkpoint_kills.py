@@ -15,6 +15,9 @@ from limae_jax.training import checkpoint_files as files
 from limae_jax.training.checkpoint import CheckpointStore
 from limae_jax.training.stored_params import save_params
 
+# Arrays that are half written leave work of tensorstore's that finds the loop closed.
+pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+
 
 def check_run(run: Path, possible: tuple[int, ...]) -> int:
     """Asserts that all of it is of one of the possible steps; returns that of `latest`."""

@@ -37,6 +37,7 @@ class Progress:
         best_score: of each seed, the best evaluation so far: win rate, or return where nothing is won.
         best_iteration: of each seed, when that was.
         meter: training since the last evaluation, see `Meter.state`.
+        evaluations: made so far; None if a checkpoint of before they were counted does not say.
     """
 
     iteration: int
@@ -45,6 +46,7 @@ class Progress:
     best_score: list[float | None]
     best_iteration: list[int]
     meter: dict[str, Any] | None
+    evaluations: int | None = None
 
 
 def _progress_of(host: dict[str, Any], num_seeds: int, directory: Path) -> Progress:
@@ -62,6 +64,7 @@ def _progress_of(host: dict[str, Any], num_seeds: int, directory: Path) -> Progr
             "best_score": len(progress.best_score) == num_seeds,
             "best_iteration": len(progress.best_iteration) == num_seeds,
             "meter": progress.meter is None or isinstance(progress.meter, dict),
+            "evaluations": progress.evaluations is None or isinstance(progress.evaluations, int),
         }
         problem = next((name for name, is_sound in sound.items() if not is_sound), None)
     except TypeError as error:
@@ -128,7 +131,7 @@ class GroupTrainer:
         self._directory = directory
         count = len(seeds)
         self._shares = shares or [Share(setup.config, seeds, 0, directory)]
-        self.progress = Progress(0, 0.0, 0.0, [None] * count, [0] * count, None)
+        self.progress = Progress(0, 0.0, 0.0, [None] * count, [0] * count, None, 0)
         state: SeedState = setup.init(put_seeds(seeds, setup.mesh))
         settings = {
             name: put_seeds(values.astype(state.settings[name].dtype), setup.mesh)
@@ -268,6 +271,8 @@ class GroupTrainer:
         self.observer.progress(plan.phase.name, going, self._meter.env_steps_per_s, mean_loss)
         if is_evaluation_due(self.setup.config, before, self.progress.iteration) or self.is_complete:
             self.observer.evaluation(self._evaluate(plan))
+            if self.progress.evaluations is not None:
+                self.progress.evaluations += 1
             self._meter = Meter(reported_steps)
 
     def _run_chunk(self, plan: PhasePlan) -> None:

@@ -175,7 +175,9 @@ def _restored(
     """
     told = [(group, GroupReport(reports, group)) for group in groups]
     for group, report in told:
-        if not has_checkpoint(group.directory) and report.was_saved():
+        if has_checkpoint(group.directory):
+            report.check_metrics()
+        elif report.was_saved():
             raise checkpoint_is_gone(home, group.directory.name)
 
     def restore(group: Group, report: GroupReport) -> GroupTrainer:
@@ -205,7 +207,7 @@ def _train_groups(
     """Trains group after group until one is stopped; returns the seeds of each run that failed."""
     failed: list[list[int]] = [[] for _ in reports]
     for group, report, trainer in trainers:
-        report.continue_from(trainer.progress.iteration)
+        report.continue_from(trainer.progress.iteration, trainer.progress.evaluations)
         if trainer.is_restored:
             report.checkpoint()
         is_complete = trainer.train(stop)

@@ -70,7 +70,7 @@ class GroupTrainer:
         self._directory = directory
         count = len(seeds)
         self._shares = shares or [Share(setup.config, seeds, 0, directory)]
-        self.progress = Progress(0, 0.0, 0.0, [None] * count, [0] * count, None)
+        self.progress = Progress(0, 0.0, 0.0, [None] * count, [0] * count, None, 0)
         self._forecast = forecast or Forecast(setup.config, setup.plans, setup.compiler)
         setup.compiler.num_seeds = count
         state: SeedState = setup.init(put_seeds(seeds, setup.mesh))
@@ -245,6 +245,8 @@ class GroupTrainer:
             began = self._working_s()
             self.observer.evaluation(self._evaluate(plan))
             self._forecast.evaluated(self._working_s() - began)
+            if self.progress.evaluations is not None:
+                self.progress.evaluations += 1
             self._meter = Meter(reported_steps)
 
     def _working_s(self) -> float:

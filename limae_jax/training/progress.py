@@ -24,6 +24,7 @@ class Progress:
         best_score: of each seed, the best evaluation so far: win rate, or return where nothing is won.
         best_iteration: of each seed, when that was.
         meter: training since the last evaluation, see `Meter.state`.
+        evaluations: made so far; None if a checkpoint of before they were counted does not say.
     """
 
     iteration: int
@@ -32,6 +33,7 @@ class Progress:
     best_score: list[float | None]
     best_iteration: list[int]
     meter: dict[str, Any] | None
+    evaluations: int | None = None
 
 
 def progress_of(host: dict[str, Any], num_seeds: int, directory: Path) -> Progress:
@@ -54,6 +56,7 @@ def progress_of(host: dict[str, Any], num_seeds: int, directory: Path) -> Progre
             "best_score": len(progress.best_score) == num_seeds,
             "best_iteration": len(progress.best_iteration) == num_seeds,
             "meter": progress.meter is None or isinstance(progress.meter, dict),
+            "evaluations": progress.evaluations is None or isinstance(progress.evaluations, int),
         }
         problem = next((name for name, is_sound in sound.items() if not is_sound), None)
     except TypeError as error:

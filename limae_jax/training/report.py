@@ -11,6 +11,7 @@ import numpy as np
 from limae_jax.checks import show
 from limae_jax.config import TrainConfig
 from limae_jax.config_file import format_of, read_run
+from limae_jax.errors import InputError
 from limae_jax.metrics.console import RunConsole, Standing
 from limae_jax.metrics.jsonl import JsonlWriter, read_rows
 from limae_jax.metrics.schema import Row
@@ -77,8 +78,24 @@ class RunReport:
         seconds = sorted({row["wall_s"] for row in self._rows if row["seed"] in seeds})
         return len(seconds) > 1 and seconds[-2] > read_run(run_dir).checkpoint.every_s
 
-    def continue_from(self, seeds: list[int], iteration: int) -> None:
-        """Cuts the metrics of these seeds back to where they go on, so that no row is lost or doubled."""
+    def check_metrics(self) -> None:
+        """Checks, of a run that goes on, that there is the file that its metrics were written to.
+
+        Raises:
+            InputError: it is gone.
+        """
+        if not self._path.exists():
+            fix = "put it back from a copy, or make an empty one to go on without what was in it"
+            raise InputError(f"metrics={self._path}: is missing; {fix}")
+
+    def continue_from(self, seeds: list[int], iteration: int, evaluations: int | None = None) -> None:
+        """Cuts the metrics of these seeds back to where they go on, so that no row is lost or doubled.
+
+        Args:
+            seeds: of the group, in this run.
+            iteration: the clock where they go on.
+            evaluations: how many each had until then; None if that is not known.
+        """
         self._group = seeds
         kept = [row for row in self._rows if row["seed"] not in seeds or row["iteration"] <= iteration]
         is_cut = len(kept) < len(self._rows)
@@ -87,6 +104,10 @@ class RunReport:
         if self._jsonl and (is_cut or not self._writers.is_open):
             self._writers.go_on_from(kept)
         self._rows = kept
+        for seed in seeds:
+            missing = (evaluations or 0) - len([row for row in kept if row["seed"] == seed])
+            if missing > 0:
+                self.warning(f"{self._path}: {missing} row(s) of seed {seed} are missing; the run goes on without them")
         self._win_rates = {}
         self._note_win_rates(kept)
 

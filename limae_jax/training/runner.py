@@ -224,7 +224,9 @@ def _restored(
     """
     told = [(group, GroupReport(reports, group)) for group in groups]
     for group, report in told:
-        if not has_checkpoint(group.directory) and report.was_saved():
+        if has_checkpoint(group.directory):
+            report.check_metrics()
+        elif report.was_saved():
             raise checkpoint_is_gone(home, group.directory.name)
 
     def restore(group: Group, report: GroupReport) -> GroupTrainer:
@@ -258,7 +260,7 @@ def _train_groups(
     failed: list[list[int]] = [[] for _ in reports]
     is_told = False
     for group, report, trainer in trainers:
-        report.continue_from(trainer.progress.iteration)
+        report.continue_from(trainer.progress.iteration, trainer.progress.evaluations)
         if trainer.is_restored:
             report.checkpoint()
         if trainer.rows_to_refill and not is_told:

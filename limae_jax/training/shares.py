@@ -120,10 +120,15 @@ class GroupReport:
         """Whether the metrics of a run of the group tell that it was saved."""
         return any(report.was_saved(self._seeds[self._runs == run].tolist()) for run, report in self._reports.items())
 
-    def continue_from(self, iteration: int) -> None:
+    def check_metrics(self) -> None:
+        """Checks that each run of the group has the file that its metrics were written to."""
+        for report in self._reports.values():
+            report.check_metrics()
+
+    def continue_from(self, iteration: int, evaluations: int | None) -> None:
         """Cuts the metrics back to where the group goes on."""
         for run, report in self._reports.items():
-            report.continue_from(self._seeds[self._runs == run].tolist(), iteration)
+            report.continue_from(self._seeds[self._runs == run].tolist(), iteration, evaluations)
 
     def progress(
         self, phase: str, env_steps: np.ndarray, env_steps_per_s: float, loss: float | None, left: TimeLeft | None

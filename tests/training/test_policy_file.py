@@ -16,8 +16,8 @@ from limae_jax.compose import load_config
 from limae_jax.config_file import from_yaml
 from limae_jax.errors import InputError
 from limae_jax.training import policy, setup
-from limae_jax.training.checkpoint import save_params
 from limae_jax.training.run_directory import group_directory, settle_groups, write_run_files
+from limae_jax.training.stored_params import save_params
 
 # The environment's sizes are read, and nothing is trained.
 PLAYS_SMAX = True

@@ -1,6 +1,6 @@
 """How well agents guess their team-mates: R2 of auto-encoders on fresh episodes, each agent seeing itself alone.
 
-limae-jax train system=li_ma2e env.scenario=8m run.num_seeds=3 run.total_env_steps=23000    # the pre-training alone
+limae-jax train system=li_ma2e env.scenario=8m run.num_seeds=3 run.total_env_steps=23000 checkpoint.keep_replay=true
 python benchmarks/reconstruction.py runs/li_ma2e_8m --policy random
 limae-jax resume runs/li_ma2e_8m run.total_env_steps=500000
 python benchmarks/reconstruction.py runs/li_ma2e_8m --policy learned

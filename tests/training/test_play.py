@@ -2,6 +2,8 @@
 
 import contextlib
 import io
+import re
+from pathlib import Path
 
 import jax
 import jax.numpy as jnp
@@ -15,20 +17,16 @@ from limae_jax.config import SmacConfig, TrainConfig
 
 PLAYS_SMAX = True
 
-# As it is printed, but for the sizes and the place.
-SNIPPET = """
-import limae_jax
+README = Path(__file__).parents[2] / "README.md"
 
-result = limae_jax.train(config)
-print(result)
 
-policy = limae_jax.load_policy(result.run_dir, checkpoint="best")
-env = limae_jax.make_env(result.run_dir)
-episode = limae_jax.play(policy, env, seed=1)
-print(policy)
-print(episode)
-print(episode.obs.shape, episode.action.shape, episode.outcome["win"])
-"""
+def snippet():
+    """README's, with the settings left out: those of a test are smaller."""
+    (code,) = re.findall(r"```python\n(.*?)```", README.read_text(encoding="utf-8"), flags=re.DOTALL)
+    lines = code.splitlines()
+    without = [line for line in lines if not line.startswith("config = ")]
+    assert len(without) == len(lines) - 1
+    return "\n".join(without)
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +35,7 @@ def ran(tmp_path_factory):
     directory = tmp_path_factory.mktemp("library") / "run"
     names = {"config": load_config([*TINY, "run.num_seeds=2", f"run.dir={directory}"])}
     with contextlib.redirect_stdout(io.StringIO()) as printed:
-        exec(SNIPPET, names)
+        exec(snippet(), names)
     return names, printed.getvalue().splitlines()
 
 

@@ -229,5 +229,5 @@ def test_what_evaluating_alone_takes():
 
 
 def test_games_of_the_host_take_none_of_the_device():
-    config = dataclasses.replace(_config(), env=SmacConfig(scenario="3m"))
+    config = dataclasses.replace(_config(), env=SmacConfig(scenario="3m", workers=2))
     assert evaluation_bytes(config, WIDE_ENV) == 0

@@ -97,7 +97,7 @@ def fail(saved: Path, run: Path, fails_at: int | None, recovers: bool) -> int:
         disk = Disk(patch, fails_at, recovers)
         try:
             save_step(run, store, 4)
-        except FaultError:
+        except (FaultError, OSError):
             assert fails_at
     check_run(run, (3, 4))
     if recovers:
@@ -125,7 +125,7 @@ def test_parameters_may_be_replaced_up_to_every_operation(tmp_path, recovers):
         number += 1
         with pytest.MonkeyPatch.context() as patch:
             Disk(patch, number, recovers)
-            with contextlib.suppress(FaultError):
+            with contextlib.suppress(FaultError, OSError):  # orbax may try again and fail otherwise
                 save_params(tmp_path, params_of(number + 1), {"iteration": [number + 1]})
                 is_done = True
         assert check_params(tmp_path) in ((number + 1,) if is_done else (number, number + 1))

@@ -23,7 +23,7 @@ from limae_jax.metrics.console import ConsoleReport, RunConsole
 from limae_jax.metrics.schema import Row
 from limae_jax.metrics.writers import check_extras
 from limae_jax.replay.memory import check_memory
-from limae_jax.run_records import check_saved, checkpoint_is_gone, has_checkpoint
+from limae_jax.run_records import check_saved, checkpoint_is_gone, has_checkpoint, read_saved
 from limae_jax.training.group import GroupTrainer
 from limae_jax.training.plan import group_size
 from limae_jax.training.report import RunReport
@@ -160,6 +160,8 @@ def _split_seeds(configs: Sequence[TrainConfig], setup: Setup, home: Path) -> li
     """The groups of the seeds, as they were begun if they were."""
     seeds = [seed for config in configs for seed in config.seeds]
     check_saved(home, seeds)
+    for config in configs:
+        read_saved(Path(config.run_dir))  # written to later: if it is damaged, that is told before
     groups = group_seeds(seeds, group_size(configs[0], jax.default_backend(), len(seeds)), setup.mesh.size)
     return share_groups(configs, settle_groups(home, groups, setup.mesh.size, seeds), home)
 

@@ -29,6 +29,7 @@ from limae_jax.training.plan import group_size
 from limae_jax.training.report import RunReport
 from limae_jax.training.run_directory import (
     changed_versions,
+    check_in_the_way,
     locked,
     open_run,
     settle_groups,
@@ -160,6 +161,8 @@ def _split_seeds(configs: Sequence[TrainConfig], setup: Setup, home: Path) -> li
     """The groups of the seeds, as they were begun if they were."""
     seeds = [seed for config in configs for seed in config.seeds]
     check_saved(home, seeds)
+    for directory in (home, *(Path(config.run_dir) for config in configs)):
+        check_in_the_way(directory)
     for config in configs:
         read_saved(Path(config.run_dir))  # written to later: if it is damaged, that is told before
     groups = group_seeds(seeds, group_size(configs[0], jax.default_backend(), len(seeds)), setup.mesh.size)

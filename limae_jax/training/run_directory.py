@@ -24,6 +24,7 @@ from limae_jax.run_records import (
     CHECKPOINTS,
     GROUPS_FILE,
     SAVED_FILE,
+    SHARED_FILE,
     VERSIONS_FILE,
     check_alone,
     is_there,
@@ -62,6 +63,18 @@ def write_run_files(config: TrainConfig) -> None:
     run_dir.mkdir(parents=True, exist_ok=True)
     write_atomically(run_dir / CONFIG_FILE, to_file(config))
     write_atomically(run_dir / VERSIONS_FILE, json.dumps(versions(), indent=1) + "\n")
+
+
+def check_in_the_way(directory: Path) -> None:
+    """Checks that no folder has the place of a file that is written in a run directory or a home.
+
+    Raises:
+        InputError: one has.
+    """
+    for name in (CONFIG_FILE, VERSIONS_FILE, GROUPS_FILE, SAVED_FILE, SHARED_FILE):
+        for path in (directory / name, directory / f"{name}.tmp"):
+            if path.is_dir():
+                raise InputError(f"{path}: is a folder where a file is written; remove it")
 
 
 def changed_versions(run_dir: Path) -> list[str]:

@@ -24,7 +24,7 @@ from limae_jax.metrics.console import ConsoleReport, RunConsole
 from limae_jax.metrics.schema import Row
 from limae_jax.metrics.writers import check_extras
 from limae_jax.replay.memory import check_memory
-from limae_jax.run_records import check_saved, checkpoint_is_gone, has_checkpoint
+from limae_jax.run_records import check_saved, checkpoint_is_gone, has_checkpoint, read_saved
 from limae_jax.systems.names import label
 from limae_jax.training.forecast import Forecast
 from limae_jax.training.group import GroupTrainer
@@ -33,6 +33,7 @@ from limae_jax.training.plan import group_size
 from limae_jax.training.report import Film, RunReport
 from limae_jax.training.run_directory import (
     changed_versions,
+    check_in_the_way,
     open_run,
     settle_groups,
     write_groups,
@@ -209,6 +210,10 @@ def _split_seeds(configs: Sequence[TrainConfig], setup: Setup, home: Path) -> li
     """The groups of the seeds, as they were begun if they were."""
     seeds = [seed for config in configs for seed in config.seeds]
     check_saved(home, seeds)
+    for directory in (home, *(Path(config.run_dir) for config in configs)):
+        check_in_the_way(directory)
+    for config in configs:
+        read_saved(Path(config.run_dir))  # written to later: if it is damaged, that is told before
     groups = group_seeds(seeds, group_size(configs[0], jax.default_backend(), len(seeds)), setup.mesh.size)
     return share_groups(configs, settle_groups(home, groups, setup.mesh.size, seeds), home)
 

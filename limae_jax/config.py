@@ -208,13 +208,18 @@ class MetricsConfig(Section):
 
     def __post_init__(self):
         super().__post_init__()
+        self._check(self.wandb or not self.wandb_video, "wandb_video", "needs metrics.wandb=true")
+        if self.wandb:
+            self._check_wandb()
+
+    def _check_wandb(self) -> None:
+        """What the service would refuse, once training has begun."""
         fix = "must have 1 to 128 characters, none of them one of / \\ # ? % :"
         self._check(bool(re.fullmatch(r"[^/\\#?%:]{1,128}", self.wandb_project)), "wandb_project", fix)
         for name in ("wandb_entity", "wandb_group"):
             value = getattr(self, name)
             self._check(value is None or 1 <= len(value.strip()) <= 128, name, "must have 1 to 128 characters")
         self._check(all(1 <= len(tag) <= 64 for tag in self.wandb_tags), "wandb_tags", "a tag has 1 to 64 characters")
-        self._check(self.wandb or not self.wandb_video, "wandb_video", "needs metrics.wandb=true")
 
 
 @dataclass(frozen=True)

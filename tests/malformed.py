@@ -13,6 +13,7 @@ import traceback
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
+from limae_jax import doctor
 from limae_jax.cli import main
 from limae_jax.config import RunConfig, TrainConfig
 from limae_jax.config_file import dotted_names, to_yaml
@@ -74,7 +75,7 @@ OPTIONS += [
     "---",
     "-\x1b[31m",
 ]
-COMMANDS = ["train", "sweep", "config", "evaluate", "resume", "report", "render", "list", "doctor"]
+COMMANDS = ["train", "sweep", "config", "evaluate", "resume", "report", "render", "list", "doctor", "export", "prune"]
 
 
 def mangled(word: str, rng: random.Random) -> str:
@@ -116,6 +117,8 @@ def command_line(rng: random.Random) -> list[str]:
         "render": lambda rng: [rng.choice(["run", path]), "--agent", rng.choice(NUMBERS), "--out", rng.choice(PATHS)],
         "list": lambda rng: [rng.choice(VALUES)],
         "doctor": lambda rng: [rng.choice(VALUES)],
+        "export": lambda rng: [rng.choice(["run", path]), "--seed", rng.choice(NUMBERS), "--out", rng.choice(PATHS)],
+        "prune": lambda rng: [path, rng.choice(["run", path])],
     }[command](rng)
     if rng.random() < 0.1:
         command = mangled(command, rng)
@@ -130,14 +133,16 @@ def leave_out_work() -> None:
     def done(*args, **kwargs):
         return SimpleNamespace(exit_code=0)
 
-    for name in ("training.runner", "training.sweep", "training.evaluate", "training.smac_evaluation"):
-        module = ModuleType(f"limae_jax.{name}")
+    for name in ("runner", "sweep", "evaluate", "smac_evaluation", "policy", "prune"):
+        module = ModuleType(f"limae_jax.training.{name}")
         for function in ("train", "resume", "run_sweep", "show_plan"):
             setattr(module, function, done)
         module.evaluate_run = lambda *args: [{"seed": 0, "test_win_rate": 0.5}]
         module.evaluate_in_smac = lambda *args: []
+        module.export_policy = lambda *args: "team.safetensors"
+        module.prune_runs = lambda *args: [SimpleNamespace(place="run", reason="", freed=0, left=0)]
         sys.modules[module.__name__] = module
-    sys.modules["limae_jax.doctor"] = SimpleNamespace(examine=list, examine_smac=list)
+    doctor.examine = doctor.examine_smac = list
 
 
 def contents() -> dict[str, tuple[int, int]]:

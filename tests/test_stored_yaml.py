@@ -149,9 +149,11 @@ def test_a_stored_setting_asks_for_nothing(value, tmp_path, monkeypatch):
     monkeypatch.setenv("HOME", "/secret")
     config = TrainConfig(run=RunConfig(dir="x"), metrics=MetricsConfig(wandb_project=value))
     for text in (to_file(config), to_yaml(config)):
-        (tmp_path / "config.yaml").write_text(text)
+        run_dir = tmp_path / "stored" / "run"
+        run_dir.mkdir(parents=True, exist_ok=True)
+        (run_dir / "config.yaml").write_text(text)
         with pytest.raises(InputError, match=r"metrics.wandb_project=.*is not filled in here") as caught:
-            read_run(tmp_path)
+            read_run(run_dir)
         assert "secret" not in str(caught.value)
     for use in (check_is_data, check_run_dir, lambda config: override_config(config, ["run.name='${env.scenario}'"])):
         with pytest.raises(InputError, match=r"metrics.wandb_project=.*is not filled in here"):
@@ -165,9 +167,11 @@ def test_what_was_typed_is_filled_in():
 
 
 def test_a_file_too_large_for_settings_is_not_read(tmp_path):
-    (tmp_path / "config.yaml").write_text("# \n" * 500_000)
+    run_dir = tmp_path / "stored" / "run"
+    run_dir.mkdir(parents=True)
+    (run_dir / "config.yaml").write_text("# \n" * 500_000)
     with pytest.raises(InputError, match="too large for settings"):
-        read_run(tmp_path)
+        read_run(run_dir)
 
 
 def test_the_checksum_can_be_made_again_by_hand():

@@ -235,9 +235,9 @@ def of_strays() -> Iterator[Damage]:
     yield Damage("a copy of a checkpoint", lambda run_dir: copy_newest(run_dir, lambda path: Path(f"{path}_copy")))
 
 
-def copy_newest(run_dir: Path, name: str) -> None:
+def copy_newest(run_dir: Path, place_of: Callable[[Path], Path]) -> None:
     path = newest(run_dir, f"{GROUP}/latest/checkpoint_*")
-    shutil.copytree(path, path.with_name(name))
+    shutil.copytree(path, place_of(path))
 
 
 def all_damages() -> list[Damage]:

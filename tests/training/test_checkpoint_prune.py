@@ -115,7 +115,7 @@ def test_pruning_can_be_killed_at_any_moment(saved, tmp_path):
         prune(directory)
         assert names(directory) == names(saved, "checkpoint_")
         assert_is_one_of(directory, with_rows=None, without_rows=3)
-    assert number > 10
+    assert number > 2 * len(names(saved))  # each folder is touched, those of rows more than once
     assert names(directory) == names(saved, "checkpoint_")
     assert find_superfluous(directory, 3) == ([], [])
 

@@ -19,7 +19,7 @@ from limae_jax.metrics.jsonl import read_rows
 from limae_jax.training import evaluate, plan, policy, runner
 
 SHORT = ["run.num_seeds=2", "evaluation.every_env_steps=600", "run.total_env_steps=1500", "replay.capacity_rows=100"]
-SHORT += ["checkpoint.every_s=0.001"]
+SHORT += ["checkpoint.every_s=0.001", "checkpoint.keep_replay=true"]
 DAMAGES = all_damages()
 QUICK = sample(DAMAGES, 40)
 SOUND = "this is where a battle would be drawn"
@@ -29,7 +29,7 @@ SOUND = "this is where a battle would be drawn"
 def made_up_game():
     """Short chunks of a game without units, in every command."""
 
-    def drawn(config, run_dir, seed, checkpoint, agent):
+    def drawn(config, run_dir, seed, checkpoint, *_):
         policy.load_policy(run_dir, seed, checkpoint)
         raise InputError(SOUND)
 

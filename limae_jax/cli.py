@@ -184,7 +184,7 @@ def _export(args: argparse.Namespace) -> int:
 
     from limae_jax.training.policy import export_policy
 
-    print(export_policy(args.run_dir, args.out, args.seed, args.checkpoint))
+    print(printable(str(export_policy(args.run_dir, args.out, args.seed, args.checkpoint))))
     return 0
 
 
@@ -280,7 +280,7 @@ _COMMANDS = {
 # Commands that go on from what they saved.
 _CONTINUED = ("train", "resume", "sweep")
 # Commands whose work is not lost with what they print.
-_KEPT_IN_FILES = (*_CONTINUED, "report", "render")
+_KEPT_IN_FILES = (*_CONTINUED, "report", "render", "export", "prune")
 
 _LONGEST_MESSAGE = 300
 

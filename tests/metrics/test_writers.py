@@ -212,7 +212,7 @@ def test_a_writer_that_fails_is_told_once_and_left_out(tmp_path, fake_wandb, mon
 )
 def test_what_wandb_would_refuse_is_refused_before(name, value):
     with pytest.raises(InputError, match=rf"^metrics\.{name}="):
-        MetricsConfig(**{name: value})
+        MetricsConfig(**({"wandb": name != "wandb_video"} | {name: value}))
 
 
 def test_tensorboard_has_each_point_once(tmp_path):

@@ -16,7 +16,7 @@ from limae_jax.compose import load_config
 from limae_jax.config_file import from_yaml
 from limae_jax.errors import InputError
 from limae_jax.training import policy, setup
-from limae_jax.training.run_directory import group_directory, settle_groups, write_run_files
+from limae_jax.training.run_directory import group_directory, write_groups, write_run_files
 from limae_jax.training.stored_params import save_params
 
 # The environment's sizes are read, and nothing is trained.
@@ -28,7 +28,7 @@ def made_run(run_dir, *overrides):
     """A run whose three seeds have their first parameters, without training; "best" has others."""
     config = load_config([*overrides, "run.num_seeds=3", "run.first_seed=4", f"run.dir={run_dir}"])
     write_run_files(config)
-    settle_groups(run_dir, [np.asarray(config.seeds, np.int32)], 1)
+    write_groups(run_dir, [np.asarray(config.seeds, np.int32)])
     system = setup.make_setup(config).parts.system
     for name, shift in (("last", 0), ("best", 10)):
         params = jax.vmap(lambda seed: system.init(jax.random.key(seed)).params)(np.arange(3) + shift)

@@ -72,7 +72,8 @@ class BestParams:
             progress.best_score = [float(x) if np.isfinite(x) else None for x in np.where(is_better, score, best)]
             progress.best_iteration = np.where(is_better, progress.iteration, progress.best_iteration).tolist()
             self.params = _select(put_seeds(is_better, self._mesh), params, self.params)
-        self._save(is_better | (self.is_lost & among), progress)
+        # A failed seed's is written again too: as long as it is damaged, its run is not finished.
+        self._save(is_better | self.is_lost, progress)
 
     def _save(self, chosen: np.ndarray, progress: Progress) -> None:
         host: dict[str, list[Any]] = {"iteration": progress.best_iteration, "score": progress.best_score}

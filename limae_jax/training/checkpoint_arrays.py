@@ -11,6 +11,7 @@ import logging
 import os
 import re
 import sys
+import warnings
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +33,7 @@ def _is_told(record: logging.LogRecord) -> bool:
 
 def _leave_out_late_writes() -> None:
     """After a write has failed, tensorstore's threads still report the others, to a loop that orbax has closed."""
+    warnings.filterwarnings("ignore", r"coroutine '.*write_fragment' was never awaited", RuntimeWarning)
     show = sys.unraisablehook
 
     def shown(event: sys.UnraisableHookArgs) -> None:

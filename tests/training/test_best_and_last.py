@@ -120,6 +120,21 @@ def test_best_starts_again_from_what_is_known_and_the_loss_is_named(finished, ru
     assert longer.is_complete and len(warnings) == 1
 
 
+def test_the_best_of_a_failed_seed_is_written_again_too(tmp_path, warnings):
+    folder = tmp_path / "run"
+    diverging = ["system.learning_rate=1e30", "system.max_grad_norm=1e30", "evaluation.every_env_steps=50"]
+    assert runner.train(load_config([*TINY, *diverging, f"run.dir={folder}"])).failed_seeds == [0]
+    del warnings[:]
+    _, lost = contents(group_of(folder) / "best")
+    assert lost["score"] != [None]
+    damage_data(group_of(folder) / "best")
+    for _ in range(2):
+        assert runner.resume(folder).failed_seeds == [0]
+    (warning,) = warnings
+    assert "seeds_0_to_0/best: is damaged or gone" in warning
+    assert contents(group_of(folder) / "best")[1] == {"iteration": [0], "score": [None]}
+
+
 def test_no_score_is_claimed_for_other_parameters(run_dir):
     """A best that is newer than the checkpoint, as after a kill in between, keeps its own score."""
     folder = group_of(run_dir) / "best"
@@ -163,8 +178,6 @@ def test_a_sweep_goes_on_with_the_cell_whose_parameters_are_damaged(tmp_path, na
     contents(folders[3])
 
 
-# A read that fails leaves work of tensorstore's that finds the loop closed.
-@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 def test_parameters_are_read_while_they_are_replaced(tmp_path):
     """As fast as can be; each read gives one of the states whole."""
     stop, steps = threading.Event(), []

@@ -166,7 +166,7 @@ size = int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 for save in range(3):
     try:
-        save_params(sys.argv[1], {str(index): jnp.arange(4000.0) for index in range(60)}, {})
+        save_params(sys.argv[1], {str(index): jnp.arange(100_000.0) for index in range(10)}, {})
     except OSError as error:
         print(error.strerror)
 """

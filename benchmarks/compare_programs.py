@@ -1,0 +1,139 @@
+"""Compares what XLA makes of every program of the six systems in two versions of this package.
+
+python benchmarks/compare_programs.py v1.0 HEAD
+python benchmarks/compare_programs.py HEAD --working-tree
+
+Each version trains every system for a few chunks, with all of its phases, in a worktree of its own. The optimised HLO
+of all programs that have more than 200 instructions is compared as text, without metadata and with its names
+replaced by numbers in the order in which they appear. The exit code is 1 if a program differs, and the texts are kept
+for a look with `diff`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+SYSTEMS = ("iql", "vdn", "qmix", "ma2e", "li_ma2e", "oracle")
+# A setting that has had several names stands with all of them; each version takes the one that it knows.
+SETTINGS = (
+    "env.scenario=3m",
+    "env.num_envs=4",
+    "replay.row_length=16",
+    "replay.capacity_rows=64",
+    "replay.batch_rows=4",
+    "replay.min_rows=8",
+    "evaluation.num_episodes=8",
+    "evaluation.every_env_steps=2000",
+    "system.updates_per_iteration=2",
+    "system.hidden_size=16",
+    "run.total_env_steps=9000",
+    "run.compilation_cache=false",
+)
+OF_CONTEXT = ("mae.pretrain_env_steps=2000",)
+
+# Runs in each version: writes the text of every program that jax compiles ahead of time, in order.
+DUMP = """
+import pathlib, sys
+import jax
+folder, compile_program = pathlib.Path(sys.argv[1]), jax.stages.Lowered.compile
+def compile_and_write(lowered, *args, **kwargs):
+    compiled = compile_program(lowered, *args, **kwargs)
+    (folder / f"{len(list(folder.iterdir())):02d}.hlo").write_text(compiled.as_text())
+    return compiled
+jax.stages.Lowered.compile = compile_and_write
+from limae_jax.cli import main
+sys.exit(main(sys.argv[2:]))
+"""
+
+_METADATA = re.compile(r", metadata=\{[^}]*\}")
+_NAME = re.compile(r"%[\w.\-]+")
+
+
+def canonical(text: str) -> list[str]:
+    """The instructions of an HLO module: no metadata, names replaced by numbers, no header and no source table."""
+    begin = min((match.start() for match in re.finditer(r"^(%|ENTRY)", text, re.MULTILINE)), default=0)
+    numbers: dict[str, str] = {}
+    body = _METADATA.sub("", text[begin:])
+    body = _NAME.sub(lambda name: numbers.setdefault(name[0], f"%{len(numbers)}"), body)
+    # The names of parameters stand without a sign before them in the head of a computation.
+    return [re.sub(r"\b[\w.\-]+: ", "", line.rstrip()) for line in body.splitlines() if line.strip()]
+
+
+def spelled(setting: str, known: str) -> str:
+    """The setting under the name, of those that it has had, which a version's `limae-jax config` prints."""
+    names, _, value = setting.partition("=")
+    section, _, fields = names.partition(".")
+    field = next((field for field in fields.split("|") if re.search(rf"^  {field}:", known, re.MULTILINE)), fields)
+    return f"{section}.{field}={value}"
+
+
+def programs(root: Path, system: str, folder: Path) -> list[list[str]]:
+    """The large programs of a system in the version at `root`, as they are compiled."""
+    environment = {**os.environ, "PYTHONPATH": str(root), "JAX_PLATFORMS": os.environ.get("JAX_PLATFORMS", "cpu")}
+    asked = [f"system={system}", *SETTINGS, *(OF_CONTEXT if system in ("ma2e", "li_ma2e", "oracle") else ())]
+    command = [sys.executable, "-m", "limae_jax", "config", f"system={system}"]
+    known = subprocess.run(command, env=environment, cwd=folder, check=True, capture_output=True, text=True).stdout
+    texts = folder / "texts"
+    texts.mkdir(parents=True)
+    overrides = [spelled(setting, known) for setting in asked]
+    train = [sys.executable, "-c", DUMP, str(texts), "train", *overrides, f"run.dir={folder}/run"]
+    subprocess.run(train, env=environment, cwd=folder, check=True, stdout=subprocess.DEVNULL)
+    found = [canonical(path.read_text()) for path in sorted(texts.iterdir())]
+    return [lines for lines in found if len(lines) > 200]
+
+
+@contextlib.contextmanager
+def checked_out(commit: str, folder: Path) -> Iterator[Path]:
+    """A worktree of the commit, for as long as it is needed."""
+    subprocess.run(["git", "worktree", "add", "--quiet", "--detach", str(folder), commit], check=True)
+    try:
+        yield folder
+    finally:
+        subprocess.run(["git", "worktree", "remove", "--force", str(folder)], check=True)
+
+
+def compare(roots: Sequence[Path], system: str, folder: Path) -> bool:
+    """Whether both versions compile the same programs of a system; prints a line."""
+    both = []
+    for index, root in enumerate(roots):
+        place = folder / f"{system}_{index}"
+        place.mkdir(parents=True)
+        both.append(programs(root, system, place))
+        for number, lines in enumerate(both[-1]):
+            (folder / f"{system}_{number:02d}_{'ab'[index]}.txt").write_text("\n".join(lines))
+    first, second = both
+    differ = [number for number, pair in enumerate(zip(first, second, strict=False)) if pair[0] != pair[1]]
+    is_equal = not differ and len(first) == len(second)
+    sizes = ", ".join(str(len(lines)) for lines in second)
+    verdict = "equal" if is_equal else f"{len(first)} against {len(second)}, programs {differ} differ"
+    print(f"{system:8} {verdict}; instructions: {sizes}", flush=True)
+    return is_equal
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(description="Compares the programs of two versions.")
+    parser.add_argument("before", help="a commit")
+    parser.add_argument("after", nargs="?", default="HEAD", help="another one")
+    parser.add_argument("--working-tree", action="store_true", help="compare with the files as they are now")
+    parser.add_argument("--system", nargs="+", default=SYSTEMS, help="only these systems")
+    arguments = parser.parse_args(argv)
+    texts = Path(tempfile.mkdtemp(prefix="programs_"))
+    with contextlib.ExitStack() as stack:
+        before = stack.enter_context(checked_out(arguments.before, texts / "before"))
+        now = Path(__file__).resolve().parents[1]
+        after = now if arguments.working_tree else stack.enter_context(checked_out(arguments.after, texts / "after"))
+        equal = [compare((before, after), system, texts / "programs") for system in arguments.system]
+    print(f"texts in {texts / 'programs'}")
+    return 0 if all(equal) else 1
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

@@ -30,17 +30,20 @@ def pytest_unconfigure():
 
 
 def pytest_collection_modifyitems(config, items):
-    """Tests marked `smac` run where StarCraft II, or a stand-in for it, is installed; `slow` ones if asked for."""
-    left_out = {name for name, reason in (("smac", _why_not_smac()), ("slow", _why_not_slow(config))) if reason}
+    """Leaves out the tests marked `smac` where no game is installed, and the `exhaustive` ones unless asked for."""
+    left_out = set(_left_out(config))
     chosen = [item for item in items if left_out.isdisjoint(mark.name for mark in item.iter_markers())]
     if len(chosen) < len(items):
         config.hook.pytest_deselected(items=[item for item in items if item not in chosen])
         items[:] = chosen
 
 
-def _why_not_slow(config):
-    """Why they are left out, or None."""
-    return None if "slow" in config.option.markexpr else "they take long; run them with pytest -m slow"
+def _left_out(config):
+    """Marker of the tests that are left out -> why."""
+    is_asked_for = "exhaustive" in config.option.markexpr
+    long = None if is_asked_for else "they take long; run them with pytest -m exhaustive"
+    reasons = {"smac": _why_not_smac(), "exhaustive": long}
+    return {name: reason for name, reason in reasons.items() if reason}
 
 
 def _why_not_smac():
@@ -58,6 +61,5 @@ def _why_not_smac():
 
 def pytest_terminal_summary(terminalreporter, config):
     """Says why tests were left out; with several workers the process that prints has collected nothing itself."""
-    for name, reason in (("smac", _why_not_smac()), ("slow", _why_not_slow(config))):
-        if reason:
-            terminalreporter.write_line(f"tests marked {name} are left out: {reason}")
+    for name, reason in _left_out(config).items():
+        terminalreporter.write_line(f"tests marked {name} are left out: {reason}")

@@ -16,6 +16,8 @@ from limae_jax.config import RunConfig, TrainConfig
 from limae_jax.config_file import to_yaml
 from limae_jax.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 # All commands that start jax, in one process: what jax finds does not change.
 STARTING = """
 import sys

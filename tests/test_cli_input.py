@@ -26,6 +26,8 @@ from limae_jax.masking.names import RULES
 from limae_jax.metrics import terminal
 from limae_jax.systems.names import SYSTEMS
 
+pytestmark = pytest.mark.slow
+
 # Run in a fresh process: after each command, neither jax nor jaxmarl may have been imported.
 QUICK_COMMANDS = """
 import contextlib, io, sys

@@ -26,6 +26,8 @@ from limae_jax.config_file import (
 from limae_jax.errors import InputError
 from limae_jax.systems.names import SYSTEMS
 
+pytestmark = pytest.mark.slow
+
 
 def refusal(*overrides: str) -> str:
     with pytest.raises(InputError) as caught:

@@ -5,6 +5,8 @@ import pytest
 from limae_jax.errors import InputError
 from limae_jax.grid import load_sweep
 
+pytestmark = pytest.mark.slow
+
 
 def cells(*overrides: str):
     return {cell.name: cell.config for cell in load_sweep(overrides).cells}

@@ -11,6 +11,8 @@ from limae_jax.errors import InputError
 from limae_jax.masking.names import RULES
 from limae_jax.systems.names import CONTEXT_SYSTEMS, SYSTEMS
 
+pytestmark = pytest.mark.slow
+
 # A value of each setting that is not its default.
 OTHER = {
     "mae": {

@@ -27,6 +27,8 @@ from limae_jax.systems.guesses import make_guesses
 from limae_jax.training.run_directory import group_directory
 from limae_jax.training.stored_params import save_params
 
+pytestmark = pytest.mark.slow
+
 GREEN, ORANGE, BLUE = (0, 158, 115), (213, 94, 0), (0, 114, 178)
 FIELD = (slice(34, None), slice(0, 715))  # pixels of a step's picture below its line, left of the chart
 
@@ -165,7 +167,7 @@ def test_files(tmp_path):
     assert sheet_steps(4) == [0, 1, 2, 3]
 
 
-@pytest.mark.parametrize("count", [12, 60])
+@pytest.mark.parametrize("count", [12, pytest.param(60, marks=pytest.mark.exhaustive)])
 def test_an_animation_is_made_smaller_until_it_is_under_a_megabyte(tmp_path, count):
     noise = np.random.default_rng(0).integers(0, 256, (count, 200, 360, 3), dtype=np.uint8)
     save_animation(film_of(*map(Image.fromarray, noise)), tmp_path / "a.gif")

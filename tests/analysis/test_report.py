@@ -25,6 +25,8 @@ from limae_jax.analysis.summary import Outcomes
 from limae_jax.analysis.tables import csv_text, markdown_text, text_tables
 from limae_jax.cli import main
 
+pytestmark = pytest.mark.slow
+
 QMIX = [[0.0, 0.4, 0.5, 0.8], [0.2, 0.6, 0.7, 0.6], [0.1, 0.2, 0.3, 0.4]]
 MEAN_TD = [[0.6, 0.8, 0.9, 1.0], [0.4, 0.8, 0.5, 0.8], [0.5, 0.5, 0.7, 0.9]]
 RANDOM = [[0.0, 0.1, 0.4, 0.7], [0.0, 0.3, 0.6, 0.7], [0.0, 0.0, 0.0, 0.0]]

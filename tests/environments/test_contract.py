@@ -10,6 +10,8 @@ from limae_jax.environments import ENVIRONMENTS, make_env
 from limae_jax.environments.scenarios import MPE_SCENARIOS, SMAX_SCENARIOS
 from limae_jax.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 PARSED = ("3s_vs_3z", "3s_vs_4z", "5m_vs_3m", "2zg_vs_3m", "1M1h_vs_1zg", "1m")
 CONFIGS = [SmaxConfig(scenario=name) for name in (*SMAX_SCENARIOS, *PARSED)]
 CONFIGS += [SmaxConfig(observation_type="conic"), SmaxConfig(observation_type="conic", sight_scale=0.5)]

@@ -1,6 +1,10 @@
 import subprocess
 import sys
 
+import pytest
+
+pytestmark = pytest.mark.slow
+
 CODE = """
 import sys, warnings
 from limae_jax.environments.jaxmarl import import_jaxmarl

@@ -15,6 +15,8 @@ from limae_jax.environments import make_env
 from limae_jax.environments.jaxmarl import import_jaxmarl
 from limae_jax.environments.scenarios import STOP_ACTION, parse_scenario
 
+pytestmark = pytest.mark.slow
+
 STEPS = 101
 PLAIN = SmaxConfig(scenario="3s_vs_5z")
 NARROW = SmaxConfig(scenario="smacv2_5_units", sight_scale=0.5, see_enemy_actions=False)

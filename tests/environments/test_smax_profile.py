@@ -16,6 +16,8 @@ from limae_jax.environments.smac.maps import SMAC_MAPS
 from limae_jax.environments.smax import Units
 from limae_jax.errors import InputError
 
+pytestmark = pytest.mark.slow
+
 STEPS = 60
 PLAIN = SmaxConfig(scenario="3s_vs_5z")
 NO_ENEMY_COOLDOWNS = dataclasses.replace(PLAIN, observes_enemy_cooldowns=False)

@@ -7,6 +7,8 @@ from mask_inputs import first_mask, inputs, make, random_inputs
 
 from limae_jax.masking.names import GRANULARITIES
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("num_agents", [2, 3])
 def test_all_but_one_takes_turns(num_agents):

@@ -14,6 +14,8 @@ from limae_jax.config import TrainConfig
 from limae_jax.masking.names import RULES, load_rule
 from limae_jax.traced_settings import with_values
 
+pytestmark = pytest.mark.slow
+
 shapes = st.sampled_from([(5, 3, 2), (5, 3, 4), (4, 1, 3)])
 
 

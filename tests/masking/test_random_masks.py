@@ -8,6 +8,8 @@ from mask_inputs import first_mask, make, random_inputs
 
 from limae_jax.masking.random import bernoulli_mask
 
+pytestmark = pytest.mark.slow
+
 MANY = 20_000
 
 

@@ -7,6 +7,8 @@ from hypothesis import strategies as st
 
 from limae_jax.masking.scores import Groups, above_mean, agent_mean, highest
 
+pytestmark = pytest.mark.slow
+
 T, B, A, L = 5, 2, 3, 2
 
 choose = jax.jit(above_mean, static_argnums=2)

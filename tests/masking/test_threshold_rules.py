@@ -12,6 +12,8 @@ from mask_inputs import KEY, first_mask, inputs, make, random_inputs
 from limae_jax.masking.refds import steps_to_end
 from limae_jax.masking.vds import episode_variance, slope
 
+pytestmark = pytest.mark.slow
+
 
 def run(name, batches, **rule_settings):
     """Masks [A] of the batches' first slots, the states after them, and the metrics."""

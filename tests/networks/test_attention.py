@@ -8,6 +8,8 @@ from fakes import noise_like
 
 from limae_jax.networks.attention import Beliefs, TeamAttention
 
+pytestmark = pytest.mark.slow
+
 NUM_STEPS, NUM_ROWS, NUM_FEATURES, DECODED, WIDTH = 2, 3, 5, 4, 6
 
 

@@ -15,6 +15,8 @@ from limae_jax.losses.reconstruction import reconstruction_loss
 from limae_jax.networks.mae import MaskedAutoEncoder, other_agents
 from limae_jax.networks.windows import History, Stretch, make_stretch, split_windows, unfold
 
+pytestmark = pytest.mark.slow
+
 NUM_SLOTS, NUM_ROWS, OBS, NUM_ACTIONS, WIDTH, HEADS = 4, 8, 3, 2, 8, 2
 
 

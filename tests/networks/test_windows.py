@@ -20,6 +20,8 @@ from limae_jax.networks.windows import (
     unfold,
 )
 
+pytestmark = pytest.mark.slow
+
 NUM_SLOTS, NUM_AGENTS, OBS, NUM_ACTIONS = 6, 2, 3, 4
 # Slots before the row, in each row's own stream; and where in the stream episodes begin.
 STREAMS = {

@@ -33,6 +33,8 @@ from limae_jax.replay.uniform import uniform_replay
 from limae_jax.systems.build import build_system
 from limae_jax.types import EnvSpec
 
+pytestmark = pytest.mark.slow
+
 WIDE_ENV = EnvSpec("wide", "wide", num_agents=3, obs_size=75, state_size=72, num_actions=8, episode_limit=100)
 
 

@@ -14,6 +14,8 @@ from limae_jax.networks.mae import other_agents
 from limae_jax.systems.belief_quality import Guess, add_step, belief_metrics, no_errors
 from limae_jax.types import Timestep
 
+pytestmark = pytest.mark.slow
+
 NUM_EPISODES, NUM_STEPS, NUM_AGENTS = 5, 3, 3
 ENV = dataclasses.replace(TINY_ENV, num_agents=NUM_AGENTS, own_features=(1, 2))
 NUM_FEATURES = ENV.obs_size + ENV.num_actions

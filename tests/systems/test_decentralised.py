@@ -10,6 +10,8 @@ from context_systems import BATCH, TRIO, learner, utilities
 
 from limae_jax.types import Rows
 
+pytestmark = pytest.mark.slow
+
 AGENTS = range(TRIO.num_agents)
 FIELDS = ("obs", "action", "alive", "avail", "state")
 CONTEXTS = ["last_step", "window"]

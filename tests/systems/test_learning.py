@@ -5,11 +5,14 @@ import itertools
 import jax
 import jax.numpy as jnp
 import numpy as np
+import pytest
 from fakes import counters, made_up_rows, marks, tiny_config
 from reference import row_utilities, team_values
 
 from limae_jax.systems.build import build_system
 from limae_jax.types import EnvSpec, Rows
+
+pytestmark = pytest.mark.slow
 
 GAMMA = 0.9
 

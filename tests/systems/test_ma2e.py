@@ -15,6 +15,8 @@ from limae_jax.cli import main
 from limae_jax.losses.td import td_loss
 from limae_jax.systems.build import build_system
 
+pytestmark = pytest.mark.slow
+
 equal = functools.partial(jax.tree.map, np.testing.assert_array_equal)
 CONTEXTS = [("li_ma2e", "last_step"), ("li_ma2e", "window"), ("oracle", "window")]
 

@@ -18,6 +18,8 @@ from limae_jax.systems.team_models import init_mae, make_mae, num_read
 from limae_jax.systems.value_based import ValueBasedCore
 from limae_jax.traced_settings import TRACED, traced_values, with_values
 
+pytestmark = pytest.mark.slow
+
 equal = functools.partial(jax.tree.map, np.testing.assert_array_equal)
 KEYS = [jax.random.key(seed) for seed in range(20)]
 

@@ -15,6 +15,8 @@ from limae_jax.systems.names import load_system
 from limae_jax.systems.value_based import ValueBasedCore
 from limae_jax.types import EnvSpec
 
+pytestmark = pytest.mark.slow
+
 SOLO = EnvSpec("solo", "solo", num_agents=1, obs_size=4, state_size=3, num_actions=3, episode_limit=10)
 PAIR = dataclasses.replace(SOLO, num_agents=2)
 BATCH = made_up_rows(0, ROW_MARKS, hidden_size=8, env=SOLO, window=WINDOW)

@@ -16,6 +16,8 @@ from limae_jax.systems.build import build_system
 from limae_jax.systems.names import load_system
 from limae_jax.systems.value_based import build_value_based, td_optimiser
 
+pytestmark = pytest.mark.slow
+
 NUM_SLOTS = 12
 ROW_MARKS = [
     marks([(4, True), (9, False)], NUM_SLOTS),

@@ -26,6 +26,8 @@ from limae_jax.training.report import RunReport
 from limae_jax.training.stored_params import load_params, read_host, save_params
 from limae_jax.training.sweep import run_sweep
 
+pytestmark = pytest.mark.slow
+
 TEMPLATE = jax.eval_shape(lambda: device_state(0)[0]["params"])
 
 

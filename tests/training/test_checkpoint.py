@@ -15,6 +15,8 @@ from limae_jax.errors import InputError
 from limae_jax.training.checkpoint import CheckpointStore
 from limae_jax.training.stored_params import has_params, load_params, save_params
 
+pytestmark = pytest.mark.slow
+
 
 def _save(store: CheckpointStore, step: int):
     return store.save(step, *device_state(step), rows_at(step), {"step": step, "best": [None, 0.25]})

@@ -15,8 +15,7 @@ from limae_jax.training import checkpoint_files as files
 from limae_jax.training.checkpoint import CheckpointStore
 from limae_jax.training.stored_params import save_params
 
-# Arrays that are half written leave work of tensorstore's that finds the loop closed.
-pytestmark = pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+pytestmark = pytest.mark.slow
 
 
 def check_run(run: Path, possible: tuple[int, ...]) -> int:
@@ -47,7 +46,7 @@ def test_kill_minus_nine_at_any_moment(tmp_path):
     kill_often(tmp_path, 3)
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 def test_fifty_kills_in_the_middle_of_saves(tmp_path):
     kill_often(tmp_path, 50)
 
@@ -108,7 +107,7 @@ def fail(saved: Path, run: Path, fails_at: int | None, recovers: bool) -> int:
     return disk.count
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("recovers", [False, True], ids=["killed", "failed"])
 def test_a_save_of_a_run_may_end_at_every_operation(saved, tmp_path, recovers):
     count = fail(saved, tmp_path / "run", None, False)

@@ -15,6 +15,8 @@ from limae_jax.training import checkpoint_files as files
 from limae_jax.training.checkpoint import CheckpointStore
 from limae_jax.training.checkpoint_prune import find_superfluous, give_up
 
+pytestmark = pytest.mark.slow
+
 
 def leaves_of(*trees):
     import jax

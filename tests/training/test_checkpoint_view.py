@@ -14,6 +14,8 @@ from limae_jax.training import checkpoint_arrays as arrays
 from limae_jax.training import checkpoint_view as view
 from limae_jax.training.checkpoint import CheckpointStore
 
+pytestmark = pytest.mark.slow
+
 PLAIN = ["a", "a b", "a.b-c_d", "-a", "a=b,c", "gs", "s3 x"]
 # A pattern, a separator to tensorstore, an address, bytes that are no text, and what a shell would obey.
 ODD = [

@@ -12,6 +12,8 @@ from limae_jax.training import cluster, sweep
 from limae_jax.training.sweep_plan import plan_programs
 from limae_jax.training.sweep_program import Outcome
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def asked(tmp_path):

@@ -18,10 +18,12 @@ from limae_jax.errors import InputError
 from limae_jax.metrics.jsonl import read_rows
 from limae_jax.training import evaluate, plan, policy, runner
 
+pytestmark = pytest.mark.slow
+
 SHORT = ["run.num_seeds=2", "evaluation.every_env_steps=600", "run.total_env_steps=1500", "replay.capacity_rows=100"]
 SHORT += ["checkpoint.every_s=0.001", "checkpoint.keep_replay=true"]
 DAMAGES = all_damages()
-QUICK = sample(DAMAGES, 40)
+QUICK = sample(DAMAGES, 25)
 SOUND = "this is where a battle would be drawn"
 
 
@@ -74,15 +76,15 @@ def check_answer(code: int, err: str) -> None:
     assert (code == 0) == (err == ""), err
 
 
-def only_slow(damage: Damage):
-    return pytest.param(damage, id=damage.name, marks=[] if damage.name in QUICK else [pytest.mark.slow])
+def exhaustive_unless_quick(damage: Damage):
+    return pytest.param(damage, id=damage.name, marks=[] if damage.name in QUICK else [pytest.mark.exhaustive])
 
 
 def test_there_are_many_damages_and_some_are_tried_always():
-    assert len(DAMAGES) >= 350 and len(QUICK) == 40
+    assert len(DAMAGES) >= 350 and len(QUICK) == 25
 
 
-@pytest.mark.parametrize("damage", list(map(only_slow, DAMAGES)))
+@pytest.mark.parametrize("damage", list(map(exhaustive_unless_quick, DAMAGES)))
 def test_a_damaged_run_is_refused_as_it_is_or_goes_on_without_loss(damage, runs, tmp_path, capsys):
     run_dir = tmp_path / "run"
     shutil.copytree(runs / "stopped", run_dir)

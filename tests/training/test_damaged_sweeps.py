@@ -14,6 +14,8 @@ from limae_jax.grid import load_sweep
 from limae_jax.metrics.jsonl import read_rows
 from limae_jax.training import plan, sweep
 
+pytestmark = pytest.mark.slow
+
 GRID = [*TINY_UNMIXED, "evaluation.every_env_steps=600", "run.total_env_steps=1500", "replay.capacity_rows=100"]
 GRID += ["system=vdn", "system.learning_rate=1e-3,4e-3", "checkpoint.every_s=0.001", "run.seed_batching=1"]
 DAMAGES = sweep_damages()
@@ -48,7 +50,7 @@ def rows_of(folder: Path) -> dict[str, list]:
 
 @pytest.mark.parametrize(
     "damage",
-    [pytest.param(one, id=one.name, marks=[] if one.name in QUICK else [pytest.mark.slow]) for one in DAMAGES],
+    [pytest.param(one, id=one.name, marks=[] if one.name in QUICK else [pytest.mark.exhaustive]) for one in DAMAGES],
 )
 def test_a_damaged_sweep_loses_nothing(damage, sweeps, tmp_path, capsys):
     folder = tmp_path / "sweep"

@@ -19,6 +19,8 @@ from limae_jax.training.evaluate import evaluate_run
 from limae_jax.training.evaluator import evaluate_seed, play_episodes
 from limae_jax.training.policy import load_teams
 
+pytestmark = pytest.mark.slow
+
 PLAYS_SMAX = True
 # Agents that guess their team-mates, so that what is told of the guesses is evaluated too.
 SMALL_MAE = ["mae.width=4", "mae.num_heads=2", "mae.window=2", "mae.encoder_layers=1", "mae.pretrain_env_steps=500"]

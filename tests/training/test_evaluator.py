@@ -10,6 +10,8 @@ from limae_jax.systems.base import ActorCarry, System
 from limae_jax.training import evaluator
 from limae_jax.training.evaluator import play_episodes
 
+pytestmark = pytest.mark.slow
+
 KEY = jax.random.key(5)
 ENV = CountingEnv()
 

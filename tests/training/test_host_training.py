@@ -18,6 +18,8 @@ from limae_jax.training import setup
 from limae_jax.training.group import GroupTrainer
 from limae_jax.training.host_player import HostPlayer
 
+pytestmark = pytest.mark.slow
+
 # No made-up game: the sizes are those of a map.
 PLAYS_SMAX = True
 OF_SMAX = ("env.", "evaluation.", "run.")

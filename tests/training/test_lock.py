@@ -18,6 +18,8 @@ from limae_jax.config_file import LOCK_FILE, SOFT_LOCK_FILE, check_run_dir
 from limae_jax.errors import InputError
 from limae_jax.training.lock import ElsewhereError, locked
 
+pytestmark = pytest.mark.slow
+
 NO_LOCKS = [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK]
 HOLDER = """
 import errno, fcntl, signal, sys

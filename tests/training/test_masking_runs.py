@@ -15,6 +15,8 @@ from limae_jax.masking.names import RULES
 from limae_jax.metrics.jsonl import read_rows
 from limae_jax.training import plan, runner, setup
 
+pytestmark = pytest.mark.slow
+
 SMALL = ["mae.pretrain_env_steps=500", "mae.width=8", "mae.num_heads=2", "mae.window=3", "mae.encoder_layers=1"]
 SHORT = ["evaluation.every_env_steps=1200", "run.total_env_steps=2000", "replay.capacity_rows=100"]
 # Rules that go by more than their batch.
@@ -47,7 +49,15 @@ def quick(monkeypatch):
 
 
 # The fourth chunk is the first of training, and the first evaluation comes later; the second is half of pre-training.
-@pytest.mark.parametrize(("name", "chunks"), [*((name, 4) for name in RULES), (WHOLE, 2)])
+@pytest.mark.parametrize(
+    ("name", "chunks"),
+    # One rule without a state stands for the others.
+    [
+        pytest.param(name, 4, marks=[] if name in (WHOLE, *WITH_STATE, "random") else [pytest.mark.exhaustive])
+        for name in RULES
+    ]
+    + [pytest.param(WHOLE, 2)],
+)
 def test_a_run_with_masks_goes_on_bit_exactly(name, chunks, tiny, final_arrays, monkeypatch):
     overrides = ["system=li_ma2e", f"masking={name}", *SMALL, *SHORT]
     if name != WHOLE:

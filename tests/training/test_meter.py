@@ -18,6 +18,8 @@ from limae_jax.training.loop import Parts, init_seed, make_chunk
 from limae_jax.training.meter import Meter
 from limae_jax.types import Clock
 
+pytestmark = pytest.mark.slow
+
 ITERATIONS, UPDATES, SEED = 2, 3, 5
 
 

@@ -22,6 +22,8 @@ from limae_jax.training import runner
 from limae_jax.training.policy import load_teams
 from limae_jax.training.sweep import run_sweep
 
+pytestmark = pytest.mark.slow
+
 SHORT = ["evaluation.every_env_steps=600", "run.total_env_steps=1500", "replay.capacity_rows=100"]
 
 
@@ -66,7 +68,7 @@ PARTS = st.lists(st.one_of(TEXT, BYTES, st.sampled_from(ADDRESSES)), min_size=1,
 NAMES = PARTS.map("/".join).filter(lambda name: ".." not in name.split("/"))
 
 
-@pytest.mark.slow
+@pytest.mark.exhaustive
 @settings(max_examples=150, deadline=None, suppress_health_check=list(HealthCheck))
 @given(NAMES)
 @example("qmix[seed0]")

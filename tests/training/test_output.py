@@ -8,6 +8,8 @@ import pytest
 from limae_jax.cli import main
 from limae_jax.metrics.jsonl import read_rows
 
+pytestmark = pytest.mark.slow
+
 
 class Refusing(io.StringIO):
     """A stream that cannot be written, as of a terminal that has closed."""

@@ -15,6 +15,8 @@ import limae_jax
 from limae_jax.compose import load_config
 from limae_jax.config import SmacConfig, TrainConfig
 
+pytestmark = pytest.mark.slow
+
 PLAYS_SMAX = True
 
 README = Path(__file__).parents[2] / "README.md"

@@ -19,6 +19,8 @@ from limae_jax.training import policy, setup
 from limae_jax.training.run_directory import group_directory, write_groups, write_run_files
 from limae_jax.training.stored_params import save_params
 
+pytestmark = pytest.mark.slow
+
 # The environment's sizes are read, and nothing is trained.
 PLAYS_SMAX = True
 CONTEXT = ["mae.width=8", "mae.num_heads=2", "mae.window=3"]

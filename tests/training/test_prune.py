@@ -19,6 +19,8 @@ from limae_jax.training.lock import locked
 from limae_jax.training.policy import load_teams
 from limae_jax.training.prune import prune_runs
 
+pytestmark = pytest.mark.slow
+
 # Two runs that share a program and its replay; the second one fails. test_sweep's runs keep their replay.
 GRID = ["system=vdn", "system.learning_rate=1e-3,1e30", "system.max_grad_norm=1e30", "run.seed_batching=2"]
 

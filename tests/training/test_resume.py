@@ -21,6 +21,8 @@ from limae_jax.training import runner
 from limae_jax.training.lock import locked
 from limae_jax.training.report import RunReport
 
+pytestmark = pytest.mark.slow
+
 TIMES = {"wall_s", "env_steps_per_s"}
 
 

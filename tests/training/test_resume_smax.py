@@ -1,9 +1,12 @@
 """Resuming with the real game, whose state has keys, integers and what the enemies remember."""
 
+import pytest
 from test_resume import assert_equal_runs, stop_after
 
 from limae_jax.compose import load_config
 from limae_jax.training import runner
+
+pytestmark = pytest.mark.slow
 
 PLAYS_SMAX = True
 

@@ -1,11 +1,14 @@
 """What a run tells of its seeds."""
 
 import numpy as np
+import pytest
 
 from limae_jax.compose import load_config
 from limae_jax.config import RunConfig, TrainConfig
 from limae_jax.training import runner
 from limae_jax.training.report import RunReport
+
+pytestmark = pytest.mark.slow
 
 
 class Noted:

@@ -15,6 +15,8 @@ from limae_jax.training.loop import make_chunk
 from limae_jax.training.setup import clock_at, make_setup
 from limae_jax.training.sharding import SeedProgram, put_seeds
 
+pytestmark = pytest.mark.slow
+
 FEW_ITERATIONS = 2
 
 

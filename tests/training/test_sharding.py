@@ -18,6 +18,8 @@ from limae_jax.training import runner
 from limae_jax.training.setup import devices_for
 from limae_jax.training.sharding import group_seeds
 
+pytestmark = pytest.mark.slow
+
 NOT_TIMES = ("seed", "iteration", "env_steps", "grad_steps", "episodes", "test_episodes")
 TWO_DEVICES = {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"}
 

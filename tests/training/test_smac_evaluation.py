@@ -21,6 +21,8 @@ from limae_jax.training.evaluate import evaluate_run
 from limae_jax.training.policy import StoredTeams
 from limae_jax.training.smac_evaluation import evaluate_in_smac, over_seeds, wilson_interval
 
+pytestmark = pytest.mark.slow
+
 SMALL = ("system=vdn", "system.hidden_size=4", "run.num_seeds=2")
 IN_SMAC = ("env=smac", "env.workers=2", "evaluation.num_episodes=3")
 STEP_S = 8 / 22.4

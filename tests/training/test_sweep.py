@@ -28,6 +28,8 @@ from limae_jax.training.shares import share_groups
 from limae_jax.training.signals import StopRequest
 from limae_jax.training.sweep_plan import is_finished, plan_programs
 
+pytestmark = pytest.mark.slow
+
 # Wherever something is trained, in groups of three seeds, so that it is compiled once.
 THREE = ["run.num_seeds=3", "run.seed_batching=3"]
 SHORT = ["evaluation.every_env_steps=600", "run.total_env_steps=1500", "replay.capacity_rows=100"]

@@ -16,6 +16,8 @@ from limae_jax.traced_settings import TRACED, shares_program, traced_values, wit
 from limae_jax.training.loop import Parts, init_seed, make_chunk, make_chunk_under_own_settings
 from limae_jax.types import Clock
 
+pytestmark = pytest.mark.slow
+
 ITERATIONS = 4
 
 # None is its default. Those of `mae` and `masking` are tested beside what reads them.

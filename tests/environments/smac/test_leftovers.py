@@ -16,6 +16,8 @@ from limae_jax.environments.smac.leftovers import PREFIX, make_folder, sweep
 from limae_jax.environments.smac.pool import WorkerPool
 from limae_jax.environments.smac.settings import GameSettings
 
+pytestmark = pytest.mark.slow
+
 PARENT = """
 import sys, time
 sys.path[:0] = {path!r}

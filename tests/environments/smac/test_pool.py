@@ -17,6 +17,8 @@ from limae_jax.environments.smac.records import FACT_COLUMNS
 from limae_jax.environments.smac.settings import GameSettings
 from limae_jax.errors import GameError, InputError
 
+pytestmark = pytest.mark.slow
+
 SEED = 40
 EPISODE, STEP, AGENT, OWN_SEED, HAS_JAX = range(5)  # of the double's observations
 

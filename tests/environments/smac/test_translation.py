@@ -15,6 +15,8 @@ from limae_jax.environments.scenarios import UNIT_TYPES, parse_scenario
 from limae_jax.environments.smac.maps import SMAC_MAPS
 from limae_jax.environments.smac.translate import Translator
 
+pytestmark = pytest.mark.slow
+
 # Every map of SMAC without units that SMAX lacks, and what SMAX calls it.
 COMMON = {name: name for name, battle in SMAC_MAPS.items() if {*battle.allies, *battle.enemies} <= {*UNIT_TYPES}}
 COMMON["corridor"] = "6z_vs_24zg"

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from pathlib import Path
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
+from limae_jax.training import checkpoint_arrays
 from limae_jax.training.checkpoint import CheckpointStore
 from limae_jax.training.stored_params import load_params, save_params
 
@@ -108,12 +110,25 @@ def save_forever(run: Path) -> None:
         sys.stdout.flush()
 
 
+def be_slow_to_read_back() -> None:
+    """By then the other process may have moved what was saved to where it stays."""
+    is_whole = checkpoint_arrays._is_whole
+
+    def late(folder: Path, leaves: dict[str, jax.Array]) -> bool:
+        time.sleep(1)
+        return is_whole(folder, leaves)
+
+    checkpoint_arrays._is_whole = late
+
+
 def save_in_two_processes(directory: Path, port: int, index: int) -> None:
     """Saves and restores seeds that are spread over two processes."""
     jax.distributed.initialize(f"127.0.0.1:{port}", num_processes=2, process_id=index)
     mesh = jax.sharding.Mesh(np.asarray(jax.devices()), ("seed",))
     sharding = jax.sharding.NamedSharding(mesh, jax.sharding.PartitionSpec("seed"))
     assert jax.process_count() == 2
+    if index == 1:
+        be_slow_to_read_back()
     store = CheckpointStore(directory)
     assert store.restore(*templates(device_state(0, sharding))) is None
     for step in (3, 5, 6):

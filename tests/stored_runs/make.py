@@ -1,7 +1,7 @@
 """Makes the stored runs that `test_stored_runs.py` continues: python tests/stored_runs/make.py, in the repository.
 
 They stand for what users have on their disks, so they are made once for a format, and later code must read them. Each
-folder holds a run as it was stopped, `expected.jsonl` with the metrics that the code of then went on to, and the
+archive holds a run as it was stopped, `expected.jsonl` with the metrics that the code of then went on to, and the
 processor that it ran on: another one rounds otherwise.
 """
 
@@ -9,6 +9,7 @@ import json
 import platform
 import shutil
 import sys
+import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
@@ -54,15 +55,15 @@ def main() -> None:
 
     plan.CHUNK_TIME_STEPS = CHUNK_TIME_STEPS
     for name, settings in RUNS.items():
-        folder = HERE / name
-        shutil.rmtree(folder, ignore_errors=True)
-        overrides = [*SETTINGS, *settings, f"run.total_env_steps={STOPPED_AT}"]
-        assert runner.train(load_config([*overrides, f"run.dir={folder}"]), console=False).is_complete
-        shutil.copytree(folder, HERE / "tmp")
-        assert runner.resume(HERE / "tmp", [f"run.total_env_steps={ENDS_AT}"], console=False).is_complete
-        shutil.copy(HERE / "tmp/metrics.jsonl", folder / "expected.jsonl")
-        shutil.rmtree(HERE / "tmp")
-        (folder / "processor.json").write_text(json.dumps(processor()))
+        with tempfile.TemporaryDirectory() as place:
+            folder, longer = Path(place, "run"), Path(place, "longer")
+            overrides = [*SETTINGS, *settings, f"run.total_env_steps={STOPPED_AT}", f"run.dir={folder}"]
+            assert runner.train(load_config(overrides), console=False).is_complete
+            shutil.copytree(folder, longer)
+            assert runner.resume(longer, [f"run.total_env_steps={ENDS_AT}"], console=False).is_complete
+            shutil.copy(longer / "metrics.jsonl", folder / "expected.jsonl")
+            (folder / "processor.json").write_text(json.dumps(processor()))
+            shutil.make_archive(str(HERE / name), "gztar", folder)
 
 
 if __name__ == "__main__":

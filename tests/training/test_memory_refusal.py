@@ -8,7 +8,7 @@ from limae_jax.compose import load_config
 from limae_jax.errors import InputError
 from limae_jax.training import runner
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.exhaustive
 
 BIG = ["run.num_seeds=4", "run.seed_batching=vmapped", "replay.capacity_rows=4000", "run.max_memory_gib=0.008"]
 

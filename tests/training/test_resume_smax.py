@@ -6,7 +6,8 @@ from test_resume import assert_equal_runs, stop_after
 from limae_jax.compose import load_config
 from limae_jax.training import runner
 
-pytestmark = pytest.mark.slow
+# test_stored_runs.py plays it always.
+pytestmark = pytest.mark.exhaustive
 
 PLAYS_SMAX = True
 

@@ -25,7 +25,8 @@ def short_chunks(monkeypatch):
 
 @pytest.mark.parametrize("name", make.RUNS)
 def test_a_stored_run_goes_on_as_it_did_with_the_version_that_made_it(name, tmp_path, short_chunks):
-    run_dir = shutil.copytree(FOLDER / name, tmp_path / "run")
+    run_dir = tmp_path / "run"
+    shutil.unpack_archive(FOLDER / f"{name}.tar.gz", run_dir, filter="data")
     expected = read_rows(run_dir / "expected.jsonl")
     stopped = read_rows(run_dir / "metrics.jsonl")
     assert runner.resume(run_dir, [f"run.total_env_steps={make.ENDS_AT}"], console=False).is_complete

@@ -78,12 +78,12 @@ def spelled(setting: str, known: str) -> str:
 def programs(root: Path, system: str, folder: Path) -> list[list[str]]:
     """The large programs of a system in the version at `root`, as they are compiled."""
     environment = {**os.environ, "PYTHONPATH": str(root), "JAX_PLATFORMS": os.environ.get("JAX_PLATFORMS", "cpu")}
-    asked = [f"system={system}", *SETTINGS, *(OF_CONTEXT if system in ("ma2e", "li_ma2e", "oracle") else ())]
+    asked = [*SETTINGS, *(OF_CONTEXT if system in ("ma2e", "li_ma2e", "oracle") else ())]
     command = [sys.executable, "-m", "limae_jax", "config", f"system={system}"]
     known = subprocess.run(command, env=environment, cwd=folder, check=True, capture_output=True, text=True).stdout
     texts = folder / "texts"
     texts.mkdir(parents=True)
-    overrides = [spelled(setting, known) for setting in asked]
+    overrides = [f"system={system}", *(spelled(setting, known) for setting in asked)]
     train = [sys.executable, "-c", DUMP, str(texts), "train", *overrides, f"run.dir={folder}/run"]
     subprocess.run(train, env=environment, cwd=folder, check=True, stdout=subprocess.DEVNULL)
     found = [canonical(path.read_text()) for path in sorted(texts.iterdir())]

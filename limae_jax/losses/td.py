@@ -35,6 +35,11 @@ def greedy_action(q: jax.Array, avail: jax.Array) -> jax.Array:
     return jnp.argmax(jnp.where(avail, q, UNAVAILABLE), axis=-1)
 
 
+def best_legal(q: jax.Array, avail: jax.Array) -> jax.Array:
+    """Largest utility [...] of q [..., U] among the legal actions of avail [..., U]."""
+    return jnp.max(jnp.where(avail, q, UNAVAILABLE), axis=-1)
+
+
 def bootstrap_action(online_q: jax.Array, target_q: jax.Array, avail: jax.Array, double_q: bool) -> jax.Array:
     """Greedy legal actions [..., A], whose target utilities a bootstrap takes.
 
@@ -103,8 +108,7 @@ def agent_td_errors(
     Returns:
         [T, B, A] without gradient; meaningless where not filled, 0 in the last slot.
     """
-    best = jnp.max(jnp.where(avail, target_q, UNAVAILABLE), axis=-1)
-    target = reward[:-1, :, None] + gamma * (1.0 - terminal[:-1, :, None]) * best[1:]
+    target = reward[:-1, :, None] + gamma * (1.0 - terminal[:-1, :, None]) * best_legal(target_q, avail)[1:]
     error = jnp.abs(choose(online_q, action)[:-1] - target)
     return jax.lax.stop_gradient(jnp.concatenate([error, jnp.zeros_like(error[:1])]))
 

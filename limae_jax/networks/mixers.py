@@ -1,7 +1,6 @@
-"""Mixers: from the chosen utilities of the agents to the value of the team.
+"""Mixers: from the utilities of the agents to the value of the team.
 
-Every mixer is called as mixer(chosen_q [T, B, A], state [T, B, G], context) -> [T, B]. `context` holds what richer
-mixers read: "actions" [T, B, A] and the agent network's features.
+A mixer is a flax module that is called as mixer(MixerInputs) -> [T, B]. `MIXERS` says how each is made.
 """
 
 from __future__ import annotations
@@ -11,19 +10,37 @@ from collections.abc import Callable, Mapping
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
+from flax import struct
 
 from limae_jax.config import SystemConfig
 from limae_jax.networks.linear import Linear
+from limae_jax.types import EnvSpec
 
-Context = Mapping[str, jax.Array]
+
+class MixerInputs(struct.PyTreeNode):
+    """What a mixer may read. Axes [T, B, ...], time-major; all utilities are of the network that mixes.
+
+    Attributes:
+        chosen_q: [T, B, A] each agent's utility of `action`.
+        best_q: [T, B, A] each agent's best utility among its legal actions.
+        action: [T, B, A] int32, the joint action that is valued.
+        state: [T, B, G]; the environments scale it to about [-1, 1].
+        features: of the agent network, by name.
+    """
+
+    chosen_q: jax.Array
+    best_q: jax.Array
+    action: jax.Array
+    state: jax.Array
+    features: Mapping[str, jax.Array]
 
 
 class VdnMixer(nn.Module):
     """Q_tot = sum_i Q_i (Sunehag et al. 2018, eq. 2)."""
 
     @nn.compact
-    def __call__(self, chosen_q: jax.Array, state: jax.Array, context: Context) -> jax.Array:
-        return jnp.sum(chosen_q, axis=-1)
+    def __call__(self, inputs: MixerInputs) -> jax.Array:
+        return jnp.sum(inputs.chosen_q, axis=-1)
 
 
 class QmixMixer(nn.Module):
@@ -31,7 +48,7 @@ class QmixMixer(nn.Module):
 
         Q_tot = ELU(q |W1(s)| + b1(s)) |W2(s)| + b2(s)
 
-    so that dQ_tot/dQ_i >= 0. The environments scale the state to about [-1, 1].
+    so that dQ_tot/dQ_i >= 0.
 
     Attributes:
         embed_dim: E, width of the mixing layer.
@@ -42,7 +59,8 @@ class QmixMixer(nn.Module):
     hypernet_dim: int
 
     @nn.compact
-    def __call__(self, chosen_q: jax.Array, state: jax.Array, context: Context) -> jax.Array:
+    def __call__(self, inputs: MixerInputs) -> jax.Array:
+        chosen_q, state = inputs.chosen_q, inputs.state
         num_agents = chosen_q.shape[-1]
 
         def hypernet(name: str, hidden: int, output: int) -> jax.Array:
@@ -59,7 +77,8 @@ class QmixMixer(nn.Module):
         return jnp.sum(hidden * w2, axis=-1) + b2
 
 
-MIXERS: dict[str, Callable[[SystemConfig], nn.Module]] = {
-    "vdn": lambda config: VdnMixer(),
-    "qmix": lambda config: QmixMixer(config.mixer_embed_dim, config.mixer_hypernet_dim),
+# Name -> how the mixer is made from the settings and the sizes of the game.
+MIXERS: dict[str, Callable[[SystemConfig, EnvSpec], nn.Module]] = {
+    "vdn": lambda config, env: VdnMixer(),
+    "qmix": lambda config, env: QmixMixer(config.mixer_embed_dim, config.mixer_hypernet_dim),
 }

@@ -15,10 +15,10 @@ import optax
 from flax import linen as nn
 
 from limae_jax.config import SystemConfig, TrainConfig
-from limae_jax.losses.td import agent_td_errors, bootstrap_action, choose, td_lambda_targets, td_loss
+from limae_jax.losses.td import agent_td_errors, best_legal, bootstrap_action, choose, td_lambda_targets, td_loss
 from limae_jax.networks.agent import AgentInputs, GruAgent
 from limae_jax.networks.attention import Beliefs
-from limae_jax.networks.mixers import MIXERS
+from limae_jax.networks.mixers import MIXERS, MixerInputs
 from limae_jax.networks.windows import advance
 from limae_jax.systems.acting import epsilon_greedy
 from limae_jax.systems.base import (
@@ -81,7 +81,7 @@ class ValueBasedCore:
         self.stores_carry = config.replay.initial_carry == "stored"
         # flax types `apply` as returning anything or a pair.
         self.agent: Any = spec.make_agent(env, config.system)
-        self.mixer: Any = MIXERS[spec.mixer](config.system) if spec.mixer else None
+        self.mixer: Any = MIXERS[spec.mixer](config.system, env) if spec.mixer else None
         self.labels = {"agent": "td", "mixer": "td", **{extra.name: extra.optimiser for extra in spec.auxiliaries}}
         optimisers = {label: make(config.system) for label, make in spec.optimisers.items()}
         self.optimiser = optax.multi_transform(optimisers, lambda params: {part: self.labels[part] for part in params})
@@ -140,8 +140,9 @@ class ValueBasedCore:
         inputs = inputs.replace(beliefs=self.infer(params, carry, inputs))
         (_, q, features), params["agent"] = self.agent.init_with_output(agent_key, carry.hidden, inputs)
         if self.mixer:
-            context = {"actions": inputs.last_action, **features}
-            params["mixer"] = self.mixer.init(mixer_key, q[..., 0], jnp.zeros((1, 1, env.state_size)), context)
+            state = jnp.zeros((1, 1, env.state_size))
+            example = MixerInputs(q[..., 0], q[..., 0], inputs.last_action, state, features)
+            params["mixer"] = self.mixer.init(mixer_key, example)
         targets = {part: params[part] for part in self.spec.target_rules if part in params}
         auxiliary = {extra.name: extra.init_state() for extra in self.spec.auxiliaries}
         return LearnerState(params, jax.tree.map(jnp.copy, targets), self.optimiser.init(params), auxiliary)
@@ -174,11 +175,20 @@ class ValueBasedCore:
         _, q, features = self.agent.apply(params["agent"], start.hidden, inputs.replace(beliefs=beliefs))
         return q, features
 
-    def mix(self, params: Params, q: jax.Array, batch: Rows, actions: jax.Array, features) -> jax.Array:
-        """Value [T, B] of the team, or the agents' own values [T, B, A] without a mixer."""
+    def mix(self, params: Params, q: jax.Array, batch: Rows, action: jax.Array, features) -> jax.Array:
+        """Value [T, B] of the team's joint action [T, B, A], or the agents' own values [T, B, A] without a mixer.
+
+        Args:
+            params: of the network that `q` [T, B, A, U] and `features` are of.
+            q, features: see `unroll`.
+            batch: the rows.
+            action: not necessarily that of the rows.
+        """
+        chosen_q = choose(q, action)
         if not self.mixer:
-            return q
-        return self.mixer.apply(params["mixer"], q, batch.state, {"actions": actions, **features})
+            return chosen_q
+        best_q = best_legal(q, batch.avail)
+        return self.mixer.apply(params["mixer"], MixerInputs(chosen_q, best_q, action, batch.state, features))
 
     def td_errors(self, params: Params, targets: Params, batch: Rows, start: ActorCarry, inputs: AgentInputs):
         """TD(lambda) error ([T, B] or, without a mixer, [T, B, A]), where it counts, and its by-products."""
@@ -188,14 +198,13 @@ class ValueBasedCore:
         online_q = jax.lax.stop_gradient(q)
         target_q, target_features = self.unroll(targets, start, inputs, target_beliefs)
         next_action = bootstrap_action(online_q, target_q, batch.avail, config.double_q)
-        next_q = choose(target_q, next_action)
-        value = jax.lax.stop_gradient(self.mix(targets, next_q, batch, next_action, target_features))
+        value = jax.lax.stop_gradient(self.mix(targets, target_q, batch, next_action, target_features))
         reward = batch.reward * self.reward_scale
         terminal, filled = batch.terminal, batch.filled
         if not self.mixer:
             reward, terminal, filled = (jnp.broadcast_to(x[..., None], value.shape) for x in (reward, terminal, filled))
         goal = td_lambda_targets(reward, terminal, filled, value, config.gamma, config.td_lambda)
-        taken = self.mix(params, choose(q, batch.action), batch, batch.action, features)
+        taken = self.mix(params, q, batch, batch.action, features)
         agent_errors = agent_td_errors(
             online_q,
             target_q,

@@ -5,30 +5,37 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fakes import noise_like, tiny_config
+from fakes import TINY_ENV, noise_like, tiny_config
 from reference import qmix_value
 
-from limae_jax.networks.mixers import MIXERS, QmixMixer, VdnMixer
+from limae_jax.networks.mixers import MIXERS, MixerInputs, QmixMixer, VdnMixer
 
 NUM_AGENTS, STATE = 3, 5
 MIXER = QmixMixer(embed_dim=4, hypernet_dim=6)
-mix = jax.jit(lambda params, q, state: MIXER.apply(params, q, state, {}))
-slopes = jax.jit(jax.grad(lambda params, q, state: jnp.sum(MIXER.apply(params, q, state, {})), argnums=1))
+
+
+def _inputs(q, state) -> MixerInputs:
+    """For mixers that go by the chosen utilities and the state."""
+    return MixerInputs(q, q, jnp.zeros(q.shape, jnp.int32), state, {})
+
+
+mix = jax.jit(lambda params, q, state: MIXER.apply(params, _inputs(q, state)))
+slopes = jax.jit(jax.grad(lambda params, q, state: jnp.sum(MIXER.apply(params, _inputs(q, state))), argnums=1))
 NOISE = np.random.default_rng(1)
 STATES = NOISE.normal(size=(7, 2, STATE)).astype(np.float32)
 CHOSEN = 3 * NOISE.normal(size=(7, 2, NUM_AGENTS)).astype(np.float32)
 
 
 def _params(seed: int, scale: float = 1.0, num_agents: int = NUM_AGENTS):
-    shapes = jax.eval_shape(MIXER.init, jax.random.key(0), CHOSEN[..., :num_agents], STATES, {})
+    shapes = jax.eval_shape(MIXER.init, jax.random.key(0), _inputs(CHOSEN[..., :num_agents], STATES))
     return noise_like(shapes, seed, scale)
 
 
 def test_vdn_is_the_sum():
     mixer = VdnMixer()
-    params = mixer.init(jax.random.key(0), CHOSEN, STATES, {})
+    params = mixer.init(jax.random.key(0), _inputs(CHOSEN, STATES))
     assert not jax.tree.leaves(params)
-    np.testing.assert_allclose(mixer.apply(params, CHOSEN, STATES, {}), np.asarray(CHOSEN).sum(axis=-1), rtol=1e-6)
+    np.testing.assert_allclose(mixer.apply(params, _inputs(CHOSEN, STATES)), np.asarray(CHOSEN).sum(axis=-1), rtol=1e-6)
 
 
 def test_qmix_equals_the_numpy_mixer():
@@ -43,12 +50,12 @@ def test_qmix_equals_the_numpy_mixer():
 def test_qmix_is_an_elu_between_two_layers():
     """By hand: one agent, hypernetworks that ignore the state, so that Q_tot = 3 ELU(2 q + 1) - 1."""
     mixer, state = QmixMixer(1, 1), jnp.zeros((1, 1, 2))
-    shapes = jax.eval_shape(mixer.init, jax.random.key(0), jnp.zeros((1, 1, 1)), state, {})
+    shapes = jax.eval_shape(mixer.init, jax.random.key(0), _inputs(jnp.zeros((1, 1, 1)), state))
     params = jax.tree.map(lambda x: np.zeros(x.shape, x.dtype), shapes)
     for name, bias in {"w1": -2.0, "b1": 1.0, "w2": 3.0, "b2": -1.0}.items():
         params["params"][name]["bias"][:] = bias
     for q in (-2.0, 0.5):
-        value = mixer.apply(params, jnp.full((1, 1, 1), q), state, {})
+        value = mixer.apply(params, _inputs(jnp.full((1, 1, 1), q), state))
         expected = 3 * nn.elu(2 * q + 1) - 1
         np.testing.assert_allclose(value, [[expected]], rtol=1e-6)
 
@@ -79,7 +86,7 @@ def test_values_depend_on_the_state():
 
 
 def test_gradient_reaches_every_hypernetwork():
-    loss = jax.jit(jax.grad(lambda params: jnp.sum(jnp.square(MIXER.apply(params, CHOSEN, STATES, {})))))
+    loss = jax.jit(jax.grad(lambda params: jnp.sum(jnp.square(MIXER.apply(params, _inputs(CHOSEN, STATES))))))
     grads = loss(_params(6))
     assert set(grads["params"]) == {"w1", "w1_hidden", "w2", "w2_hidden", "b1", "b2", "b2_hidden"}
     for layer in grads["params"].values():
@@ -87,8 +94,8 @@ def test_gradient_reaches_every_hypernetwork():
 
 
 def test_sizes_come_from_the_settings():
-    mixer = MIXERS["qmix"](tiny_config(mixer_embed_dim=7, mixer_hypernet_dim=9).system)
-    params = jax.eval_shape(mixer.init, jax.random.key(0), CHOSEN, STATES, {})["params"]
+    mixer = MIXERS["qmix"](tiny_config(mixer_embed_dim=7, mixer_hypernet_dim=9).system, TINY_ENV)
+    params = jax.eval_shape(mixer.init, jax.random.key(0), _inputs(CHOSEN, STATES))["params"]
     assert params["w1_hidden"]["kernel"].shape == (STATE, 9)
     assert params["w1"]["kernel"].shape == (9, NUM_AGENTS * 7)
     assert params["b2_hidden"]["kernel"].shape == (STATE, 7)

@@ -38,9 +38,9 @@ class FeatureMixer(nn.Module):
     """Adds the agents' feature and counts their actions."""
 
     @nn.compact
-    def __call__(self, chosen_q, state, context):
+    def __call__(self, inputs):
         weight = self.param("weight", nn.initializers.ones, ())
-        return weight * jnp.sum(chosen_q + context["bonus"] + 10.0 * context["actions"], axis=-1)
+        return weight * jnp.sum(inputs.chosen_q + inputs.features["bonus"] + 10.0 * inputs.action, axis=-1)
 
 
 def _toy(reads_feature: bool, factor: float = 1.0) -> Auxiliary:
@@ -165,7 +165,7 @@ def _numpy_errors(target_context) -> np.ndarray:
 
 def test_a_mixer_sees_features_and_the_actions_whose_utilities_it_mixes(monkeypatch):
     """Behind a bootstrap these are the greedy actions, not the ones that were played."""
-    monkeypatch.setitem(MIXERS, "feature", lambda config: FeatureMixer())
+    monkeypatch.setitem(MIXERS, "feature", lambda config, env: FeatureMixer())
     update = updated("none", mixer="feature")
     assert "weight" in update.before.params["mixer"]["params"]
     expected = 0.5 * np.mean(np.square(_numpy_errors(lambda greedy, played: greedy)))

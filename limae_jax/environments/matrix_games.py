@@ -5,7 +5,6 @@ Nothing here imports jax, so that a mistake is answered at once.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -139,8 +138,8 @@ def _penalty(config: MatrixConfig) -> StageGame:
 
 
 # monotone: the payoff is 2 ** (a_0 + a_1), which grows with either action. One unit of QMIX's mixer represents it
-# exactly, as ELU(x) = exp(x) - 1 below 0: values a_i log 2 - 3 log 2 times a weight of 64, and a bias. It is no sum of
-# the agents' values, so VDN cannot represent it, though VDN's best actions are right.
+# exactly, as ELU(x) = exp(x) - 1 below 0: the agents' values are (a_i - 3) log 2, the weight and the bias 64. It is no
+# sum of the agents' values, so VDN cannot represent it, though VDN's best actions are right.
 # easy: a mistake costs next to nothing, so policy gradients find the optimum too; on climbing they need not.
 MATRIX_SCENARIOS = {
     "climbing": _one_matrix(
@@ -177,14 +176,11 @@ def check_matrix_scenario(config: MatrixConfig) -> MatrixScenario:
         InputError: there is none of that name, or a setting is given that it does not read.
     """
     scenario = MATRIX_SCENARIOS[check_name("env.scenario", config.scenario, MATRIX_SCENARIOS)]
-    for name in sorted(set(itertools.chain(*(other.settings for other in MATRIX_SCENARIOS.values())))):
-        value, readers = (
-            getattr(config, name),
-            [key for key, other in MATRIX_SCENARIOS.items() if name in other.settings],
-        )
-        is_read = name in scenario.settings or value == getattr(type(config), name)
+    for name in dict.fromkeys(name for other in MATRIX_SCENARIOS.values() for name in other.settings):
+        readers = [other for other, its in MATRIX_SCENARIOS.items() if name in its.settings]
+        value, default = getattr(config, name), getattr(type(config), name)
         fix = f"{config.scenario} does not read it; choose env.scenario={' or '.join(readers)}"
-        check(is_read, f"env.{name}", value, fix)
+        check(config.scenario in readers or value == default, f"env.{name}", value, fix)
     return scenario
 
 

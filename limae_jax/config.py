@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import ClassVar
 
 from limae_jax.checks import MAX_INT, Section, check, check_path, check_types
-from limae_jax.env_config import ENV_CONFIGS, MAX_STEPS, EnvConfig, MpeConfig, SmacConfig, SmaxConfig
+from limae_jax.env_config import ENV_CONFIGS, MAX_STEPS, EnvConfig, MatrixConfig, MpeConfig, SmacConfig, SmaxConfig
 from limae_jax.mae_config import MAX_UPDATES, MAX_WIDTH, MaeConfig, MaskingConfig
 from limae_jax.masking.names import RULES
 from limae_jax.registry import check_name
@@ -25,6 +25,7 @@ __all__ = [
     "EvalConfig",
     "MaeConfig",
     "MaskingConfig",
+    "MatrixConfig",
     "MetricsConfig",
     "MpeConfig",
     "ReplayConfig",

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from limae_jax.checks import Section
+from limae_jax.environments.matrix_games import LARGEST_PENALTY, MAX_LENGTH, check_matrix_scenario
 from limae_jax.environments.scenarios import MAX_TEAM_SIZE, UNIT_TYPES, check_mpe_scenario, parse_scenario
 from limae_jax.environments.smac.maps import SMAC_MAPS, check_map
 from limae_jax.environments.smac.settings import MAX_WORKERS
@@ -159,6 +160,33 @@ class MpeConfig(CompiledConfig):
 
 
 @dataclass(frozen=True)
+class MatrixConfig(CompiledConfig):
+    """Games of a few stages whose best play is known; they prove learners.
+
+    Attributes:
+        scenario: see `environments.matrix_games.MATRIX_SCENARIOS`.
+        penalty: what the `penalty` game pays where the agents mix up its two best payoffs.
+        length: stages of the `cliffwalk`.
+        reward_scale: see `EnvConfig`.
+    """
+
+    reward_scale: ClassVar[float] = 1.0
+
+    name: str = "matrix"
+    scenario: str = "climbing"
+    penalty: float = -100.0
+    length: int = 10
+
+    def __post_init__(self):
+        super().__post_init__()
+        fix = f"must be between {-LARGEST_PENALTY:.0f} and 0"
+        self._check(-LARGEST_PENALTY <= self.penalty <= 0, "penalty", fix)
+        self._positive("length")
+        self._at_most(MAX_LENGTH, "length")
+        check_matrix_scenario(self)
+
+
+@dataclass(frozen=True)
 class SmacConfig(EnvConfig):
     """Real StarCraft II through oxwhirl/smac, one game in each of several worker processes.
 
@@ -212,4 +240,9 @@ class SmacConfig(EnvConfig):
 
 
 # Which settings an environment family has, by `env.name`.
-ENV_CONFIGS: dict[str, type[EnvConfig]] = {"smax": SmaxConfig, "mpe": MpeConfig, "smac": SmacConfig}
+ENV_CONFIGS: dict[str, type[EnvConfig]] = {
+    "smax": SmaxConfig,
+    "mpe": MpeConfig,
+    "matrix": MatrixConfig,
+    "smac": SmacConfig,
+}

@@ -14,8 +14,9 @@ from rich.markup import escape
 from rich.text import Text
 
 from limae_jax.compose import config_dir, options
-from limae_jax.config import RunConfig, SmacConfig, SmaxConfig, TrainConfig
+from limae_jax.config import MatrixConfig, RunConfig, SmacConfig, SmaxConfig, TrainConfig
 from limae_jax.doctor import Finding
+from limae_jax.environments.matrix_games import MATRIX_SCENARIOS, matrix_sizes
 from limae_jax.environments.scenarios import MPE_SCENARIOS, SMAX_SCENARIOS, UNIT_LETTERS, UNIT_TYPES, smax_sizes
 from limae_jax.environments.smac.maps import SMAC_MAPS, smac_sizes
 from limae_jax.mae_config import MaskingConfig
@@ -168,6 +169,12 @@ def _scenarios(console: Console) -> None:
         for name, particles in MPE_SCENARIOS.items()
     ]
     _print_table(console, "env=mpe", [Column("env.scenario"), Column("task"), Column("agents")], rows)
+    rows = []
+    for name, toy in MATRIX_SCENARIOS.items():
+        env = MatrixConfig(scenario=name)
+        sizes = matrix_sizes(env)
+        rows.append([name, toy.summary, *map(str, sizes), f"{row_bytes(TrainConfig(env=env), sizes):,}"])
+    _print_table(console, "env=matrix", [Column("env.scenario"), Column("game"), *_SIZES], rows)
     rows = []
     for name, battle in SMAC_MAPS.items():
         config, sizes = TrainConfig(env=SmacConfig(scenario=name)), smac_sizes(name)

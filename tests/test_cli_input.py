@@ -19,6 +19,7 @@ from limae_jax.cli import main
 from limae_jax.compose import experiment_sweep, load_cell, load_config, options
 from limae_jax.config import MetricsConfig, RunConfig, TrainConfig
 from limae_jax.config_file import from_yaml, to_yaml
+from limae_jax.environments.matrix_games import MATRIX_SCENARIOS
 from limae_jax.environments.scenarios import MPE_SCENARIOS, SMAX_SCENARIOS
 from limae_jax.listing import print_evaluation
 from limae_jax.mae_config import MaskingConfig
@@ -309,7 +310,7 @@ def test_config_prints_what_would_run(capsys):
 @pytest.mark.parametrize(
     ("what", "names"),
     [
-        ("scenarios", [*SMAX_SCENARIOS, *MPE_SCENARIOS]),
+        ("scenarios", [*SMAX_SCENARIOS, *MPE_SCENARIOS, *MATRIX_SCENARIOS]),
         ("systems", [*SYSTEMS]),
         ("masking", [*RULES]),
         ("experiments", options("experiment")),

@@ -40,7 +40,7 @@ def test_without_overrides_the_dataclasses_hold():
     assert load_config() == TrainConfig()
 
 
-@pytest.mark.parametrize("family", ["smax", "mpe"])
+@pytest.mark.parametrize("family", ["smax", "mpe", "matrix"])
 def test_every_setting_can_be_overridden(family):
     config = load_config([f"env={family}"])
     overrides = [f"env={family}"]
@@ -89,7 +89,10 @@ def test_values_that_people_type():
             "system=qmxi: unknown; choose one of iql, li_ma2e, ma2e, oracle, qmix, vdn. Did you mean 'qmix'?",
         ),
         ("experiment=quickstrat", "experiment=quickstrat: unknown; choose one of"),
-        ("env=smac2", "env=smac2: unknown; choose one of mpe, smac, smax, smax_smac_like. Did you mean 'smac'?"),
+        (
+            "env=smac2",
+            "env=smac2: unknown; choose one of matrix, mpe, smac, smax, smax_smac_like. Did you mean 'smac'?",
+        ),
         ("env=smax_schema", "env=smax_schema: unknown"),
         ("system=../env/smax", "system=../env/smax: unknown"),
         ("system=null", "system=null: unknown"),

@@ -14,6 +14,7 @@ from limae_jax.config import (
     CheckpointConfig,
     EnvConfig,
     EvalConfig,
+    MatrixConfig,
     MetricsConfig,
     MpeConfig,
     ReplayConfig,
@@ -131,7 +132,7 @@ def test_every_environment_has_settings():
 
 def test_every_setting_is_described():
     sections = [item.default_factory for item in dataclasses.fields(TrainConfig) if item.name != "env"]
-    for make in (*sections, EnvConfig, SmaxConfig, MpeConfig):
+    for make in (*sections, EnvConfig, SmaxConfig, MpeConfig, MatrixConfig):
         own = [name for name in make.__annotations__ if name not in ("section", "name", "scenario")]
         own = [name for name in own if not name.startswith("unit_type_")]
         missing = [name for name in own if f"{name}:" not in make.__doc__ and f"{name}," not in make.__doc__]

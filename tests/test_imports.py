@@ -64,7 +64,12 @@ LIGHT = (
 LIGHT += ("registry.py", "__init__.py", "environments/__init__.py", "environments/scenarios.py", "systems/__init__.py")
 LIGHT += ("systems/names.py", "replay/__init__.py", "replay/memory.py", "mae_config.py", "masking/__init__.py")
 LIGHT += ("masking/names.py", "doctor.py", "environments/smac/__init__.py", "environments/smac/installation.py")
-LIGHT += ("environments/smac/maps.py", "environments/smac/settings.py", "environments/fitting.py")
+LIGHT += (
+    "environments/smac/maps.py",
+    "environments/smac/settings.py",
+    "environments/fitting.py",
+    "environments/matrix_games.py",
+)
 LIGHT += (
     "backend.py",
     "interrupts.py",

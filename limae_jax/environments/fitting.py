@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from limae_jax.checks import check
+from limae_jax.environments.matrix_games import matrix_sizes
 from limae_jax.environments.scenarios import UNIT_TYPES, Sizes, parse_scenario, smax_sizes
 from limae_jax.environments.smac.maps import check_map, smac_sizes
 
@@ -24,7 +25,7 @@ def check_fit(trained: EnvConfig, other: EnvConfig) -> None:
     Raises:
         InputError: the environments do not fit, or a setting of the other one is not for this team.
     """
-    from limae_jax.config import SmacConfig, SmaxConfig
+    from limae_jax.config import MatrixConfig, SmacConfig, SmaxConfig
 
     if isinstance(other, SmacConfig):
         if isinstance(trained, SmaxConfig):
@@ -39,6 +40,8 @@ def check_fit(trained: EnvConfig, other: EnvConfig) -> None:
         check(False, "env", other.name, fix)
     elif isinstance(trained, SmaxConfig) and isinstance(other, SmaxConfig):
         _check_sizes(trained, smax_sizes(trained), other, smax_sizes(other))
+    elif isinstance(trained, MatrixConfig) and isinstance(other, MatrixConfig):
+        _check_sizes(trained, matrix_sizes(trained), other, matrix_sizes(other))
 
 
 def check_translation(trained: SmaxConfig, game: SmacConfig) -> None:

@@ -5,8 +5,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from limae_jax.config import EnvConfig, MpeConfig, SmaxConfig
+from limae_jax.config import EnvConfig, MatrixConfig, MpeConfig, SmaxConfig
 from limae_jax.environments import ENVIRONMENTS, make_env
+from limae_jax.environments.matrix_games import MATRIX_SCENARIOS
 from limae_jax.environments.scenarios import MPE_SCENARIOS, SMAX_SCENARIOS
 from limae_jax.errors import InputError
 
@@ -24,6 +25,9 @@ PLAYED = (
     MpeConfig(scenario="simple_speaker_listener"),
     MpeConfig(scenario="simple_reference"),
 )
+# Nothing in them is random.
+FIXED = (*(MatrixConfig(scenario=name) for name in MATRIX_SCENARIOS), MatrixConfig(scenario="cliffwalk", length=1))
+CONFIGS += FIXED
 
 
 def _label(config):
@@ -41,7 +45,9 @@ def test_shapes_and_types_are_those_of_the_spec(config):
     key = jax.random.key(0)
     state, first = jax.eval_shape(env.reset, key)
     num_agents = spec.num_agents
-    assert (spec.name, spec.scenario, spec.episode_limit) == (config.name, config.scenario, config.max_steps)
+    assert (spec.name, spec.scenario) == (config.name, config.scenario)
+    # Games without a time limit end by themselves.
+    assert spec.episode_limit == getattr(config, "max_steps", spec.episode_limit) > 0
     expected = {
         "obs": ((num_agents, spec.obs_size), jnp.float32),
         "state": ((spec.state_size,), jnp.float32),
@@ -62,7 +68,7 @@ def test_shapes_and_types_are_those_of_the_spec(config):
     }
 
 
-@pytest.mark.parametrize("config", PLAYED, ids=_label)
+@pytest.mark.parametrize("config", PLAYED + FIXED, ids=_label)
 def test_random_play_keeps_the_contract(config, player):
     play = player(config, 101).play(jax.random.key(1))
     steps = play.timesteps
@@ -95,7 +101,9 @@ def test_the_key_decides_everything(config, player):
 def test_unknown_environments_are_named():
     # SMAC is played by programs of its own.
     assert set(ENVIRONMENTS) == {config.name for config in CONFIGS} | {"smac"}
-    with pytest.raises(InputError, match=r"env=smaxx: unknown; choose one of mpe, smac, smax\. Did you mean 'smax'"):
+    with pytest.raises(
+        InputError, match=r"env=smaxx: unknown; choose one of matrix, mpe, smac, smax\. Did you mean 'smax'"
+    ):
         make_env(EnvConfig(name="smaxx"))
     with pytest.raises(InputError, match=r"env\.name=mpe: .*env=mpe"):
         make_env(SmaxConfig(name="mpe"))

@@ -13,10 +13,10 @@ from typing import ClassVar
 
 from limae_jax.checks import MAX_INT, Section, check, check_path, check_types
 from limae_jax.env_config import ENV_CONFIGS, MAX_STEPS, EnvConfig, MatrixConfig, MpeConfig, SmacConfig, SmaxConfig
-from limae_jax.mae_config import MAX_UPDATES, MAX_WIDTH, MaeConfig, MaskingConfig
+from limae_jax.mae_config import MAX_LAYERS, MAX_UPDATES, MAX_WIDTH, MaeConfig, MaskingConfig
 from limae_jax.masking.names import RULES
 from limae_jax.registry import check_name
-from limae_jax.systems.names import CONTEXT_SYSTEMS, check_system, unread_of_the_mixer
+from limae_jax.systems.names import CONTEXT_SYSTEMS, MIXER_NAMES, check_system, mixer_of, unread_of_the_mixer
 
 __all__ = [
     "ENV_CONFIGS",
@@ -62,9 +62,12 @@ class SystemConfig(Section):
     Attributes:
         name: system, see `limae-jax list systems`.
         hidden_size: width of the agent's input layer and of its GRU.
-        mixer: `qmix`, `vdn` or `none` in place of the one that ma2e, li_ma2e and oracle come with; null keeps that.
+        mixer: `qmix`, `qplex`, `vdn` or `none` in place of the one that ma2e, li_ma2e and oracle come with; null keeps
+            that.
         mixer_embed_dim: width of QMIX's mixing layer.
-        mixer_hypernet_dim: width of the hidden layer of QMIX's hypernetworks.
+        mixer_hypernet_dim: width of the hidden layers of QMIX's and QPLEX's hypernetworks.
+        mixer_num_heads: heads that QPLEX's weights of the advantages are summed over.
+        mixer_num_layers: layers of the networks of these weights.
         gamma: discount per environment step.
         td_lambda: 0 is one-step TD, 1 is Monte Carlo within a row.
         double_q: whether the online network picks the action that the target network values.
@@ -83,6 +86,8 @@ class SystemConfig(Section):
     mixer: str | None = None
     mixer_embed_dim: int = 32
     mixer_hypernet_dim: int = 64
+    mixer_num_heads: int = 4
+    mixer_num_layers: int = 2
     gamma: float = 0.99
     td_lambda: float = 0.6
     double_q: bool = True
@@ -98,16 +103,19 @@ class SystemConfig(Section):
     def __post_init__(self):
         super().__post_init__()
         positive = "hidden_size mixer_embed_dim mixer_hypernet_dim learning_rate max_grad_norm reward_scale"
-        positive += " target_update_env_steps updates_per_iteration epsilon_decay_env_steps"
+        positive += (
+            " mixer_num_heads mixer_num_layers target_update_env_steps updates_per_iteration epsilon_decay_env_steps"
+        )
         self._positive(*positive.split())
         self._at_most(MAX_WIDTH, "hidden_size", "mixer_embed_dim", "mixer_hypernet_dim")
         self._at_most(MAX_UPDATES, "updates_per_iteration")
+        self._at_most(MAX_LAYERS, "mixer_num_heads", "mixer_num_layers")
         for name in ("gamma", "td_lambda", "epsilon_start", "epsilon_end"):
             self._check(0 <= getattr(self, name) <= 1, name, "must be between 0 and 1")
         self._check(self.epsilon_end <= self.epsilon_start, "epsilon_end", "must not exceed system.epsilon_start")
         if self.mixer is not None:
-            self._one_of("mixer", "qmix", "vdn", "none")
-            fix = "is for ma2e, li_ma2e and oracle; choose system=iql, vdn or qmix instead"
+            self._one_of("mixer", *MIXER_NAMES)
+            fix = "is for ma2e, li_ma2e and oracle; choose system=iql, vdn, qmix or qplex instead"
             self._check(self.name in CONTEXT_SYSTEMS, "mixer", fix)
 
 
@@ -326,6 +334,11 @@ class TrainConfig:
         """Factor on the reward before it enters a target."""
         scale = self.system.reward_scale
         return self.env.reward_scale if scale is None else scale
+
+    @property
+    def mixer(self) -> str:
+        """Name of the mixer; "none" if the agents' utilities are not mixed."""
+        return mixer_of(self.system.name, self.system.mixer)
 
     @property
     def has_context(self) -> bool:

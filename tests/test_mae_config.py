@@ -99,7 +99,7 @@ def test_every_setting_has_another_value_here():
         assert all(OTHER[section][name] != default for name, default in fields.items())
 
 
-@pytest.mark.parametrize("system", ["iql", "vdn", "qmix"])
+@pytest.mark.parametrize("system", ["iql", "vdn", "qmix", "qplex"])
 @pytest.mark.parametrize(("section", "name"), [(section, name) for section in OTHER for name in OTHER[section]])
 def test_systems_without_context_refuse_every_setting_of_it(system, section, name):
     said = message(settings_of, system=system, **{section: {name: OTHER[section][name]}})
@@ -157,7 +157,7 @@ def test_a_system_comes_with_its_rule_and_takes_another(system, rule):
 
 def test_systems_without_masks_have_no_rule():
     without = [name for name in SYSTEMS if not CONTEXT_SYSTEMS.get(name)]
-    assert without == ["iql", "vdn", "qmix", "oracle"]
+    assert without == ["iql", "vdn", "qmix", "qplex", "oracle"]
     for name in without:
         config = settings_of(name)
         assert config.masking == MaskingConfig()
@@ -180,13 +180,9 @@ def test_a_granularity_that_the_rule_lacks_is_refused():
 def test_only_systems_with_context_choose_their_mixer(name):
     if name in CONTEXT_SYSTEMS:
         assert SystemConfig(name=name).mixer is None
-        assert [SystemConfig(name=name, mixer=mixer).mixer for mixer in ("qmix", "vdn", "none")] == [
-            "qmix",
-            "vdn",
-            "none",
-        ]
+        assert all(SystemConfig(name=name, mixer=mixer).mixer == mixer for mixer in ("qmix", "qplex", "vdn", "none"))
         said = message(SystemConfig, name=name, mixer="qtran")
-        assert said == "system.mixer=qtran: choose one of qmix, vdn, none"
+        assert said == "system.mixer=qtran: choose one of none, vdn, qmix, qplex"
     else:
         for mixer in ("qmix", "vdn", "none"):
             said = message(SystemConfig, name=name, mixer=mixer)
@@ -196,12 +192,26 @@ def test_only_systems_with_context_choose_their_mixer(name):
 MIXES_OTHERWISE = [("iql", None), ("vdn", None), ("li_ma2e", "vdn"), ("oracle", "none")]
 
 
+def test_qplex_reads_the_settings_of_its_own_mixer():
+    for name, mixer in [("qplex", None), ("li_ma2e", "qplex")]:
+        config = TrainConfig(system=SystemConfig(name=name, mixer=mixer, mixer_num_heads=3, mixer_hypernet_dim=8))
+        assert "mixer_num_heads: 3" in to_yaml(config) and "mixer_embed_dim" not in to_yaml(config)
+        assert from_yaml(to_yaml(config)) == config and config.mixer == "qplex"
+        said = message(lambda: TrainConfig(system=SystemConfig(name=name, mixer=mixer, mixer_embed_dim=8)))  # noqa: B023
+        assert said.startswith("system.mixer_embed_dim=8: ")
+
+
 @pytest.mark.parametrize(("name", "mixer"), MIXES_OTHERWISE)
-@pytest.mark.parametrize(("setting", "default"), [("mixer_embed_dim", 32), ("mixer_hypernet_dim", 64)])
-def test_where_qmix_does_not_mix_the_sizes_of_its_mixer_are_refused(name, mixer, setting, default):
+@pytest.mark.parametrize(
+    ("setting", "default", "readers"),
+    [("mixer_embed_dim", 32, "qmix"), ("mixer_hypernet_dim", 64, "qmix or qplex"), ("mixer_num_heads", 4, "qplex")],
+)
+def test_where_a_mixer_does_not_mix_its_sizes_are_refused(name, mixer, setting, default, readers):
     config = TrainConfig(system=SystemConfig(name=name, mixer=mixer))
     said = message(lambda: TrainConfig(system=SystemConfig(name=name, mixer=mixer, **{setting: 8})))
-    reader = f"system.mixer={mixer} does not read it; choose system.mixer=qmix" if mixer else "choose system=qmix"
+    reader = (
+        f"system.mixer={mixer} does not read it; choose system.mixer={readers}" if mixer else f"choose system={readers}"
+    )
     assert said.startswith(f"system.{setting}=8: ") and said.endswith(reader)
     # They are not kept either; runs that were kept with them stay readable.
     text = to_yaml(config)

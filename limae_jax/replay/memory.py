@@ -62,6 +62,10 @@ def update_bytes(config: TrainConfig, sizes: Sizes) -> int:
     batch = slots * 4 * (agents * sizes.obs_size + sizes.state_size) * 3
     activations = slots * agents * system.hidden_size * 4 * 20
     mixing = slots * agents * system.mixer_embed_dim * 4 * 6
+    if config.mixer == "qplex":
+        mixing = (
+            slots * system.mixer_num_heads * (system.mixer_hypernet_dim * system.mixer_num_layers + agents) * 4 * 10
+        )
     return batch + activations + mixing + _beliefs_bytes(config, slots * agents, agents)
 
 

@@ -1,46 +1,13 @@
-"""Mixers: from the utilities of the agents to the value of the team.
-
-A mixer is a flax module that is called as mixer(MixerInputs) -> [T, B]. `MIXERS` says how each is made.
-"""
+"""QMIX's mixer."""
 
 from __future__ import annotations
-
-from collections.abc import Callable, Mapping
 
 import flax.linen as nn
 import jax
 import jax.numpy as jnp
-from flax import struct
 
-from limae_jax.config import SystemConfig
 from limae_jax.networks.linear import Linear
-from limae_jax.types import EnvSpec
-
-
-class MixerInputs(struct.PyTreeNode):
-    """What a mixer may read. Axes [T, B, ...], time-major; all utilities are of the network that mixes.
-
-    Attributes:
-        chosen_q: [T, B, A] each agent's utility of `action`.
-        best_q: [T, B, A] each agent's best utility among its legal actions.
-        action: [T, B, A] int32, the joint action that is valued.
-        state: [T, B, G]; the environments scale it to about [-1, 1].
-        features: of the agent network, by name.
-    """
-
-    chosen_q: jax.Array
-    best_q: jax.Array
-    action: jax.Array
-    state: jax.Array
-    features: Mapping[str, jax.Array]
-
-
-class VdnMixer(nn.Module):
-    """Q_tot = sum_i Q_i (Sunehag et al. 2018, eq. 2)."""
-
-    @nn.compact
-    def __call__(self, inputs: MixerInputs) -> jax.Array:
-        return jnp.sum(inputs.chosen_q, axis=-1)
+from limae_jax.networks.mixers.base import MixerInputs
 
 
 class QmixMixer(nn.Module):
@@ -75,10 +42,3 @@ class QmixMixer(nn.Module):
         # Products of one row each: written as sums, which XLA fuses; a batched dot of this size is slower.
         hidden = nn.elu(jnp.sum(chosen_q[..., None] * w1, axis=-2) + b1)
         return jnp.sum(hidden * w2, axis=-1) + b2
-
-
-# Name -> how the mixer is made from the settings and the sizes of the game.
-MIXERS: dict[str, Callable[[SystemConfig, EnvSpec], nn.Module]] = {
-    "vdn": lambda config, env: VdnMixer(),
-    "qmix": lambda config, env: QmixMixer(config.mixer_embed_dim, config.mixer_hypernet_dim),
-}

@@ -1,0 +1,9 @@
+"""QPLEX: duplex dueling, which can represent every value function whose greedy team is its greedy agents."""
+
+from limae_jax.config import TrainConfig
+from limae_jax.systems.value_based import ValueBasedSpec
+from limae_jax.types import EnvSpec
+
+
+def make_spec(config: TrainConfig, env: EnvSpec) -> ValueBasedSpec:
+    return ValueBasedSpec(mixer="qplex")

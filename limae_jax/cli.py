@@ -244,7 +244,13 @@ def _config(args: argparse.Namespace) -> int:
     from limae_jax.compose import load_config
     from limae_jax.config_file import to_yaml
 
-    print(to_yaml(load_config(args.overrides)), end="")
+    config = load_config(args.overrides)
+    if args.explain:
+        from limae_jax.explain import print_settings
+
+        print_settings(config)
+    else:
+        print(to_yaml(config), end="")
     return 0
 
 

@@ -89,6 +89,7 @@ def _build_parser() -> argparse.ArgumentParser:
     command = _add(commands, "list", "show what there is to choose from", "list scenarios")
     command.add_argument("what", metavar="scenarios|systems|masking|experiments")
     command = _add(commands, "config", "print the settings that a run would have", "config system=vdn env.scenario=8m")
+    command.add_argument("--explain", action="store_true", help="say what each of them means, in place of YAML")
     _add_overrides(command)
     command = _add(commands, "doctor", "check what is installed, and say what to do about what is not", "doctor smac")
     command.add_argument("what", metavar="smac", nargs="?", help="real StarCraft II: checks it and launches a game")

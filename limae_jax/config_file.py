@@ -124,10 +124,11 @@ def _mapping(name: str, value: Any) -> dict[Any, Any]:
 def to_yaml(config: TrainConfig) -> str:
     """Settings as YAML. `from_yaml` gives back an equal object."""
     # Not as Unicode: YAML reads some characters, such as U+0085, as line breaks.
-    return yaml.safe_dump(_read_settings(config), sort_keys=False)
+    return yaml.safe_dump(read_settings(config), sort_keys=False)
 
 
-def _read_settings(config: TrainConfig) -> dict[str, dict[str, Any]]:
+def read_settings(config: TrainConfig) -> dict[str, dict[str, Any]]:
+    """The settings that the run reads, as nested plain data: section -> field -> value."""
     # What is not read is left out, so that a run stays readable when defaults change that do not concern it.
     unread = config.unread_settings
     read = {
@@ -166,7 +167,7 @@ def from_file(text: str) -> TrainConfig:
 
 
 def _check_complete(config: TrainConfig, data: dict[str, dict[str, Any]]) -> None:
-    written = [f"{section}.{name}" for section, fields in _read_settings(config).items() for name in fields]
+    written = [f"{section}.{name}" for section, fields in read_settings(config).items() for name in fields]
     found = {f"{section}.{name}" for section, fields in data.items() for name in fields}
     missing = [name for name in written if name not in found and name not in _YOUNGER_THAN_THE_CHECKSUM]
     if missing:

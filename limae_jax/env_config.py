@@ -81,6 +81,12 @@ class SmaxConfig(CompiledConfig):
         world_steps_per_env_step: ticks of the game for each action.
         time_per_step: seconds of the game for each tick.
         observation_type: `unit_list` or `conic`.
+        unit_type_velocities: how far a unit moves in a second.
+        unit_type_attacks: damage of a shot.
+        unit_type_attack_ranges, unit_type_sight_ranges: how far a unit shoots and sees.
+        unit_type_radiuses: size of a unit.
+        unit_type_health: of a unit at full health.
+        unit_type_weapon_cooldowns: seconds between two shots.
     """
 
     sight_scale: float = 1.0

@@ -10,7 +10,7 @@ import limae_jax
 
 PACKAGE = Path(limae_jax.__file__).parent
 SOURCES = sorted(PACKAGE.rglob("*.py"))
-CLI = ("cli", "cli_arguments", "listing", "doctor", "__main__")
+CLI = ("cli", "cli_arguments", "listing", "explain", "doctor", "__main__")
 # What looks at finished runs; nothing that makes them knows of it.
 ABOVE = ("analysis", *CLI)
 
@@ -81,6 +81,7 @@ LIGHT += (
     "metrics/waiting.py",
     "grid.py",
     "sweep_config.py",
+    "explain.py",
     "traced_settings.py",
 )
 LIGHT += ("analysis/__init__.py", "analysis/render.py")

@@ -10,6 +10,8 @@ from __future__ import annotations
 import importlib
 from typing import TYPE_CHECKING, Any
 
+from limae_jax.version import __version__
+
 if TYPE_CHECKING:
     from limae_jax.compose import load_config
     from limae_jax.config import TrainConfig
@@ -17,8 +19,6 @@ if TYPE_CHECKING:
     from limae_jax.training.play import Episode, make_env, play
     from limae_jax.training.policy import export_policy, load_policy
     from limae_jax.training.runner import TrainResult, train
-
-__version__ = "0.1.0"
 
 __all__ = [
     "Episode",

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
-from limae_jax import __version__
 from limae_jax.errors import InputError
+from limae_jax.version import __version__
 
 _OVERRIDES = """\
 overrides choose, or set one value each (later ones win):

@@ -8,9 +8,9 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
-from limae_jax import __version__
 from limae_jax.backend import import_jax, start_backend
 from limae_jax.errors import GameError, InputError
+from limae_jax.version import __version__
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "jaxmarl", "flashbax", "orbax-checkpoint", "hydra-core", "numpy")
 # Enough to see that the game moves.

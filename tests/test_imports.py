@@ -1,7 +1,7 @@
 """Arrows between the packages point one way, and some constructs stay out."""
 
 import ast
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
 
 import pytest
@@ -156,6 +156,63 @@ def test_arrows_point_one_way(path):
     for name in imported(tree):
         homes = HOMES.get(name.partition(".")[0])
         assert homes is None or place(path).startswith(homes), f"{name} belongs into {homes}"
+
+
+def modules_of(sources: dict[str, ast.AST]) -> dict[str, set[str]]:
+    """Module -> modules among `sources` that it imports, wherever in the file, also for type checking only."""
+    return {
+        module: {name for node in ast.walk(tree) for name in resolved(node, sources)}
+        for module, tree in sources.items()
+    }
+
+
+def resolved(node: ast.AST, sources: Container[str]) -> set[str]:
+    """Modules that an import names: `from package import module` names the module, not the package."""
+    if isinstance(node, ast.Import):
+        names = [name.name for name in node.names]
+    elif isinstance(node, ast.ImportFrom):
+        inner = [f"{node.module}.{name.name}" for name in node.names]
+        names = [name if name in sources else str(node.module) for name in inner]
+    else:
+        return set()
+    return {name for name in names if name in sources}
+
+
+def cycle_in(arrows: dict[str, set[str]]) -> list[str]:
+    """Modules that import each other in a circle, in order; empty if there are none. Depth first."""
+    finished: set[str] = set()
+
+    def visit(module: str, path: list[str]) -> list[str]:
+        if module in path:
+            return [*path[path.index(module) :], module]
+        if module in finished:
+            return []
+        found = next((circle for other in sorted(arrows[module]) if (circle := visit(other, [*path, module]))), [])
+        finished.add(module)
+        return found
+
+    return next((circle for module in sorted(arrows) if (circle := visit(module, []))), [])
+
+
+def test_no_modules_import_each_other_in_a_circle():
+    names = {path: f"limae_jax.{place(path).removesuffix('.py').replace('/', '.')}" for path in SOURCES}
+    sources = {
+        name.removesuffix(".__init__"): ast.parse(path.read_text(encoding="utf-8")) for path, name in names.items()
+    }
+    assert len(modules_of(sources)["limae_jax.cli"]) > 5
+    assert cycle_in(modules_of(sources)) == []
+
+
+def test_the_search_for_circles_finds_them():
+    code = {
+        "a": "import b",
+        "b": "def f():\n    from c import x",
+        "c": "if TYPE_CHECKING:\n    from a import y\nimport d",
+        "d": "",
+    }
+    arrows = modules_of({name: ast.parse(text) for name, text in code.items()})
+    assert cycle_in(arrows) == ["a", "b", "c", "a"]
+    assert cycle_in({**arrows, "c": {"d"}}) == []
 
 
 @pytest.mark.parametrize("path", SOURCES, ids=place)

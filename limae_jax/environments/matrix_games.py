@@ -8,14 +8,11 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import TYPE_CHECKING
+from typing import Protocol
 
 from limae_jax.checks import check
 from limae_jax.environments.scenarios import Sizes
 from limae_jax.registry import check_name
-
-if TYPE_CHECKING:
-    from limae_jax.env_config import MatrixConfig
 
 # The state is a one-hot of the stage, so it grows with the cliffwalk.
 MAX_LENGTH = 1000
@@ -113,6 +110,17 @@ def cliffwalk(length: int) -> StageGame:
     return StageGame(1, 2, tuple(map(tuple, rewards)), tuple(map(tuple, after)))
 
 
+class MatrixSettings(Protocol):
+    """What a game depends on; `MatrixConfig`, which is checked against this module, has it."""
+
+    @property
+    def scenario(self) -> str: ...
+    @property
+    def penalty(self) -> float: ...
+    @property
+    def length(self) -> int: ...
+
+
 @dataclass(frozen=True)
 class MatrixScenario:
     """A game by name.
@@ -124,7 +132,7 @@ class MatrixScenario:
     """
 
     summary: str
-    build: Callable[[MatrixConfig], StageGame] = field(repr=False)
+    build: Callable[[MatrixSettings], StageGame] = field(repr=False)
     settings: tuple[str, ...] = ()
 
 
@@ -133,7 +141,7 @@ def _one_matrix(summary: str, *payoff: Sequence[float]) -> MatrixScenario:
     return MatrixScenario(summary, lambda config: game)
 
 
-def _penalty(config: MatrixConfig) -> StageGame:
+def _penalty(config: MatrixSettings) -> StageGame:
     return matrix_game([[10, 0, config.penalty], [0, 2, 0], [config.penalty, 0, 10]])
 
 
@@ -169,7 +177,7 @@ MATRIX_SCENARIOS = {
 }
 
 
-def check_matrix_scenario(config: MatrixConfig) -> MatrixScenario:
+def check_matrix_scenario(config: MatrixSettings) -> MatrixScenario:
     """The scenario of the settings.
 
     Raises:
@@ -184,12 +192,12 @@ def check_matrix_scenario(config: MatrixConfig) -> MatrixScenario:
     return scenario
 
 
-def build_game(config: MatrixConfig) -> StageGame:
+def build_game(config: MatrixSettings) -> StageGame:
     """The tables of the game that `config` describes."""
     return MATRIX_SCENARIOS[config.scenario].build(config)
 
 
-def matrix_sizes(config: MatrixConfig) -> Sizes:
+def matrix_sizes(config: MatrixSettings) -> Sizes:
     """Sizes of the environment that `config` describes."""
     game = build_game(config)
     return Sizes(game.num_agents, game.num_stages, game.num_stages, game.num_actions, game.episode_limit)

@@ -8,14 +8,11 @@ from __future__ import annotations
 import difflib
 import re
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import NamedTuple, Protocol, cast
 
 from limae_jax.checks import show
 from limae_jax.errors import InputError
 from limae_jax.registry import check_name
-
-if TYPE_CHECKING:
-    from limae_jax.config import SmaxConfig
 
 UNIT_TYPES = ("marine", "marauder", "stalker", "zealot", "zergling", "hydralisk")
 UNIT_LETTERS = {"m": 0, "M": 1, "s": 2, "z": 3, "zg": 4, "h": 5}
@@ -131,7 +128,18 @@ def _bad_scenario(name: str, problem: str) -> InputError:
     return InputError(f"env.scenario={show(name)}: {problem}; name units ({letters}) as in 2s3z or 3s_vs_5z.{hint}")
 
 
-def smax_sizes(config: SmaxConfig) -> Sizes:
+class SmaxSettings(Protocol):
+    """What sizes depend on; `SmaxConfig`, which is checked against this module, has it."""
+
+    @property
+    def scenario(self) -> str: ...
+    @property
+    def observation_type(self) -> str: ...
+    @property
+    def max_steps(self) -> int | None: ...
+
+
+def smax_sizes(config: SmaxSettings) -> Sizes:
     """Sizes of the environment that `config` describes."""
     scenario = parse_scenario(config.scenario)
     num_units = scenario.num_allies + scenario.num_enemies

@@ -16,13 +16,13 @@ import numpy as np
 from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
-from limae_jax import __version__
 from limae_jax.checks import one_line
 from limae_jax.config import TrainConfig
 from limae_jax.config_file import from_yaml, to_yaml
 from limae_jax.errors import InputError
 from limae_jax.systems.base import Params
 from limae_jax.types import EnvSpec
+from limae_jax.version import __version__
 
 SUFFIX = ".safetensors"
 FORMAT, FORMAT_VERSION = "limae_jax policy", "1"

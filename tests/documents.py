@@ -1,5 +1,6 @@
 """What README and docs/ consist of: code blocks, inline code, links and headings; and which commands a block gives."""
 
+import fnmatch
 import os
 import re
 import stat
@@ -9,6 +10,30 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+# Pattern of a command -> why it is read and not run.
+NOT_RUN = {
+    "limae-jax doctor smac": "launches StarCraft II",
+    "limae-jax train experiment=smac_*": "plays StarCraft II",
+    "limae-jax train env=smac *": "plays StarCraft II",
+    "limae-jax resume runs/smac_*": "plays StarCraft II",
+    "limae-jax evaluate *runs/smac_*": "plays StarCraft II",
+    "limae-jax evaluate *env=smac *": "plays StarCraft II",
+    "limae-jax sweep experiment=study_*": "has more cells than a test can train",
+    "limae-jax report runs/study *": "reads the runs of the study",
+    "limae-jax render *": "draws SMAX, and these runs play a made-up game; see tests/analysis/test_battle.py",
+    "limae-jax doctor": "depends on the machine",
+    "python benchmarks/*": "measures, for minutes",
+    "python* -m venv .venv": "makes an environment",
+    "pip install *": "installs",
+    "pytest*": "is what runs this",
+    "ruff *": "a check of its own",
+    "mypy": "a check of its own",
+    "mkdocs *": "needs the extra `docs`",
+    ".ci/run": "runs this",
+}
+# Snippets that another test runs, with settings of its own.
+RUN_ELSEWHERE = {"README.md": "tests/training/test_play.py"}
 
 # Programs that a block may name; each is replaced by a script that only notes what it was called with.
 _PROGRAMS = ("limae-jax", "python", "python3", "pip", "pytest", "ruff", "mypy", "mkdocs")
@@ -36,6 +61,11 @@ def blocks(document: Path) -> list[Block]:
 def prose(document: Path) -> str:
     """A document without its code blocks."""
     return _BLOCK.sub("", document.read_text(encoding="utf-8"))
+
+
+def name_of(document: Path) -> str:
+    """As in the repository."""
+    return document.relative_to(ROOT).as_posix()
 
 
 def inline_code(document: Path) -> list[str]:
@@ -80,6 +110,11 @@ def commands(script: str, folder: Path) -> list[list[str]]:
     assert done.returncode == 0, f"{script}\n{done.stderr}"
     called = [note.split("\0")[:-1] for note in notes.read_text(encoding="utf-8").split("\1")[:-1]]
     return [[_plain(name, folder), *arguments] for name, *arguments in called]
+
+
+def is_run(command: list[str]) -> bool:
+    """Whether a test runs a command of a document, rather than only reading it."""
+    return not any(fnmatch.fnmatchcase(" ".join(command), pattern) for pattern in NOT_RUN)
 
 
 def _plain(program: str, folder: Path) -> str:

@@ -1,74 +1,28 @@
-"""README and docs/: every link leads somewhere, every command and snippet works, with budgets of a test.
+"""README and docs/: links lead somewhere, names exist, and commands can be read.
 
-A document's commands run one after the other in a folder of their own, as a reader would give them. Those that cannot
-run here are named in NOT_RUN, and are only read; a command that is neither fails.
+`training/test_document_commands.py` runs the commands. A command that is neither run there nor named in NOT_RUN fails.
 """
 
 import argparse
 import fnmatch
 import importlib
-import pkgutil
 import re
 import runpy
 import shlex
 import sys
+import tempfile
 import tomllib
 from dataclasses import fields
-from glob import glob
+from pathlib import Path
 
 import pytest
-from documents import DOCUMENTS, ROOT, anchors, blocks, commands, inline_code, links, prose
-from fakes import CountingEnv
-from tests_tiny import TINY
+from documents import DOCUMENTS, NOT_RUN, ROOT, anchors, blocks, commands, inline_code, is_run, links, name_of, prose
 
-import limae_jax
-from limae_jax import environments
-from limae_jax.cli import main
 from limae_jax.cli_arguments import parse
 from limae_jax.compose import load_config
 from limae_jax.config import ENV_CONFIGS, TrainConfig
 from limae_jax.grid import load_sweep
 from limae_jax.sweep_config import SweepConfig
-from limae_jax.systems.names import CONTEXT_SYSTEMS, unread_of_the_mixer
-
-# Pattern of a command -> why it is read and not run.
-NOT_RUN = {
-    "limae-jax doctor smac": "launches StarCraft II",
-    "limae-jax train experiment=smac_*": "plays StarCraft II",
-    "limae-jax train env=smac *": "plays StarCraft II",
-    "limae-jax resume runs/smac_*": "plays StarCraft II",
-    "limae-jax evaluate *runs/smac_*": "plays StarCraft II",
-    "limae-jax evaluate *env=smac *": "plays StarCraft II",
-    "limae-jax sweep experiment=study_*": "has more cells than a test can train",
-    "limae-jax report runs/study *": "reads the runs of the study",
-    "limae-jax render *": "draws battles of SMAX, and these runs play a made-up game; see tests/analysis/test_battle.py",
-    "limae-jax doctor": "depends on the machine",
-    "python benchmarks/*": "measures, for minutes",
-    "python* -m venv .venv": "makes an environment",
-    "pip install *": "installs",
-    "pytest*": "is what runs this",
-    "ruff *": "a check of its own",
-    "mypy": "a check of its own",
-    "mkdocs *": "needs the extra `docs`",
-    ".ci/run": "runs this",
-}
-# Snippets that another test runs, with settings of its own.
-RUN_ELSEWHERE = {"README.md": "tests/training/test_play.py"}
-
-LENGTH = 3000
-SMALL = [
-    *(override for override in TINY if not override.startswith(("env.scenario", "run.total", "evaluation.every"))),
-    f"run.total_env_steps={LENGTH}",
-    "evaluation.every_env_steps=2000",
-    "run.num_seeds=1",
-]
-SMALL_MAE = ["mae.width=4", "mae.num_heads=2", "mae.window=2", "mae.pretrain_env_steps=500"]
-SMALL_GUESSES = ["mae.encoder_layers=1"]
-
-
-def name_of(document):
-    return str(document.relative_to(ROOT))
-
 
 every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 
@@ -105,9 +59,10 @@ def test_settings_named_in_the_text_exist(document):
     known = {f"{section}.{item.name}" for section in sections for item in fields(getattr(TrainConfig(), section))}
     known |= {f"env.{item.name}" for config in ENV_CONFIGS.values() for item in fields(config)}
     known |= {f"sweep.{item.name}" for item in fields(SweepConfig)}
+    files = re.compile(r"[\w./]+\.(py|jsonl|yaml)\b")
     name = re.compile(rf"(?<![\w./-])({'|'.join([*sections, 'env', 'sweep'])})\.(\w+)(?![\w./(])")
     for code in inline_code(document):
-        for section, item in name.findall(code):
+        for section, item in name.findall(files.sub("", code)):
             assert f"{section}.{item}" in known, code
 
 
@@ -119,83 +74,26 @@ def test_commands_in_the_text_can_be_read(document):
             read(words if len(words) > 2 else [*words, "--help"])
 
 
-@pytest.mark.slow
 @every_document
-def test_the_commands_work_in_their_order(document, tmp_path, monkeypatch, made_up_game, capsys):
-    place = tmp_path / "place"
-    place.mkdir()
-    monkeypatch.chdir(place)
-    for index, block in enumerate(blocks(document)):
-        if block.language == "bash":
-            folder = tmp_path / f"block{index}"
-            folder.mkdir()
-            for command in commands(block.text, folder):
-                work(command, capsys)
-        elif block.language == "python" and name_of(document) not in RUN_ELSEWHERE:
-            exec(block.text, {})
+def test_commands_of_blocks_are_run_or_named(document, tmp_path):
+    for command in commands_of(document, tmp_path):
+        if not is_run(command):
+            read(command)
+        else:
+            assert command[0] == "limae-jax", f"{' '.join(command)}: neither run nor in NOT_RUN"
+            parse(command[1:])
 
 
 def test_no_command_is_left_out_in_vain(tmp_path):
-    called = []
-    for index, block in enumerate(block for document in DOCUMENTS for block in blocks(document)):
-        folder = tmp_path / str(index)
-        folder.mkdir()
-        called += commands(block.text, folder) if block.language == "bash" else []
+    called = [command for document in DOCUMENTS for command in commands_of(document, tmp_path)]
     for pattern in NOT_RUN:
         assert any(fnmatch.fnmatchcase(" ".join(command), pattern) for command in called), pattern
 
 
-@pytest.fixture
-def made_up_game(monkeypatch):
-    """Whatever plays, plays a made-up game that compiles at once; it has the scenario's name only."""
-    for module in pkgutil.walk_packages(limae_jax.__path__, "limae_jax."):
-        if module.name != "limae_jax.__main__":
-            try_import(module.name)
-    real = environments.make_env
-    for name, module in list(sys.modules.items()):
-        if name.startswith("limae_jax") and vars(module).get("make_env") is real:
-            monkeypatch.setattr(module, "make_env", lambda config: CountingEnv())
-
-
-def try_import(name):
-    try:
-        importlib.import_module(name)
-    except ModuleNotFoundError as error:  # an extra that is not installed
-        assert not str(error.name).startswith("limae_jax"), name
-
-
-def work(command, capsys):
-    """Runs a command of the package with the budget of a test; of others only reads what can be read."""
-    if any(fnmatch.fnmatchcase(" ".join(command), pattern) for pattern in NOT_RUN):
-        read(command)
-        return
-    assert command[0] == "limae-jax", f"{' '.join(command)}: neither run nor in NOT_RUN"
-    arguments = [word for given in command[1:] for word in sorted(glob(given)) or [given]]
-    code = main(reduced(arguments))
-    assert code == 0, f"{' '.join(command)}: exit code {code}\n{capsys.readouterr().err}"
-
-
-def reduced(arguments):
-    """The same command with settings of a test behind those that it has."""
-    what, *rest = arguments
-    if what in ("train", "sweep"):
-        configs = [load_config(rest)] if what == "train" else [cell.config for cell in load_sweep(rest).cells]
-        return [what, *rest, *small_settings(configs)]
-    if what == "evaluate":
-        return [what, *rest, "evaluation.num_episodes=4"]
-    if what == "resume":
-        return [what, *(re.sub(r"(total_env_steps)=.*", rf"\1={2 * LENGTH}", word) for word in rest)]
-    return arguments
-
-
-def small_settings(configs):
-    """Settings that every one of these learners reads."""
-    systems = {config.system.name: config.system.mixer for config in configs}
-    unread = [name for system, mixer in systems.items() for name in unread_of_the_mixer(system, mixer)]
-    settings = [override for override in SMALL if override.partition("=")[0] not in unread]
-    if all(system in CONTEXT_SYSTEMS for system in systems):
-        settings += SMALL_MAE if "oracle" in systems else SMALL_MAE + SMALL_GUESSES
-    return settings
+def commands_of(document, folder):
+    """All that its blocks call."""
+    scripts = [block.text for block in blocks(document) if block.language == "bash"]
+    return [command for script in scripts for command in commands(script, Path(tempfile.mkdtemp(dir=folder)))]
 
 
 def read(command):

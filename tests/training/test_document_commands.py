@@ -81,5 +81,7 @@ def small_settings(config):
     unread = unread_of_the_mixer(system, config.system.mixer)
     settings = [override for override in SMALL if override.partition("=")[0] not in unread]
     guesses = SMALL_MAE if system in CONTEXT_SYSTEMS else []
+    if guesses and system != "oracle":
+        guesses = [*guesses, "mae.encoder_layers=1"]
     # Runs of several scenarios are one map here, so a report needs other seeds.
     return [*settings, *guesses, f"run.first_seed={next(_first_seed)}", f"run.dir={config.run_dir}"]

@@ -33,7 +33,7 @@ PRESETS = {
     "jaxmarl": "system=qmix env.scenario=3m env.num_envs=8 replay.row_length=128 replay.batch_rows=32"
     " replay.capacity_rows=624 replay.min_rows=32 system.hidden_size=64 system.mixer_embed_dim=32"
     " system.mixer_hypernet_dim=64 system.updates_per_iteration=1",
-    # Each system with the settings that the results in the README were made with.
+    # Each system with the settings that the results in docs/speed.md were made with.
     **{
         name: f"system={name} env.scenario=3s_vs_5z" + (_SHORT_PRETRAINING if CONTEXT_SYSTEMS.get(name) else "")
         for name in SYSTEMS

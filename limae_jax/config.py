@@ -57,7 +57,7 @@ def _unread_by_rule(rule: str, name: str) -> str:
 
 @dataclass(frozen=True)
 class SystemConfig(Section):
-    """The learner. Defaults are PyMARL2's where they carry over (see README, "Differences from PyMARL2").
+    """The learner. Defaults are PyMARL2's where they carry over (see docs/differences.md).
 
     Attributes:
         name: system, see `limae-jax list systems`.

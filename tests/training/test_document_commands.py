@@ -1,0 +1,87 @@
+"""The commands and snippets of README and docs/, run with the budget of a test.
+
+A document's commands run one after the other in a folder of their own, as a reader would give them.
+"""
+
+import itertools
+import re
+from glob import glob
+
+import pytest
+from documents import DOCUMENTS, RUN_ELSEWHERE, blocks, commands, is_run, name_of
+from fakes import CountingEnv
+from tests_tiny import TINY
+
+from limae_jax import environments
+from limae_jax.cli import main
+from limae_jax.compose import load_config
+from limae_jax.grid import load_sweep
+from limae_jax.systems.names import CONTEXT_SYSTEMS, unread_of_the_mixer
+from limae_jax.training import evaluate, policy
+
+pytestmark = pytest.mark.slow
+
+# One chunk of random play, without which nothing is evaluated and saved; a resumed run learns in one more.
+SHORT, LONG = 1000, 4000
+SMALL = [*TINY, "run.num_seeds=1", f"run.total_env_steps={SHORT}"]
+SMALL_MAE = ["mae.width=4", "mae.num_heads=2", "mae.window=2", "mae.pretrain_env_steps=0"]
+
+
+@pytest.mark.parametrize("document", [one for one in DOCUMENTS if blocks(one)], ids=name_of)
+def test_the_commands_work_in_their_order(document, tmp_path, monkeypatch, made_up_game, capsys):
+    place = tmp_path / "place"
+    place.mkdir()
+    monkeypatch.chdir(place)
+    for index, block in enumerate(blocks(document)):
+        if block.language == "bash":
+            folder = tmp_path / f"block{index}"
+            folder.mkdir()
+            for command in commands(block.text, folder):
+                if is_run(command):
+                    run(command, capsys)
+        elif block.language == "python" and name_of(document) not in RUN_ELSEWHERE:
+            exec(block.text, {})
+
+
+@pytest.fixture
+def made_up_game(monkeypatch):
+    """Trained teams too play the made-up game of these tests, whatever their scenario."""
+    for module in (environments, evaluate, policy):
+        monkeypatch.setattr(module, "make_env", lambda config: CountingEnv())
+
+
+def run(command, capsys):
+    """Runs a command of this package."""
+    arguments = [word for given in command[1:] for word in sorted(glob(given)) or [given]]
+    for small in reduced(arguments):
+        assert main(small) == 0, f"{' '.join(command)}\n{capsys.readouterr().err}"
+
+
+def reduced(arguments):
+    """The same command with settings of a test behind its own; a sweep is planned as it is, and trained in part."""
+    what, *rest = arguments
+    if what == "train":
+        return [[what, *rest, *small_settings(load_config(rest))]]
+    if what == "sweep":
+        first = load_sweep(rest).cells[0].config
+        return [[what, "--dry-run", *rest], [what, *rest, f"system={first.system.name}", *small_settings(first)[:-1]]]
+    if what == "evaluate":
+        return [[what, *rest, "evaluation.num_episodes=4"]]
+    if what == "resume":
+        return [[what, *(re.sub("(total_env_steps)=.*", rf"\1={LONG}", word) for word in rest)]]
+    return [arguments]
+
+
+_first_seed = itertools.count()
+
+
+def small_settings(config):
+    """Settings that the learner reads; the last one keeps the run's directory, which may be named by its scenario."""
+    system = config.system.name
+    unread = unread_of_the_mixer(system, config.system.mixer)
+    settings = [override for override in SMALL if override.partition("=")[0] not in unread]
+    guesses = SMALL_MAE if system in CONTEXT_SYSTEMS else []
+    if guesses and system != "oracle":
+        guesses = [*guesses, "mae.encoder_layers=1"]
+    # Runs of several scenarios are one map here, so a report needs other seeds.
+    return [*settings, *guesses, f"run.first_seed={next(_first_seed)}", f"run.dir={config.run_dir}"]

@@ -20,6 +20,7 @@ from limae_jax.systems.names import CONTEXT_SYSTEMS, unread_of_the_mixer
 from limae_jax.training import evaluate, policy
 
 pytestmark = pytest.mark.slow
+EXHAUSTIVE = pytest.mark.exhaustive
 
 # One chunk of random play, without which nothing is evaluated and saved; a resumed run learns in one more.
 SHORT, LONG = 1000, 4000
@@ -27,7 +28,12 @@ SMALL = [*TINY, "run.num_seeds=1", f"run.total_env_steps={SHORT}"]
 SMALL_MAE = ["mae.width=4", "mae.num_heads=2", "mae.window=2", "mae.pretrain_env_steps=0"]
 
 
-@pytest.mark.parametrize("document", [one for one in DOCUMENTS if blocks(one)], ids=name_of)
+def in_its_tier(document):
+    """README's always; those of the other documents are many."""
+    return pytest.param(document, id=name_of(document), marks=[] if name_of(document) == "README.md" else [EXHAUSTIVE])
+
+
+@pytest.mark.parametrize("document", [in_its_tier(one) for one in DOCUMENTS if blocks(one)])
 def test_the_commands_work_in_their_order(document, tmp_path, monkeypatch, made_up_game, capsys):
     place = tmp_path / "place"
     place.mkdir()
@@ -79,7 +85,9 @@ def small_settings(config):
     """Settings that the learner reads; the last one keeps the run's directory, which may be named by its scenario."""
     system = config.system.name
     unread = unread_of_the_mixer(system, config.system.mixer)
-    settings = [override for override in SMALL if override.partition("=")[0] not in unread]
+    # These games have neither a size to choose nor a time limit.
+    left_out = (*unread, "env.scenario", "env.max_steps") if config.env.name == "matrix" else unread
+    settings = [override for override in SMALL if override.partition("=")[0] not in left_out]
     guesses = SMALL_MAE if system in CONTEXT_SYSTEMS else []
     if guesses and system != "oracle":
         guesses = [*guesses, "mae.encoder_layers=1"]

@@ -149,8 +149,9 @@ def tiny_config(
 ) -> TrainConfig:
     """Settings of a learner small enough to compile at once."""
     sizes: dict[str, Any] = {"hidden_size": 8}
-    if not unread_of_the_mixer(name, system.get("mixer")):
-        sizes |= {"mixer_embed_dim": 4, "mixer_hypernet_dim": 5}
+    unread = unread_of_the_mixer(name, system.get("mixer"))
+    of_the_mixer = {"mixer_embed_dim": 4, "mixer_hypernet_dim": 5}
+    sizes |= {name: size for name, size in of_the_mixer.items() if f"system.{name}" not in unread}
     rows: dict[str, Any] = {"row_length": 11, "capacity_rows": 8, "batch_rows": 3, "min_rows": 2} | (replay or {})
     tokens: dict[str, Any] = {"window": 3, "width": 4, "num_heads": 2} if name in CONTEXT_SYSTEMS else {}
     return TrainConfig(

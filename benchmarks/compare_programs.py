@@ -49,7 +49,7 @@ def compile_and_write(lowered, *args, **kwargs):
     (folder / f"{len(list(folder.iterdir())):02d}.hlo").write_text(compiled.as_text())
     return compiled
 jax.stages.Lowered.compile = compile_and_write
-from limae_jax.cli import main
+from limae_jax.cli.main import main
 sys.exit(main(sys.argv[2:]))
 """
 

@@ -11,7 +11,7 @@ from typing import Any
 import jax
 import psutil
 
-from limae_jax.training.run_directory import versions
+from limae_jax.runs.directory import versions
 
 Row = dict[str, Any]
 

@@ -18,11 +18,11 @@ import jax.numpy as jnp
 import numpy as np
 from host import Row, write_rows
 
-from limae_jax.compose import load_config
+from limae_jax.config.compose import load_config
 from limae_jax.keys import Stream, stream_key
 from limae_jax.losses.td import agent_td_errors
 from limae_jax.masking.base import MaskInputs
-from limae_jax.masking.names import load_rule
+from limae_jax.masking.load import load_rule
 from limae_jax.training.loop import init_seed, run_iteration
 from limae_jax.training.setup import Setup, clock_at, make_setup
 

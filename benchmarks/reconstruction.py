@@ -17,11 +17,11 @@ import jax
 import numpy as np
 from host import Row, write_rows
 
-from limae_jax.config_file import read_run
 from limae_jax.environments import make_env
+from limae_jax.evaluation.policy import load_teams
+from limae_jax.play.evaluator import play_episodes
+from limae_jax.runs.stored import read_run
 from limae_jax.systems.build import build_system
-from limae_jax.training.evaluator import play_episodes
-from limae_jax.training.policy import load_teams
 
 # Not a seed of any run: these episodes were never seen.
 _EPISODE_SEED = 20_260_801

@@ -22,9 +22,9 @@ import numpy as np
 import psutil
 from host import Row, write_rows
 
+from limae_jax.catalogue.smac_game import GameSettings
 from limae_jax.environments.smac.game import make_game
 from limae_jax.environments.smac.pool import WorkerPool
-from limae_jax.environments.smac.settings import GameSettings
 
 _SEED = 1
 # Before the clock starts: a game that has just been launched is slower.

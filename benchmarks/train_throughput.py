@@ -20,11 +20,11 @@ import jax
 import numpy as np
 from host import Row, write_rows
 
-from limae_jax.compose import load_config
-from limae_jax.systems.names import CONTEXT_SYSTEMS, SYSTEMS
-from limae_jax.training.plan import group_size, phase_at
+from limae_jax.catalogue.systems import CONTEXT_SYSTEMS, SYSTEMS
+from limae_jax.config.compose import load_config
+from limae_jax.devices.sharding import put_seeds
+from limae_jax.training.plan import group_seeds, group_size, phase_at
 from limae_jax.training.setup import clock_at, configure_jax, make_setup
-from limae_jax.training.sharding import group_seeds, put_seeds
 
 # Those with an auto-encoder do one step of it for each TD step on every row; here their pre-training is short.
 _SHORT_PRETRAINING = " mae.pretrain_env_steps=1000"

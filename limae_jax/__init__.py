@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 from limae_jax.version import __version__
 
 if TYPE_CHECKING:
-    from limae_jax.compose import load_config
     from limae_jax.config import TrainConfig
+    from limae_jax.config.compose import load_config
     from limae_jax.errors import InputError
-    from limae_jax.training.play import Episode, make_env, play
-    from limae_jax.training.policy import export_policy, load_policy
+    from limae_jax.evaluation.play import Episode, make_env, play
+    from limae_jax.evaluation.policy import export_policy, load_policy
     from limae_jax.training.runner import TrainResult, train
 
 __all__ = [
@@ -35,15 +35,15 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Episode": "limae_jax.training.play",
+    "Episode": "limae_jax.evaluation.play",
     "InputError": "limae_jax.errors",
     "TrainConfig": "limae_jax.config",
     "TrainResult": "limae_jax.training.runner",
-    "export_policy": "limae_jax.training.policy",
-    "load_config": "limae_jax.compose",
-    "load_policy": "limae_jax.training.policy",
-    "make_env": "limae_jax.training.play",
-    "play": "limae_jax.training.play",
+    "export_policy": "limae_jax.evaluation.policy",
+    "load_config": "limae_jax.config.compose",
+    "load_policy": "limae_jax.evaluation.policy",
+    "make_env": "limae_jax.evaluation.play",
+    "play": "limae_jax.evaluation.play",
     "train": "limae_jax.training.runner",
 }
 

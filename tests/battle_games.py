@@ -8,8 +8,8 @@ import numpy as np
 import smac_battles
 from scripted_games import ScriptedGames
 
+from limae_jax.catalogue.smac_maps import smac_sizes
 from limae_jax.environments.smac.env import smac_spec
-from limae_jax.environments.smac.maps import smac_sizes
 from limae_jax.environments.smac.records import Facts, GameInfo, Steps
 
 # End and length of a worker's episodes, over and over.

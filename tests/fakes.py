@@ -11,10 +11,10 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from limae_jax.catalogue.systems import CONTEXT_SYSTEMS, unread_of_the_mixer
 from limae_jax.config import MaeConfig, MaskingConfig, ReplayConfig, SmaxConfig, SystemConfig, TrainConfig
 from limae_jax.networks.windows import History
 from limae_jax.systems.base import ActorCarry
-from limae_jax.systems.names import CONTEXT_SYSTEMS, unread_of_the_mixer
 from limae_jax.types import Counters, EnvSpec, Rows, Timestep
 
 TINY_ENV = EnvSpec("made_up", "made_up", num_agents=2, obs_size=4, state_size=3, num_actions=3, episode_limit=10)

@@ -13,10 +13,10 @@ import traceback
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
 
-from limae_jax import doctor
-from limae_jax.cli import main
+from limae_jax.cli import doctor
+from limae_jax.cli.main import main
 from limae_jax.config import RunConfig, TrainConfig
-from limae_jax.config_file import dotted_names, to_yaml
+from limae_jax.config.text import dotted_names, to_yaml
 
 NAMES = dotted_names("smax")
 NUMBERS = ["0", "-1", "1e9", "2147483648", "9" * 400, "9" * 5000, "nan", "inf", "-inf", "1e400", "0x10", "1e-400", "१"]

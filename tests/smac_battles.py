@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from limae_jax.environments.scenarios import UNIT_TYPES
-from limae_jax.environments.smac.maps import SMAC_MAPS
+from limae_jax.catalogue.scenarios import UNIT_TYPES
+from limae_jax.catalogue.smac_maps import SMAC_MAPS
 from limae_jax.environments.smac.records import Facts
 
 # Where a team's enemies stand at the start of an episode, one worker each.

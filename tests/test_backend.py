@@ -10,10 +10,10 @@ from pathlib import Path
 import jax
 import pytest
 
-from limae_jax import backend
-from limae_jax.backend import changed_settings, keep_compiled, start_backend
 from limae_jax.config import RunConfig, TrainConfig
-from limae_jax.config_file import to_yaml
+from limae_jax.config.text import to_yaml
+from limae_jax.devices import backend
+from limae_jax.devices.backend import changed_settings, keep_compiled, start_backend
 from limae_jax.errors import InputError
 
 pytestmark = pytest.mark.slow
@@ -21,7 +21,7 @@ pytestmark = pytest.mark.slow
 # All commands that start jax, in one process: what jax finds does not change.
 STARTING = """
 import sys
-from limae_jax.cli import main
+from limae_jax.cli.main import main
 commands = [["train", "run.dir=new"], ["sweep", "system=qmix,vdn", "sweep.dir=new"], ["resume", "run"]]
 commands += [["evaluate", "run"], ["render", "run"], ["doctor"]]
 sys.exit(sum(main(command) != 2 for command in commands))

@@ -6,17 +6,18 @@ from pathlib import Path
 import pytest
 
 from limae_jax.checks import one_line, printable, shorten, user_path
-from limae_jax.cli import main
-from limae_jax.compose import load_config
+from limae_jax.cli.main import main
 from limae_jax.config import RunConfig, TrainConfig
-from limae_jax.config_file import read_run, to_yaml
+from limae_jax.config.compose import load_config
+from limae_jax.config.sweep import SweepConfig
+from limae_jax.config.text import to_yaml
 from limae_jax.errors import InputError
-from limae_jax.grid import load_sweep
-from limae_jax.sweep_config import SweepConfig
-from limae_jax.training.evaluate import evaluate_run
-from limae_jax.training.policy import load_policy
+from limae_jax.evaluation.evaluate import evaluate_run
+from limae_jax.evaluation.policy import load_policy
+from limae_jax.evaluation.starcraft2 import evaluate_in_smac
+from limae_jax.runs.stored import read_run
+from limae_jax.sweeps.grid import load_sweep
 from limae_jax.training.runner import resume
-from limae_jax.training.smac_evaluation import evaluate_in_smac
 
 
 @pytest.mark.parametrize(

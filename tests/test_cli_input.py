@@ -15,24 +15,24 @@ import pytest
 
 import limae_jax
 from limae_jax.analysis.render import film_best
-from limae_jax.cli import main
-from limae_jax.compose import experiment_sweep, load_cell, load_config, options
+from limae_jax.catalogue.masking_rules import RULES
+from limae_jax.catalogue.matrix_games import MATRIX_SCENARIOS
+from limae_jax.catalogue.scenarios import MPE_SCENARIOS, SMAX_SCENARIOS
+from limae_jax.catalogue.systems import SYSTEMS
+from limae_jax.cli.listing import print_evaluation
+from limae_jax.cli.main import main
 from limae_jax.config import MetricsConfig, RunConfig, TrainConfig
-from limae_jax.config_file import from_yaml, to_yaml
-from limae_jax.environments.matrix_games import MATRIX_SCENARIOS
-from limae_jax.environments.scenarios import MPE_SCENARIOS, SMAX_SCENARIOS
-from limae_jax.listing import print_evaluation
-from limae_jax.mae_config import MaskingConfig
-from limae_jax.masking.names import RULES
+from limae_jax.config.compose import experiment_sweep, load_cell, load_config, options
+from limae_jax.config.context import MaskingConfig
+from limae_jax.config.text import from_yaml, to_yaml
 from limae_jax.metrics import terminal
-from limae_jax.systems.names import SYSTEMS
 
 pytestmark = pytest.mark.slow
 
 # Run in a fresh process: after each command, neither jax nor jaxmarl may have been imported.
 QUICK_COMMANDS = """
 import contextlib, io, sys
-from limae_jax.cli import main
+from limae_jax.cli.main import main
 commands = [
     (2, []), (2, ["trian"]), (2, ["train", "system=qmxi"]), (2, ["train", "env.scenario=3q"]), (2, ["train", "--foo"]),
     (2, ["resume", "nowhere"]), (2, ["evaluate", "nowhere"]), (2, ["list", "maps"]), (2, ["config", "foo=1"]),
@@ -61,7 +61,7 @@ for help_command in (["--help"], ["train", "--help"], ["--version"]):
 QUICK_REFUSALS = """
 import contextlib, io, sys
 from pathlib import Path
-from limae_jax.cli import main
+from limae_jax.cli.main import main
 damages = {
     "groups.json": '[[5]]', "saved.json": '["seeds_0_to_0"]', "program.json": '{"home": "../x"}',
     "versions.json": "null", "metrics.jsonl": '{"seed": 0}', "config.yaml": "format: 2",
@@ -125,18 +125,18 @@ def calls(monkeypatch) -> list:
     runner = ModuleType("limae_jax.training.runner")
     runner.train = called("train", SimpleNamespace(exit_code=1))
     runner.resume = called("resume", SimpleNamespace(exit_code=143))
-    evaluate = ModuleType("limae_jax.training.evaluate")
+    evaluate = ModuleType("limae_jax.evaluation.evaluate")
     rows = [
         {"seed": seed, "scenario": "3m", "test_win_rate": rate, "test_return_mean": 1.25, "test_episodes": 1024}
         for seed, rate in ((0, 0.5), (1, 0.75), (2, None))
     ]
     evaluate.evaluate_run = called("evaluate", rows)
-    sweep = ModuleType("limae_jax.training.sweep")
+    sweep = ModuleType("limae_jax.sweeps.sweep")
     sweep.run_sweep = called("sweep", SimpleNamespace(exit_code=0))
     sweep.show_plan = called("plan", None)
-    monkeypatch.setitem(sys.modules, "limae_jax.training.sweep", sweep)
+    monkeypatch.setitem(sys.modules, "limae_jax.sweeps.sweep", sweep)
     monkeypatch.setitem(sys.modules, "limae_jax.training.runner", runner)
-    monkeypatch.setitem(sys.modules, "limae_jax.training.evaluate", evaluate)
+    monkeypatch.setitem(sys.modules, "limae_jax.evaluation.evaluate", evaluate)
     return seen
 
 
@@ -260,7 +260,7 @@ def test_interruption_leaves_no_traceback(capsys, monkeypatch):
     def interrupted(args):
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(sys.modules["limae_jax.cli"]._COMMANDS, "list", interrupted)
+    monkeypatch.setitem(sys.modules["limae_jax.cli.main"]._COMMANDS, "list", interrupted)
     assert main(["list", "systems"]) == 130
     assert capsys.readouterr().err == "limae-jax: interrupted\n"
 
@@ -289,7 +289,7 @@ def test_what_the_system_refuses_is_one_line_and_other_errors_are_not_hidden(cap
     def fail(args):
         raise raised[-1]
 
-    monkeypatch.setitem(sys.modules["limae_jax.cli"]._COMMANDS, "train", fail)
+    monkeypatch.setitem(sys.modules["limae_jax.cli.main"]._COMMANDS, "train", fail)
     raised.append(PermissionError(errno.EACCES, "Permission denied", Path("runs/a")))
     assert main(["train"]) == 1
     fix = "see to that, then give the same command again, which goes on from what is saved"

@@ -9,22 +9,14 @@ from hydra.core.global_hydra import GlobalHydra
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from limae_jax.catalogue.systems import SYSTEMS
 from limae_jax.checks import show
-from limae_jax.compose import GROUPS, load_config, options, override_config
 from limae_jax.config import MetricsConfig, MpeConfig, ReplayConfig, RunConfig, SmaxConfig, SystemConfig, TrainConfig
-from limae_jax.config_file import (
-    check_continuation,
-    check_evaluation,
-    check_run_dir,
-    differences,
-    dotted_names,
-    from_yaml,
-    may_change,
-    read_run,
-    to_yaml,
-)
+from limae_jax.config.changes import check_continuation, check_evaluation, differences, may_change
+from limae_jax.config.compose import GROUPS, load_config, options, override_config
+from limae_jax.config.text import dotted_names, from_yaml, to_yaml
 from limae_jax.errors import InputError
-from limae_jax.systems.names import SYSTEMS
+from limae_jax.runs.stored import check_run_dir, read_run
 
 pytestmark = pytest.mark.slow
 

@@ -18,11 +18,11 @@ from pathlib import Path
 import pytest
 from documents import DOCUMENTS, NOT_RUN, ROOT, anchors, blocks, commands, inline_code, is_run, links, name_of, prose
 
-from limae_jax.cli_arguments import parse
-from limae_jax.compose import load_config
+from limae_jax.cli.arguments import parse
 from limae_jax.config import ENV_CONFIGS, TrainConfig
-from limae_jax.grid import load_sweep
-from limae_jax.sweep_config import SweepConfig
+from limae_jax.config.compose import load_config
+from limae_jax.config.sweep import SweepConfig
+from limae_jax.sweeps.grid import load_sweep
 
 every_document = pytest.mark.parametrize("document", DOCUMENTS, ids=name_of)
 

@@ -4,11 +4,11 @@ import dataclasses
 
 import pytest
 
-from limae_jax.cli import main
+from limae_jax.cli.explain import meanings
+from limae_jax.cli.main import main
 from limae_jax.config import ENV_CONFIGS, ReplayConfig, SmacConfig
-from limae_jax.config_file import section_classes
-from limae_jax.explain import meanings
-from limae_jax.sweep_config import SweepConfig
+from limae_jax.config.sweep import SweepConfig
+from limae_jax.config.text import section_classes
 
 
 @pytest.mark.parametrize("family", ENV_CONFIGS)

@@ -3,7 +3,7 @@
 import pytest
 
 from limae_jax.errors import InputError
-from limae_jax.grid import load_sweep
+from limae_jax.sweeps.grid import load_sweep
 
 pytestmark = pytest.mark.slow
 

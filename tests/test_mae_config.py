@@ -4,12 +4,12 @@ import dataclasses
 
 import pytest
 
-from limae_jax.compose import load_config
+from limae_jax.catalogue.masking_rules import RULES
+from limae_jax.catalogue.systems import CONTEXT_SYSTEMS, SYSTEMS
 from limae_jax.config import MaeConfig, MaskingConfig, SystemConfig, TrainConfig
-from limae_jax.config_file import from_yaml, to_yaml
+from limae_jax.config.compose import load_config
+from limae_jax.config.text import from_yaml, to_yaml
 from limae_jax.errors import InputError
-from limae_jax.masking.names import RULES
-from limae_jax.systems.names import CONTEXT_SYSTEMS, SYSTEMS
 
 pytestmark = pytest.mark.slow
 

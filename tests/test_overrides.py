@@ -2,10 +2,10 @@
 
 import pytest
 
-from limae_jax.compose import load_config
+from limae_jax.config.compose import load_config
+from limae_jax.config.overrides import read_choices
 from limae_jax.errors import InputError
-from limae_jax.grid import load_sweep
-from limae_jax.overrides import read_choices
+from limae_jax.sweeps.grid import load_sweep
 
 LOOK_LIKE_NUMBERS = [
     "2026_11_25",

@@ -6,7 +6,7 @@ import pytest
 
 from limae_jax.checks import MAX_INT
 from limae_jax.errors import InputError
-from limae_jax.run_records import check_alone, check_saved, fillers, home_of, read_groups, runs_at_home
+from limae_jax.runs.records import check_alone, check_saved, fillers, home_of, read_groups, runs_at_home
 
 
 def groups_file(folder, groups):

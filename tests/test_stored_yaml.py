@@ -4,11 +4,12 @@ import hashlib
 
 import pytest
 
-from limae_jax.compose import load_config, override_config
 from limae_jax.config import MetricsConfig, RunConfig, TrainConfig
-from limae_jax.config_file import check_is_data, check_run_dir, from_file, read_run, to_file, to_yaml
+from limae_jax.config.compose import load_config, override_config
+from limae_jax.config.stored_yaml import plain_yaml, seal, unseal
+from limae_jax.config.text import check_is_data, from_file, to_file, to_yaml
 from limae_jax.errors import InputError
-from limae_jax.stored_yaml import plain_yaml, seal, unseal
+from limae_jax.runs.stored import check_run_dir, read_run
 
 CONFIG = load_config(["system=li_ma2e", "env.unit_type_health=[45,125,160,150,35,80]", "run.num_seeds=3"])
 # As the version before the checksum wrote it.

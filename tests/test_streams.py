@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from limae_jax.metrics import terminal
-from limae_jax.streams import Output, wrapped
+from limae_jax.metrics.streams import Output, wrapped
 
 
 class _Refusing(io.StringIO):
@@ -70,7 +70,7 @@ def test_the_console_ends_no_work_when_its_reader_leaves(monkeypatch):
 
 OPENS_A_FILE = """
 import sys
-from limae_jax import cli
+from limae_jax.cli import main as cli
 def opens(args):
     with open("file", "w") as file:
         print("printed")

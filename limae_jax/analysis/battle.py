@@ -12,17 +12,17 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from limae_jax.catalogue.scenarios import NUM_MOVE_ACTIONS, parse_scenario
 from limae_jax.config import SmaxConfig, TrainConfig
-from limae_jax.environments.scenarios import NUM_MOVE_ACTIONS, parse_scenario
 from limae_jax.environments.smax import Smax
 from limae_jax.errors import InputError
+from limae_jax.evaluation.play import turns
+from limae_jax.evaluation.policy import load_teams
 from limae_jax.keys import Stream, stream_key
 from limae_jax.networks.mae import other_agents
 from limae_jax.systems.base import ActorCarry, Params, System
 from limae_jax.systems.build import build_system
 from limae_jax.systems.guesses import Guesses, make_guesses
-from limae_jax.training.play import turns
-from limae_jax.training.policy import load_teams
 from limae_jax.types import Timestep
 
 

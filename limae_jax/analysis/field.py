@@ -11,7 +11,7 @@ from matplotlib.patches import Circle, Rectangle
 from matplotlib.patheffects import withStroke
 
 from limae_jax.analysis.battle import Battle
-from limae_jax.environments.scenarios import UNIT_LETTERS
+from limae_jax.catalogue.scenarios import UNIT_LETTERS
 
 ALLY, ENEMY, BELIEF, SHOT, INK = "#0072B2", "#D55E00", "#009E73", "#F0B000", "#333333"
 GROUND, GONE = "#f6f6f2", "#ffffff"

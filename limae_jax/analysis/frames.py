@@ -19,8 +19,8 @@ from PIL import Image
 
 from limae_jax.analysis.battle import Battle
 from limae_jax.analysis.field import ALLY, BELIEF, ENEMY, INK, SHOT, View, draw_field, unit_name, view_of
+from limae_jax.catalogue.scenarios import UNIT_TYPES
 from limae_jax.checks import shorten
-from limae_jax.environments.scenarios import UNIT_TYPES
 
 _DPI = 100
 _FIELD, _CHART = 7.2, 1.3  # width in inches of the field, and of the chart beside it

@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+from limae_jax.catalogue.systems import label
 from limae_jax.checks import one_line
 from limae_jax.config import ENV_CONFIGS, TrainConfig
-from limae_jax.config_file import to_dict
-from limae_jax.systems.names import label
+from limae_jax.config.text import to_dict
 
 # What does not change a result, or is checked on its own: the budget and how it is evaluated.
 _NOT_OF_A_METHOD = ("run.", "checkpoint.", "metrics.", "evaluation.", "env.")

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from limae_jax.backend import import_jax
+from limae_jax.catalogue.scenarios import smax_sizes
+from limae_jax.catalogue.systems import label
 from limae_jax.checks import MAX_INT, check, check_one_of, check_out, user_path
 from limae_jax.config import SmaxConfig
-from limae_jax.config_file import read_run
-from limae_jax.environments.scenarios import smax_sizes
+from limae_jax.devices.backend import import_jax
 from limae_jax.errors import InputError
-from limae_jax.systems.names import label
+from limae_jax.runs.stored import read_run
 
 
 def render_run(

@@ -13,9 +13,9 @@ from limae_jax.analysis.runs import Study, read_study
 from limae_jax.analysis.statistics import NUM_RESAMPLES
 from limae_jax.analysis.summary import Outcomes
 from limae_jax.analysis.tables import Table, csv_files, markdown, markdown_text, text_tables
+from limae_jax.catalogue.systems import NOT_DECENTRALISED
 from limae_jax.checks import user_path
 from limae_jax.errors import InputError
-from limae_jax.systems.names import NOT_DECENTRALISED
 
 PAGE = "report.html"
 

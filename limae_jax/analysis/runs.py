@@ -16,11 +16,11 @@ import numpy as np
 
 from limae_jax.analysis.labels import flat, map_labels, method_labels
 from limae_jax.config import TrainConfig
-from limae_jax.config_file import read_run
 from limae_jax.errors import InputError
 from limae_jax.metrics.jsonl import read_rows
 from limae_jax.metrics.schema import Row
-from limae_jax.run_records import read_versions
+from limae_jax.runs.records import read_versions
+from limae_jax.runs.stored import read_run
 
 # Package that is the game, by environment family.
 _GAME_PACKAGE = {"smax": "jaxmarl", "mpe": "jaxmarl"}

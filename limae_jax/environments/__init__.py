@@ -76,8 +76,8 @@ def open_games(config: EnvConfig, seed: int = 0, shows_units: bool = False) -> W
 
     if not isinstance(config, SmacConfig):
         raise InputError(f"env.name={config.name}: is not played by the host; choose env=smac")
+    from limae_jax.catalogue.smac_game import MAX_WORKERS, GameSettings
     from limae_jax.environments.smac.pool import WorkerPool
-    from limae_jax.environments.smac.settings import MAX_WORKERS, GameSettings
 
     check_env(config)
     settings = GameSettings(

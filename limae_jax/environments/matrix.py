@@ -7,8 +7,8 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from limae_jax.catalogue.matrix_games import build_game, matrix_sizes
 from limae_jax.config import MatrixConfig
-from limae_jax.environments.matrix_games import build_game, matrix_sizes
 from limae_jax.types import EnvSpec, Timestep
 
 

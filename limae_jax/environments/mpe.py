@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+from limae_jax.catalogue.scenarios import check_mpe_scenario
 from limae_jax.config import MpeConfig
 from limae_jax.environments.jaxmarl import NO_LIMIT, StackedEnvironment, import_jaxmarl
-from limae_jax.environments.scenarios import check_mpe_scenario
 
 
 class Mpe(StackedEnvironment):

@@ -10,9 +10,9 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
+from limae_jax.catalogue.scenarios import OWN_FEATURES, UNIT_FEATURES, UNIT_TYPES, parse_scenario, smax_sizes
 from limae_jax.config import SmaxConfig
 from limae_jax.environments.jaxmarl import NO_LIMIT, import_jaxmarl, strongly_typed
-from limae_jax.environments.scenarios import OWN_FEATURES, UNIT_FEATURES, UNIT_TYPES, parse_scenario, smax_sizes
 from limae_jax.types import EnvSpec, PyTree, Timestep
 
 _PASSED_ON = (

@@ -1,1 +1,1 @@
-"""Rules that choose which agents the auto-encoder must guess: one file each, found by name in `masking.names`."""
+"""Rules that choose which agents the auto-encoder must guess: one file each, named in `catalogue.masking_rules`."""

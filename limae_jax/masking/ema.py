@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from limae_jax.mae_config import MaskingConfig
+from limae_jax.config.context import MaskingConfig
 from limae_jax.masking.base import MaskingRule, MaskInputs, hide_above_mean
 from limae_jax.masking.scores import Groups, agent_mean
 from limae_jax.types import Metrics

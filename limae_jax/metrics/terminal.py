@@ -11,7 +11,7 @@ from rich.live import Live
 from rich.segment import Segment
 
 from limae_jax.checks import printable
-from limae_jax.streams import wrapped
+from limae_jax.metrics.streams import wrapped
 
 # Columns of what goes into a file or a pipe, where nobody's screen sets them.
 WIDTH_OF_A_FILE = 120

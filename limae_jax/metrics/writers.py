@@ -9,7 +9,7 @@ from typing import Any, Protocol
 
 from limae_jax.checks import show
 from limae_jax.config import MetricsConfig, TrainConfig
-from limae_jax.config_file import to_dict
+from limae_jax.config.text import to_dict
 from limae_jax.errors import InputError
 from limae_jax.metrics.charts import Charts, Point
 from limae_jax.metrics.schema import Row

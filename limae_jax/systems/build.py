@@ -2,7 +2,7 @@
 
 from limae_jax.config import TrainConfig
 from limae_jax.systems.base import System
-from limae_jax.systems.names import load_system
+from limae_jax.systems.load import load_system
 from limae_jax.systems.value_based import build_value_based
 from limae_jax.types import EnvSpec
 

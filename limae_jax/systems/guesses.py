@@ -8,10 +8,10 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
+from limae_jax.catalogue.systems import NOT_DECENTRALISED
 from limae_jax.config import TrainConfig
 from limae_jax.networks.agent import AgentInputs
 from limae_jax.systems.base import ActorCarry, Params
-from limae_jax.systems.names import NOT_DECENTRALISED
 from limae_jax.systems.team_models import MAE, mae_team_model
 from limae_jax.types import EnvSpec, Timestep
 

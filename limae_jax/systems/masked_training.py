@@ -13,7 +13,7 @@ from limae_jax.keys import Stream
 from limae_jax.losses.reconstruction import reconstruction_loss
 from limae_jax.losses.td import masked_mean
 from limae_jax.masking.base import MaskInputs
-from limae_jax.masking.names import load_rule
+from limae_jax.masking.load import load_rule
 from limae_jax.masking.random import bernoulli_mask
 from limae_jax.networks.agent import AgentInputs
 from limae_jax.networks.windows import count_windows, empty_history, make_stretch, split_windows

@@ -1,4 +1,6 @@
-from limae_jax.backend import import_jax
+"""Training a run: loop, groups of seeds, report."""
+
+from limae_jax.devices.backend import import_jax
 
 # All of this package imports jax; what jax refuses then is told in one line.
 import_jax()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -10,10 +11,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh
 
+from limae_jax.checkpoints.params import has_params, iterations_of, load_params, save_params
+from limae_jax.checkpoints.store import DamagedCheckpointError
+from limae_jax.devices.sharding import put_seeds
 from limae_jax.training.progress import Progress
-from limae_jax.training.sharding import put_seeds
 from limae_jax.training.shares import Share
-from limae_jax.training.stored_params import load_shares, save_shares
 from limae_jax.types import PyTree
 
 _FOLDER = "best"
@@ -79,3 +81,39 @@ class BestParams:
         host: dict[str, list[Any]] = {"iteration": progress.best_iteration, "score": progress.best_score}
         save_shares(self._shares, _FOLDER, self.params, host, chosen)
         self.is_lost &= ~chosen
+
+
+def save_shares(
+    shares: Sequence[Share], name: str, params: PyTree, host: dict[str, list[Any]], chosen: np.ndarray
+) -> None:
+    """Saves parameters under `name` to the runs that have one of the chosen seeds; [S], as the lists of `host`."""
+    for share in shares:
+        own = slice(share.begin, share.end)
+        if chosen[own].any():
+            tree = params if len(shares) == 1 else share.of(params)
+            save_params(share.directory / name, tree, {key: values[own] for key, values in host.items()})
+
+
+def load_shares(shares: Sequence[Share], name: str, params: PyTree) -> tuple[PyTree, list[dict[str, Any] | None]]:
+    """Loads what `save_shares` saved.
+
+    Args:
+        shares: of a group.
+        name: as it was saved.
+        params: leaves [S, ...], for the runs of which there is nothing, or nothing whole.
+
+    Returns:
+        (leaves [S, ...], the host of each share or None)
+    """
+    parts = [params] if len(shares) == 1 else [share.of(params) for share in shares]
+    hosts: list[dict[str, Any] | None] = [None] * len(shares)
+    for index, share in enumerate(shares):
+        if has_params(share.directory / name):
+            with contextlib.suppress(DamagedCheckpointError):
+                loaded, host = load_params(share.directory / name, parts[index])
+                iterations_of(share.directory / name, host, len(share.seeds))
+                parts[index], hosts[index] = loaded, host
+    if len(parts) == 1:
+        return parts[0], hosts
+    whole = jax.tree.map(lambda old, *own: jax.device_put(np.concatenate(own), old.sharding), params, *parts)
+    return whole, hosts

@@ -15,9 +15,9 @@ from typing import NamedTuple, Protocol, TypeVar
 import jax
 
 from limae_jax.config import CheckpointConfig, MetricsConfig, RunConfig, TrainConfig
+from limae_jax.config.traced import TRACED, with_values
 from limae_jax.metrics.waiting import Compiling
-from limae_jax.traced_settings import TRACED, with_values
-from limae_jax.training.run_directory import write_atomically
+from limae_jax.runs.directory import write_atomically
 
 COSTS_FILE = "compile_times.json"
 _MOST_COSTS = 1000

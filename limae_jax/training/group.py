@@ -10,22 +10,22 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from limae_jax.catalogue.systems import label
+from limae_jax.checkpoints.store import CheckpointStore
+from limae_jax.devices.hosts import any_host, fetch
+from limae_jax.devices.sharding import put_seeds
 from limae_jax.errors import GameError, InputError
 from limae_jax.metrics.schema import Row, make_row
 from limae_jax.metrics.waiting import TimeLeft
-from limae_jax.systems.names import label
-from limae_jax.training.best_params import BestParams
-from limae_jax.training.checkpoint import CheckpointStore
+from limae_jax.training.best_params import BestParams, load_shares, save_shares
 from limae_jax.training.forecast import Forecast
 from limae_jax.training.loop import SeedState
 from limae_jax.training.meter import Meter
 from limae_jax.training.plan import PhasePlan, is_evaluation_due, phase_at, rows_to_refill, with_refill
 from limae_jax.training.progress import Observer, Progress, progress_of
 from limae_jax.training.setup import Setup, clock_at
-from limae_jax.training.sharding import agree, fetch, put_seeds
 from limae_jax.training.shares import Share, traced_arrays
 from limae_jax.training.signals import StopRequest
-from limae_jax.training.stored_params import load_shares, save_shares
 from limae_jax.types import PyTree
 
 
@@ -211,7 +211,7 @@ class GroupTrainer:
         longest_turn = 0.0
         while not self.is_complete:
             at_risk = time.monotonic() - self._saved_at + 1.5 * longest_turn
-            save_due, stop_asked = agree(at_risk > self.setup.config.checkpoint.every_s, stop.signal is not None)
+            save_due, stop_asked = any_host(at_risk > self.setup.config.checkpoint.every_s, stop.signal is not None)
             if stop_asked:
                 break
             if save_due:

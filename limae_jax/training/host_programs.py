@@ -9,12 +9,12 @@ import numpy as np
 from jax.sharding import Mesh
 
 from limae_jax.keys import Stream, stream_key
+from limae_jax.play.host_player import HostPlayer, means_of
+from limae_jax.play.rollout import RolloutState
 from limae_jax.systems.base import Params, Phase
 from limae_jax.training.compiler import Compiler
-from limae_jax.training.host_player import HostPlayer, means_of
 from limae_jax.training.loop import Parts, SeedState, epsilon_of, take_in
-from limae_jax.training.rollout import RolloutState
-from limae_jax.training.sharding import SeedProgram
+from limae_jax.training.seed_program import SeedProgram
 from limae_jax.types import Clock, Metrics, Rows
 
 

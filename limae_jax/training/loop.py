@@ -15,13 +15,13 @@ import jax.numpy as jnp
 from flax import struct
 
 from limae_jax.config import TrainConfig
+from limae_jax.config.traced import traced_values, with_values
 from limae_jax.environments.vector import VectorEnv
 from limae_jax.keys import Stream, stream_key
+from limae_jax.play.rollout import RolloutState, collect_rows, init_rollout
 from limae_jax.replay.base import Replay
 from limae_jax.systems.base import LearnerState, Phase, System
 from limae_jax.systems.build import build_system
-from limae_jax.traced_settings import traced_values, with_values
-from limae_jax.training.rollout import RolloutState, collect_rows, init_rollout
 from limae_jax.training.schedules import epsilon_at
 from limae_jax.types import Clock, Counters, Metrics, PyTree, Rows
 

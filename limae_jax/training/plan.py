@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+
 from limae_jax.config import TrainConfig
+from limae_jax.runs.records import fillers
 from limae_jax.systems.base import Phase
 
 # A chunk is the unit of host work (progress line, signals, saving): long enough to hide the host, short enough to stop.
@@ -111,3 +114,17 @@ def group_size(config: TrainConfig, backend: str, num_seeds: int | None = None) 
     if choice == "vmapped":
         return count
     return 1 if choice == "sequential" else min(int(choice), count)
+
+
+def group_seeds(seeds: Sequence[int], group_size: int, num_devices: int) -> list[np.ndarray]:
+    """Splits seeds into groups of equal size, each a multiple of the number of devices.
+
+    The last group is filled up with seeds beyond the last one (from 0 again after the largest int32), which train
+    beside the others and are never reported.
+
+    Returns:
+        [S] int32 arrays.
+    """
+    size = -(-group_size // num_devices) * num_devices
+    missing = -len(seeds) % size
+    return list(np.asarray([*seeds, *fillers(seeds, missing)], np.int32).reshape(-1, size))

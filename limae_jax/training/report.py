@@ -8,9 +8,10 @@ from pathlib import Path
 import jax
 import numpy as np
 
+from limae_jax.catalogue.systems import label
+from limae_jax.checkpoints.files import bytes_below
 from limae_jax.checks import show
 from limae_jax.config import TrainConfig
-from limae_jax.config_file import format_of, read_run
 from limae_jax.errors import InputError
 from limae_jax.metrics.console import RunConsole, Standing
 from limae_jax.metrics.jsonl import JsonlWriter, read_rows
@@ -18,8 +19,7 @@ from limae_jax.metrics.schema import Row
 from limae_jax.metrics.waiting import Compiling, TimeLeft
 from limae_jax.metrics.wandb import read_id
 from limae_jax.metrics.writers import Writers
-from limae_jax.systems.names import label
-from limae_jax.training.checkpoint_files import bytes_below
+from limae_jax.runs.stored import format_of, read_run
 
 # Draws a battle: (run directory, seed whose best parameters play) -> a GIF.
 Film = Callable[[Path, int], Path]

@@ -16,22 +16,17 @@ from typing import Any
 import jax
 import numpy as np
 
+from limae_jax.catalogue.systems import label
 from limae_jax.checks import check, user_path
 from limae_jax.config import SmaxConfig, TrainConfig
-from limae_jax.config_file import check_stays, read_run
+from limae_jax.config.changes import check_stays
+from limae_jax.devices.hosts import wait_for_hosts
 from limae_jax.environments import check_env
 from limae_jax.metrics.console import ConsoleReport, RunConsole
 from limae_jax.metrics.schema import Row
 from limae_jax.metrics.writers import check_extras
 from limae_jax.replay.memory import check_memory
-from limae_jax.run_records import check_saved, checkpoint_is_gone, has_checkpoint, read_saved
-from limae_jax.systems.names import label
-from limae_jax.training.forecast import Forecast
-from limae_jax.training.group import GroupTrainer
-from limae_jax.training.lock import locked
-from limae_jax.training.plan import group_size
-from limae_jax.training.report import Film, RunReport
-from limae_jax.training.run_directory import (
+from limae_jax.runs.directory import (
     changed_versions,
     check_in_the_way,
     open_run,
@@ -39,8 +34,14 @@ from limae_jax.training.run_directory import (
     write_groups,
     write_run_files,
 )
+from limae_jax.runs.lock import locked
+from limae_jax.runs.records import check_saved, checkpoint_is_gone, has_checkpoint, read_saved
+from limae_jax.runs.stored import read_run
+from limae_jax.training.forecast import Forecast
+from limae_jax.training.group import GroupTrainer
+from limae_jax.training.plan import group_seeds, group_size
+from limae_jax.training.report import Film, RunReport
 from limae_jax.training.setup import Setup, available_memory, configure_jax, devices_for, make_setup
-from limae_jax.training.sharding import group_seeds, wait_for_hosts
 from limae_jax.training.shares import Group, GroupReport, share_groups, write_shared
 from limae_jax.training.signals import StopRequest
 
@@ -135,7 +136,7 @@ def resume(
     Raises:
         InputError: there is no run, or a setting would change.
     """
-    from limae_jax.compose import override_config  # Hydra is for command lines; `train` does without.
+    from limae_jax.config.compose import override_config  # Hydra is for command lines; `train` does without.
 
     check_stays(overrides)
     run_dir = user_path("RUN_DIR", run_dir)

@@ -14,23 +14,24 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
-from limae_jax.backend import keep_compiled, start_backend
 from limae_jax.config import TrainConfig
+from limae_jax.devices.backend import keep_compiled, start_backend
+from limae_jax.devices.host_memory import free_memory
+from limae_jax.devices.sharding import seed_mesh
 from limae_jax.environments import make_env, open_games
 from limae_jax.environments.base import Environment
 from limae_jax.environments.vector import VectorEnv
+from limae_jax.play.evaluator import evaluate_seed
+from limae_jax.play.host_player import HostPlayer
 from limae_jax.replay.uniform import uniform_replay
-from limae_jax.run_records import GROUPS_FILE, is_there, read_groups
+from limae_jax.runs.records import GROUPS_FILE, is_there, read_groups
 from limae_jax.systems.build import build_system
 from limae_jax.training.compiler import Compiler
-from limae_jax.training.evaluator import evaluate_seed
 from limae_jax.training.forecast import EVALUATION
-from limae_jax.training.host_memory import free_memory
-from limae_jax.training.host_player import HostPlayer
 from limae_jax.training.host_programs import HostChunk, HostEvaluation
 from limae_jax.training.loop import Parts, init_seed, make_chunk_under_own_settings
 from limae_jax.training.plan import PhasePlan, plan_phases, refill_plan
-from limae_jax.training.sharding import SeedProgram, seed_mesh
+from limae_jax.training.seed_program import SeedProgram
 from limae_jax.types import Clock, PyTree
 
 

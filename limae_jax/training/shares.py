@@ -12,12 +12,12 @@ import jax
 import numpy as np
 
 from limae_jax.config import TrainConfig
+from limae_jax.config.traced import traced_values
 from limae_jax.metrics.schema import Row
 from limae_jax.metrics.waiting import TimeLeft
-from limae_jax.run_records import CHECKPOINTS, GROUPS_FILE, SHARED_FILE
-from limae_jax.traced_settings import traced_values
+from limae_jax.runs.directory import group_directory, note_saved, write_atomically
+from limae_jax.runs.records import CHECKPOINTS, GROUPS_FILE, SHARED_FILE
 from limae_jax.training.report import RunReport
-from limae_jax.training.run_directory import group_directory, note_saved, write_atomically
 from limae_jax.types import PyTree
 
 

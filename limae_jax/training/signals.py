@@ -6,7 +6,7 @@ import signal
 import threading
 from types import FrameType
 
-from limae_jax.interrupts import STOPS, may_be_caught
+from limae_jax.runs.interrupts import STOPS, may_be_caught
 
 
 class StopRequest:

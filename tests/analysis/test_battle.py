@@ -15,17 +15,17 @@ from limae_jax.analysis import battle as battle_module
 from limae_jax.analysis.battle import Battle, Beliefs, read_beliefs, shots_of
 from limae_jax.analysis.field import unit_name, view_of
 from limae_jax.analysis.frames import MAX_GIF_BYTES, Film, draw_battle, save_animation, save_sheet, sheet_steps
-from limae_jax.cli import main
-from limae_jax.compose import load_config
+from limae_jax.checkpoints.params import save_params
+from limae_jax.cli.main import main
 from limae_jax.config import SmaxConfig
-from limae_jax.config_file import to_yaml
+from limae_jax.config.compose import load_config
+from limae_jax.config.text import to_yaml
 from limae_jax.environments import make_env
 from limae_jax.networks.mae import other_agents
 from limae_jax.networks.windows import make_tokens
+from limae_jax.runs.directory import group_directory
 from limae_jax.systems.build import build_system
 from limae_jax.systems.guesses import make_guesses
-from limae_jax.training.run_directory import group_directory
-from limae_jax.training.stored_params import save_params
 
 pytestmark = pytest.mark.slow
 

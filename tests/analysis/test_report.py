@@ -23,7 +23,7 @@ from limae_jax.analysis.report import PAGE, write_report
 from limae_jax.analysis.runs import read_study
 from limae_jax.analysis.summary import Outcomes
 from limae_jax.analysis.tables import csv_text, markdown_text, text_tables
-from limae_jax.cli import main
+from limae_jax.cli.main import main
 
 pytestmark = pytest.mark.slow
 

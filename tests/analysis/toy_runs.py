@@ -7,7 +7,7 @@ from pathlib import Path
 import yaml
 
 from limae_jax.config import TrainConfig
-from limae_jax.config_file import from_dict, to_yaml
+from limae_jax.config.text import from_dict, to_yaml
 from limae_jax.metrics.jsonl import JsonlWriter
 from limae_jax.metrics.schema import make_row
 

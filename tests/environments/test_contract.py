@@ -5,10 +5,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from limae_jax.catalogue.matrix_games import MATRIX_SCENARIOS
+from limae_jax.catalogue.scenarios import MPE_SCENARIOS, SMAX_SCENARIOS
 from limae_jax.config import EnvConfig, MatrixConfig, MpeConfig, SmaxConfig
 from limae_jax.environments import ENVIRONMENTS, make_env
-from limae_jax.environments.matrix_games import MATRIX_SCENARIOS
-from limae_jax.environments.scenarios import MPE_SCENARIOS, SMAX_SCENARIOS
 from limae_jax.errors import InputError
 
 pytestmark = pytest.mark.slow

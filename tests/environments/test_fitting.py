@@ -2,11 +2,12 @@
 
 import pytest
 
-from limae_jax.compose import load_config, plan_evaluation, profile_of
 from limae_jax.config import MpeConfig, SmacConfig, SmaxConfig
-from limae_jax.config_file import to_yaml
-from limae_jax.environments.fitting import check_fit
+from limae_jax.config.compose import load_config, profile_of
+from limae_jax.config.fitting import check_fit
+from limae_jax.config.text import to_yaml
 from limae_jax.errors import InputError
+from limae_jax.runs.evaluation import plan_evaluation
 
 
 @pytest.mark.parametrize(

@@ -9,10 +9,7 @@ import pytest
 from fakes import counters, tiny_config
 from reference import row_utilities
 
-from limae_jax.config import MatrixConfig
-from limae_jax.environments import make_env
-from limae_jax.environments.fitting import check_fit
-from limae_jax.environments.matrix_games import (
+from limae_jax.catalogue.matrix_games import (
     MATRIX_SCENARIOS,
     build_game,
     cliffwalk,
@@ -20,10 +17,13 @@ from limae_jax.environments.matrix_games import (
     right_action,
     two_step_game,
 )
+from limae_jax.config import MatrixConfig
+from limae_jax.config.fitting import check_fit
+from limae_jax.environments import make_env
 from limae_jax.environments.vector import VectorEnv
 from limae_jax.errors import InputError
+from limae_jax.play.rollout import collect_rows, init_rollout
 from limae_jax.systems.build import build_system
-from limae_jax.training.rollout import collect_rows, init_rollout
 
 KEY = jax.random.key(0)
 PAYOFFS = {

@@ -3,10 +3,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from limae_jax.catalogue.scenarios import MPE_SCENARIOS
 from limae_jax.config import MpeConfig
 from limae_jax.environments import make_env
 from limae_jax.environments.jaxmarl import import_jaxmarl
-from limae_jax.environments.scenarios import MPE_SCENARIOS
 
 STEPS = 101
 

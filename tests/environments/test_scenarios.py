@@ -4,10 +4,7 @@ import sys
 import numpy as np
 import pytest
 
-from limae_jax.checks import show
-from limae_jax.config import SmaxConfig
-from limae_jax.environments.jaxmarl import import_jaxmarl
-from limae_jax.environments.scenarios import (
+from limae_jax.catalogue.scenarios import (
     MAX_TEAM_SIZE,
     MPE_SCENARIOS,
     SMAX_SCENARIOS,
@@ -16,6 +13,9 @@ from limae_jax.environments.scenarios import (
     parse_scenario,
     smax_sizes,
 )
+from limae_jax.checks import show
+from limae_jax.config import SmaxConfig
+from limae_jax.environments.jaxmarl import import_jaxmarl
 from limae_jax.errors import InputError
 
 
@@ -114,7 +114,7 @@ def test_sizes_of_3m_by_hand():
 
 def test_names_are_checked_without_jax():
     code = (
-        "import sys, limae_jax.environments as e, limae_jax.environments.scenarios as s, limae_jax.config as c;"
+        "import sys, limae_jax.environments as e, limae_jax.catalogue.scenarios as s, limae_jax.config as c;"
         "s.smax_sizes(c.SmaxConfig(scenario='3s_vs_4z')); e.ENVIRONMENTS;"
         "sys.exit(any(name in sys.modules for name in ('jax', 'jaxmarl', 'numpy')))"
     )

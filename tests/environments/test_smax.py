@@ -10,10 +10,10 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from limae_jax.catalogue.scenarios import STOP_ACTION, parse_scenario
 from limae_jax.config import SmaxConfig
 from limae_jax.environments import make_env
 from limae_jax.environments.jaxmarl import import_jaxmarl
-from limae_jax.environments.scenarios import STOP_ACTION, parse_scenario
 
 pytestmark = pytest.mark.slow
 

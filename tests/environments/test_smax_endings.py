@@ -8,9 +8,9 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from limae_jax.catalogue.scenarios import STOP_ACTION
 from limae_jax.config import SmaxConfig
 from limae_jax.environments import make_env
-from limae_jax.environments.scenarios import STOP_ACTION
 from limae_jax.environments.smax import Smax
 
 WEST = 3

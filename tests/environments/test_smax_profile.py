@@ -8,11 +8,11 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from limae_jax.compose import load_config
+from limae_jax.catalogue.smac_maps import SMAC_MAPS
 from limae_jax.config import SmaxConfig
-from limae_jax.config_file import to_yaml
+from limae_jax.config.compose import load_config
+from limae_jax.config.text import to_yaml
 from limae_jax.environments import make_env
-from limae_jax.environments.smac.maps import SMAC_MAPS
 from limae_jax.environments.smax import Units
 from limae_jax.errors import InputError
 

@@ -6,9 +6,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from limae_jax.mae_config import MaskingConfig
+from limae_jax.catalogue.masking_rules import RULES
+from limae_jax.config.context import MaskingConfig
 from limae_jax.masking.base import MaskingRule, MaskInputs
-from limae_jax.masking.names import RULES, load_rule
+from limae_jax.masking.load import load_rule
 
 KEY = 3
 THRESHOLD_RULES = ("mean_td", "ema", "vds", "refds", "obs_weighted")

@@ -5,7 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mask_inputs import first_mask, inputs, make, random_inputs
 
-from limae_jax.masking.names import GRANULARITIES
+from limae_jax.catalogue.masking_rules import GRANULARITIES
 
 pytestmark = pytest.mark.slow
 

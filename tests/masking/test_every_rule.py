@@ -10,9 +10,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from mask_inputs import THRESHOLD_RULES, VARIANTS, first_mask, inputs, make, random_inputs
 
+from limae_jax.catalogue.masking_rules import RULES
 from limae_jax.config import TrainConfig
-from limae_jax.masking.names import RULES, load_rule
-from limae_jax.traced_settings import with_values
+from limae_jax.config.traced import with_values
+from limae_jax.masking.load import load_rule
 
 pytestmark = pytest.mark.slow
 

@@ -6,13 +6,14 @@ import yaml
 from mask_inputs import random_inputs
 
 import limae_jax.masking
-from limae_jax.compose import config_dir, options
+from limae_jax.catalogue.masking_rules import GRANULARITIES, RULES, check_rule
+from limae_jax.config.compose import config_dir, options
+from limae_jax.config.context import MaskingConfig
 from limae_jax.errors import InputError
-from limae_jax.mae_config import MaskingConfig
-from limae_jax.masking.names import GRANULARITIES, RULES, check_rule, load_rule
+from limae_jax.masking.load import load_rule
 
 # What the rules share.
-SHARED = {"__init__", "base", "names", "scores"}
+SHARED = {"__init__", "base", "load", "scores"}
 
 
 def _text(name: str) -> str:

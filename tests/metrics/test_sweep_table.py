@@ -7,10 +7,10 @@ from rich.console import Console
 from widths import WIDTHS, cut, terminal
 
 from limae_jax.metrics.console import Standing
-from limae_jax.metrics.sweep_ranking import best_cells
-from limae_jax.metrics.sweep_table import CellConsole, Line, SweepTable
-from limae_jax.metrics.sweep_time import SweepClock
 from limae_jax.metrics.waiting import Compiling, TimeLeft
+from limae_jax.sweeps.ranking import best_cells
+from limae_jax.sweeps.table import CellConsole, Line, SweepTable
+from limae_jax.sweeps.time_left import SweepClock
 
 
 @pytest.fixture

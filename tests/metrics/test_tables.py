@@ -7,8 +7,8 @@ from rich.text import Text
 from widths import WIDTHS, cut, terminal
 
 from limae_jax.checks import one_line
-from limae_jax.doctor import Finding
-from limae_jax.listing import LISTINGS, print_evaluation, print_finding
+from limae_jax.cli.doctor import Finding
+from limae_jax.cli.listing import LISTINGS, print_evaluation, print_finding
 from limae_jax.metrics.tables import Column, fits, hanging, table
 
 COLUMNS = [Column("run"), Column("state", is_whole=True), Column("env\nsteps", is_number=True), Column("note")]
@@ -82,7 +82,7 @@ def test_no_list_cuts_a_number_or_a_name(what, width):
 @pytest.mark.parametrize("num_seeds", [1, 2, 9])
 def test_no_evaluation_cuts_a_number_or_a_name(monkeypatch, num_seeds, width):
     console, output = terminal(width)
-    monkeypatch.setattr("limae_jax.listing.make_console", lambda: console)
+    monkeypatch.setattr("limae_jax.cli.listing.make_console", lambda: console)
     rows = [
         {"seed": 10**9 + seed, "system": "li_ma2e", "test_win_rate": 0.5 + seed / 1000, "test_episodes": 1024}
         for seed in range(num_seeds)
@@ -95,7 +95,7 @@ def test_no_evaluation_cuts_a_number_or_a_name(monkeypatch, num_seeds, width):
 @pytest.mark.parametrize("width", WIDTHS)
 def test_the_doctor_cuts_no_number_and_no_name(monkeypatch, width):
     console, output = terminal(width)
-    monkeypatch.setattr("limae_jax.listing.make_console", lambda: console)
+    monkeypatch.setattr("limae_jax.cli.listing.make_console", lambda: console)
     print_finding(Finding("packages", True, "jax 0.10.2, orbax-checkpoint 0.12.8"))
     print_finding(Finding("maps", False, f"/{'x' * 50}: is no folder; install them"))
     words = ["packages", "0.10.2", "orbax-checkpoint", "0.12.8", "MEND", f"/{'x' * 50}:", "folder;", "them"]

@@ -6,7 +6,6 @@ import jax
 import pytest
 from fakes import TINY_ENV, counters, made_up_rows, marks
 
-from limae_jax.compose import override_config
 from limae_jax.config import (
     EvalConfig,
     MaeConfig,
@@ -17,6 +16,7 @@ from limae_jax.config import (
     SystemConfig,
     TrainConfig,
 )
+from limae_jax.config.compose import override_config
 from limae_jax.errors import InputError
 from limae_jax.replay.memory import (
     EPISODES_AT_ONCE,

@@ -50,7 +50,7 @@ def processor() -> str:
 
 
 def main() -> None:
-    from limae_jax.compose import load_config
+    from limae_jax.config.compose import load_config
     from limae_jax.training import plan, runner
 
     plan.CHUNK_TIME_STEPS = CHUNK_TIME_STEPS

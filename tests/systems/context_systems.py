@@ -12,7 +12,7 @@ from fakes import counters, made_up_rows, marks, noise_like, tiny_config
 from limae_jax.config import MaeConfig, MaskingConfig, TrainConfig
 from limae_jax.systems.base import LearnerState, System
 from limae_jax.systems.build import build_system
-from limae_jax.systems.names import load_system
+from limae_jax.systems.load import load_system
 from limae_jax.systems.value_based import ValueBasedCore
 from limae_jax.types import EnvSpec
 

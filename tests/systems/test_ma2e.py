@@ -11,7 +11,7 @@ from acted import NUM_STEPS, SCRIPT, acted, cut
 from context_systems import BATCH, BATCH_WITHOUT_HISTORY, KEY, TRIO, config_of, learner, utilities
 from fakes import counters, noise_like
 
-from limae_jax.cli import main
+from limae_jax.cli.main import main
 from limae_jax.losses.td import td_loss
 from limae_jax.systems.build import build_system
 

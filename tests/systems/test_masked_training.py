@@ -10,13 +10,13 @@ import pytest
 from context_systems import BATCH, KEY, ROW_MARKS, TRIO, WINDOW, config_of, learner
 from fakes import counters, made_up_rows, marks, noise_like
 
+from limae_jax.config.traced import TRACED, traced_values, with_values
 from limae_jax.networks.windows import empty_history
 from limae_jax.systems import masked_training
+from limae_jax.systems.load import load_system
 from limae_jax.systems.masked_training import mae_loss, mae_optimiser
-from limae_jax.systems.names import load_system
 from limae_jax.systems.team_models import init_mae, make_mae, num_read
 from limae_jax.systems.value_based import ValueBasedCore
-from limae_jax.traced_settings import TRACED, traced_values, with_values
 
 pytestmark = pytest.mark.slow
 

@@ -11,7 +11,7 @@ from fakes import counters, made_up_rows, noise_like
 from limae_jax.systems.base import LearnerState
 from limae_jax.systems.build import build_system
 from limae_jax.systems.guesses import make_guesses
-from limae_jax.systems.names import load_system
+from limae_jax.systems.load import load_system
 from limae_jax.systems.value_based import ValueBasedCore
 from limae_jax.types import EnvSpec
 

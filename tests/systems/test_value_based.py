@@ -13,7 +13,7 @@ from reference import td_errors
 from limae_jax.config import TrainConfig
 from limae_jax.systems.base import Auxiliary, LearnerState
 from limae_jax.systems.build import build_system
-from limae_jax.systems.names import load_system
+from limae_jax.systems.load import load_system
 from limae_jax.systems.value_based import build_value_based, td_optimiser
 
 pytestmark = pytest.mark.slow

@@ -11,9 +11,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
-from limae_jax.training import checkpoint_arrays
-from limae_jax.training.checkpoint import CheckpointStore
-from limae_jax.training.stored_params import load_params, save_params
+from limae_jax.checkpoints import arrays as checkpoint_arrays
+from limae_jax.checkpoints.params import load_params, save_params
+from limae_jax.checkpoints.store import CheckpointStore
 
 CAPACITY = 24
 SEEDS = 2

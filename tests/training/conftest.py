@@ -14,7 +14,7 @@ from made_up_cli import COMMAND
 from tests_tiny import TINY
 
 from limae_jax.config import CheckpointConfig, MetricsConfig, RunConfig
-from limae_jax.traced_settings import TRACED, with_values
+from limae_jax.config.traced import TRACED, with_values
 from limae_jax.training import plan, runner, setup
 
 _make_setup = setup.make_setup
@@ -95,9 +95,9 @@ def final_arrays():
         import jax
         import numpy as np
 
-        from limae_jax.config_file import read_run
+        from limae_jax.runs.directory import group_directory, settle_groups
+        from limae_jax.runs.stored import read_run
         from limae_jax.training.group import GroupTrainer
-        from limae_jax.training.run_directory import group_directory, settle_groups
         from limae_jax.training.setup import devices_for, make_setup
 
         class Silent:

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from limae_jax.stored_yaml import unseal
+from limae_jax.config.stored_yaml import unseal
 
 
 class Damage(NamedTuple):

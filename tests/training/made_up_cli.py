@@ -7,7 +7,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent))
 
 from fakes import CountingEnv
 
-from limae_jax.cli import main
+from limae_jax.cli.main import main
 from limae_jax.training import setup
 
 COMMAND = [sys.executable, __file__]

@@ -11,20 +11,20 @@ from checkpoint_worker import check_params, device_state
 from fakes import CountingEnv
 from tests_tiny import TINY
 
-from limae_jax.compose import load_config
-from limae_jax.config_file import read_run
+from limae_jax.checkpoints import arrays, files
+from limae_jax.checkpoints import params as stored_params
+from limae_jax.checkpoints.params import load_params, read_host, save_params
+from limae_jax.checkpoints.store import CheckpointStore, DamagedCheckpointError
+from limae_jax.config.compose import load_config
 from limae_jax.errors import InputError
-from limae_jax.grid import load_sweep
+from limae_jax.evaluation.policy import load_teams
 from limae_jax.metrics.jsonl import read_rows
+from limae_jax.runs.stored import read_run
+from limae_jax.sweeps.grid import load_sweep
+from limae_jax.sweeps.sweep import run_sweep
 from limae_jax.systems.build import build_system
-from limae_jax.training import checkpoint_arrays as arrays
-from limae_jax.training import checkpoint_files as files
-from limae_jax.training import runner, stored_params
-from limae_jax.training.checkpoint import CheckpointStore, DamagedCheckpointError
-from limae_jax.training.policy import load_teams
+from limae_jax.training import runner
 from limae_jax.training.report import RunReport
-from limae_jax.training.stored_params import load_params, read_host, save_params
-from limae_jax.training.sweep import run_sweep
 
 pytestmark = pytest.mark.slow
 

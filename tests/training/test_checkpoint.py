@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from checkpoint_worker import check_state, device_state, rows_at, templates
 
+from limae_jax.checkpoints.params import has_params, load_params, save_params
+from limae_jax.checkpoints.store import CheckpointStore
 from limae_jax.errors import InputError
-from limae_jax.training.checkpoint import CheckpointStore
-from limae_jax.training.stored_params import has_params, load_params, save_params
 
 pytestmark = pytest.mark.slow
 
@@ -163,7 +163,7 @@ def test_what_a_killed_save_left_is_ignored_and_removed(copied):
 SMALL_DISK = """
 import resource, sys
 import jax.numpy as jnp
-from limae_jax.training.stored_params import save_params
+from limae_jax.checkpoints.params import save_params
 size = int(sys.argv[2])
 resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))
 for save in range(3):

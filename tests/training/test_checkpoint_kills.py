@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from checkpoint_worker import check_params, check_state, command, device_state, environment, save_step, templates
 
-from limae_jax.training import checkpoint_files as files
-from limae_jax.training.checkpoint import CheckpointStore
-from limae_jax.training.stored_params import save_params
+from limae_jax.checkpoints import files
+from limae_jax.checkpoints.params import save_params
+from limae_jax.checkpoints.store import CheckpointStore
 
 pytestmark = pytest.mark.slow
 

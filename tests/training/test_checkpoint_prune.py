@@ -10,10 +10,10 @@ import pytest
 from checkpoint_worker import device_state, numpy_state, rows_at, templates
 from killed import run_until
 
+from limae_jax.checkpoints import files
+from limae_jax.checkpoints.prune import find_superfluous, give_up
+from limae_jax.checkpoints.store import CheckpointStore
 from limae_jax.errors import InputError
-from limae_jax.training import checkpoint_files as files
-from limae_jax.training.checkpoint import CheckpointStore
-from limae_jax.training.checkpoint_prune import find_superfluous, give_up
 
 pytestmark = pytest.mark.slow
 

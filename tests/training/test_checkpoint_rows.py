@@ -3,7 +3,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limae_jax.training.checkpoint_rows import Segment, needed_segments, plan_segments, ring_capacity, segment_size
+from limae_jax.checkpoints.rows import Segment, needed_segments, plan_segments, ring_capacity, segment_size
 
 MEGABYTE = 2**20
 

@@ -9,10 +9,9 @@ import jax.numpy as jnp
 import pytest
 from checkpoint_worker import check_state, device_state, rows_at, templates
 
+from limae_jax.checkpoints import arrays, view
+from limae_jax.checkpoints.store import CheckpointStore
 from limae_jax.errors import InputError
-from limae_jax.training import checkpoint_arrays as arrays
-from limae_jax.training import checkpoint_view as view
-from limae_jax.training.checkpoint import CheckpointStore
 
 pytestmark = pytest.mark.slow
 

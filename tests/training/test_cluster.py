@@ -7,10 +7,10 @@ from types import SimpleNamespace
 import pytest
 
 from limae_jax.errors import InputError
-from limae_jax.grid import load_sweep
-from limae_jax.training import cluster, sweep
-from limae_jax.training.sweep_plan import plan_programs
-from limae_jax.training.sweep_program import Outcome
+from limae_jax.sweeps import cluster, sweep
+from limae_jax.sweeps.grid import load_sweep
+from limae_jax.sweeps.plan import plan_programs
+from limae_jax.sweeps.program import Outcome
 
 pytestmark = pytest.mark.slow
 
@@ -52,7 +52,7 @@ def test_a_job_trains_its_program(asked, monkeypatch):
             SimpleNamespace(failed_seeds=[1] if config is configs[1] else [], is_complete=True) for config in configs
         ]
 
-    monkeypatch.setattr("limae_jax.training.sweep_program.train_together", train)
+    monkeypatch.setattr("limae_jax.sweeps.program.train_together", train)
     assert cluster.train_in_job(program) == [
         Outcome("done"),
         Outcome("failed", "the loss of seed 1 was not finite"),

@@ -5,7 +5,7 @@ import json
 import jax
 import pytest
 
-from limae_jax.compose import load_config
+from limae_jax.config.compose import load_config
 from limae_jax.training import compiler as module
 from limae_jax.training.compiler import COSTS_FILE, Compiler, Cost, read_costs
 

@@ -10,13 +10,14 @@ from fakes import CountingEnv
 from test_resume import stop_after, without_times
 from tests_tiny import TINY
 
-from limae_jax import cli
 from limae_jax.analysis import battle
-from limae_jax.compose import load_config
-from limae_jax.config_file import read_run
+from limae_jax.cli.main import main as cli
+from limae_jax.config.compose import load_config
 from limae_jax.errors import InputError
+from limae_jax.evaluation import evaluate, policy
 from limae_jax.metrics.jsonl import read_rows
-from limae_jax.training import evaluate, plan, policy, runner
+from limae_jax.runs.stored import read_run
+from limae_jax.training import plan, runner
 
 pytestmark = pytest.mark.slow
 

@@ -9,10 +9,11 @@ from test_damaged_runs import check_answer
 from test_resume import stop_after, without_times
 from tests_tiny import TINY_UNMIXED
 
-from limae_jax import cli
-from limae_jax.grid import load_sweep
+from limae_jax.cli.main import main as cli
 from limae_jax.metrics.jsonl import read_rows
-from limae_jax.training import plan, sweep
+from limae_jax.sweeps import sweep
+from limae_jax.sweeps.grid import load_sweep
+from limae_jax.training import plan
 
 pytestmark = pytest.mark.slow
 

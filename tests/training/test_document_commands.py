@@ -13,11 +13,11 @@ from fakes import CountingEnv
 from tests_tiny import TINY
 
 from limae_jax import environments
-from limae_jax.cli import main
-from limae_jax.compose import load_config
-from limae_jax.grid import load_sweep
-from limae_jax.systems.names import CONTEXT_SYSTEMS, unread_of_the_mixer
-from limae_jax.training import evaluate, policy
+from limae_jax.catalogue.systems import CONTEXT_SYSTEMS, unread_of_the_mixer
+from limae_jax.cli.main import main
+from limae_jax.config.compose import load_config
+from limae_jax.evaluation import evaluate, policy
+from limae_jax.sweeps.grid import load_sweep
 
 pytestmark = pytest.mark.slow
 EXHAUSTIVE = pytest.mark.exhaustive

@@ -9,15 +9,15 @@ import pytest
 from tests_tiny import TINY
 
 import limae_jax
-from limae_jax.compose import load_config
+from limae_jax.config.compose import load_config
 from limae_jax.environments import make_env
 from limae_jax.errors import InputError
+from limae_jax.evaluation.evaluate import evaluate_run
+from limae_jax.evaluation.policy import load_teams
 from limae_jax.keys import Stream
+from limae_jax.play.evaluator import evaluate_seed, play_episodes
 from limae_jax.systems.build import build_system
 from limae_jax.training import runner
-from limae_jax.training.evaluate import evaluate_run
-from limae_jax.training.evaluator import evaluate_seed, play_episodes
-from limae_jax.training.policy import load_teams
 
 pytestmark = pytest.mark.slow
 

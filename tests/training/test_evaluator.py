@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from fakes import CountingEnv
 
+from limae_jax.play import evaluator
+from limae_jax.play.evaluator import play_episodes
 from limae_jax.systems.base import ActorCarry, System
-from limae_jax.training import evaluator
-from limae_jax.training.evaluator import play_episodes
 
 pytestmark = pytest.mark.slow
 

@@ -2,7 +2,7 @@
 
 import pytest
 
-from limae_jax.compose import load_config
+from limae_jax.config.compose import load_config
 from limae_jax.systems.base import Phase
 from limae_jax.training.forecast import EVALUATION, Forecast
 from limae_jax.training.plan import PhasePlan, is_evaluation_due, phase_at

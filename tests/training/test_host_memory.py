@@ -2,8 +2,8 @@
 
 import pytest
 
-from limae_jax.training import host_memory
-from limae_jax.training.host_memory import free_memory, left_by_groups
+from limae_jax.devices import host_memory
+from limae_jax.devices.host_memory import free_memory, left_by_groups
 
 GIB = 2**30
 UNLIMITED = 9223372036854771712  # of version 1

@@ -11,8 +11,8 @@ from scripted_games import ScriptedGames
 
 from limae_jax.environments.smac.records import Steps
 from limae_jax.environments.vector import VectorEnv
-from limae_jax.training.host_player import HostPlayer, means_of
-from limae_jax.training.rollout import collect_rows, init_rollout
+from limae_jax.play.host_player import HostPlayer, means_of
+from limae_jax.play.rollout import collect_rows, init_rollout
 from limae_jax.types import EnvSpec
 
 SPEC = EnvSpec("made_up", "made_up", num_agents=2, obs_size=3, state_size=2, num_actions=3, episode_limit=9)

@@ -9,14 +9,14 @@ from scripted_games import ScriptedGames
 from test_refill import check_replay
 from tests_tiny import TINY
 
-from limae_jax.cli import main
+from limae_jax.cli.main import main
 from limae_jax.environments.smac import installation
 from limae_jax.environments.smac.env import smac_spec
 from limae_jax.errors import GameError
 from limae_jax.metrics.jsonl import read_rows
+from limae_jax.play.host_player import HostPlayer
 from limae_jax.training import setup
 from limae_jax.training.group import GroupTrainer
-from limae_jax.training.host_player import HostPlayer
 
 pytestmark = pytest.mark.slow
 

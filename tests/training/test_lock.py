@@ -14,9 +14,9 @@ import pytest
 
 import limae_jax
 from limae_jax.config import RunConfig, TrainConfig
-from limae_jax.config_file import LOCK_FILE, SOFT_LOCK_FILE, check_run_dir
 from limae_jax.errors import InputError
-from limae_jax.training.lock import ElsewhereError, locked
+from limae_jax.runs.lock import ElsewhereError, locked
+from limae_jax.runs.stored import LOCK_FILE, SOFT_LOCK_FILE, check_run_dir
 
 pytestmark = pytest.mark.slow
 
@@ -24,7 +24,7 @@ NO_LOCKS = [errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOTSUP, errno.ENOLCK]
 HOLDER = """
 import errno, fcntl, signal, sys
 from pathlib import Path
-from limae_jax.training.lock import locked
+from limae_jax.runs.lock import locked
 
 def refuse(*_):
     raise OSError(int(sys.argv[2]), "no locks")

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from test_resume import assert_equal_runs, stop_after
 
-from limae_jax.compose import load_config
-from limae_jax.masking.names import RULES
+from limae_jax.catalogue.masking_rules import RULES
+from limae_jax.config.compose import load_config
 from limae_jax.metrics.jsonl import read_rows
 from limae_jax.training import plan, runner, setup
 

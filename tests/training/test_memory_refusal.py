@@ -4,7 +4,7 @@ import re
 
 import pytest
 
-from limae_jax.compose import load_config
+from limae_jax.config.compose import load_config
 from limae_jax.errors import InputError
 from limae_jax.training import runner
 

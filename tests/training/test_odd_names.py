@@ -12,15 +12,15 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 from tests_tiny import TINY
 
-from limae_jax.compose import load_config
 from limae_jax.config import RunConfig, TrainConfig
-from limae_jax.config_file import read_run
+from limae_jax.config.compose import load_config
 from limae_jax.errors import InputError
-from limae_jax.grid import load_sweep
+from limae_jax.evaluation.policy import load_teams
+from limae_jax.runs.stored import read_run
+from limae_jax.sweeps.grid import load_sweep
+from limae_jax.sweeps.sweep import run_sweep
 from limae_jax.systems.build import build_system
 from limae_jax.training import runner
-from limae_jax.training.policy import load_teams
-from limae_jax.training.sweep import run_sweep
 
 pytestmark = pytest.mark.slow
 

@@ -5,7 +5,7 @@ import os
 
 import pytest
 
-from limae_jax.cli import main
+from limae_jax.cli.main import main
 from limae_jax.metrics.jsonl import read_rows
 
 pytestmark = pytest.mark.slow

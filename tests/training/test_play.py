@@ -12,8 +12,8 @@ import pytest
 from tests_tiny import TINY
 
 import limae_jax
-from limae_jax.compose import load_config
 from limae_jax.config import SmacConfig, TrainConfig
+from limae_jax.config.compose import load_config
 
 pytestmark = pytest.mark.slow
 

@@ -11,13 +11,14 @@ from safetensors.numpy import load_file, save_file
 from tests_tiny import TINY, TINY_UNMIXED
 
 import limae_jax
-from limae_jax.cli import main
-from limae_jax.compose import load_config
-from limae_jax.config_file import from_yaml
+from limae_jax.checkpoints.params import save_params
+from limae_jax.cli.main import main
+from limae_jax.config.compose import load_config
+from limae_jax.config.text import from_yaml
 from limae_jax.errors import InputError
-from limae_jax.training import policy, setup
-from limae_jax.training.run_directory import group_directory, write_groups, write_run_files
-from limae_jax.training.stored_params import save_params
+from limae_jax.evaluation import policy
+from limae_jax.runs.directory import group_directory, write_groups, write_run_files
+from limae_jax.training import setup
 
 pytestmark = pytest.mark.slow
 

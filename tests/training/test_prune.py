@@ -10,14 +10,15 @@ from fakes import CountingEnv
 from test_sweep import SHORT, swept
 from tests_tiny import TINY_UNMIXED
 
-from limae_jax.cli import main
-from limae_jax.compose import load_config
-from limae_jax.training import plan, runner, setup, sweep
-from limae_jax.training.checkpoint_files import bytes_below
+from limae_jax.checkpoints.files import bytes_below
+from limae_jax.cli.main import main
+from limae_jax.config.compose import load_config
+from limae_jax.evaluation.policy import load_teams
+from limae_jax.runs.lock import locked
+from limae_jax.sweeps import sweep
+from limae_jax.sweeps.prune import prune_runs
+from limae_jax.training import plan, runner, setup
 from limae_jax.training.group import GroupTrainer
-from limae_jax.training.lock import locked
-from limae_jax.training.policy import load_teams
-from limae_jax.training.prune import prune_runs
 
 pytestmark = pytest.mark.slow
 

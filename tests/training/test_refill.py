@@ -11,8 +11,8 @@ from killed import Killed
 from test_resume import stop_after, without_times
 from tests_tiny import TINY
 
-from limae_jax.cli import main
-from limae_jax.compose import load_config
+from limae_jax.cli.main import main
+from limae_jax.config.compose import load_config
 from limae_jax.metrics.jsonl import read_rows
 from limae_jax.training import group, plan, runner
 from limae_jax.training.group import GroupTrainer
@@ -122,7 +122,7 @@ def test_a_kill_in_the_refill_or_behind_it_changes_nothing(
 ):
     run_dir = Path(shutil.copytree(short, tmp_path / "run"))
     # Saved after every chunk but the last one, which is lost.
-    monkeypatch.setattr(group, "agree", lambda is_due, is_asked: (True, is_asked))
+    monkeypatch.setattr(group, "any_host", lambda is_due, is_asked: (True, is_asked))
     seen, progress = [], RunReport.progress
 
     def killing(self, *args):
@@ -208,7 +208,7 @@ def test_a_run_that_was_killed_while_it_dropped_its_replay_drops_it_then(tmp_pat
 
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(group.CheckpointStore, "save", killing)
-        patch.setattr(group, "agree", lambda is_due, is_asked: (True, is_asked))
+        patch.setattr(group, "any_host", lambda is_due, is_asked: (True, is_asked))
         runner.train(config)
     assert any(name.startswith("rows_") for name in latest(run_dir))
     assert runner.train(config).is_complete

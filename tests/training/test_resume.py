@@ -13,12 +13,12 @@ from event_files import points_of
 from made_up_cli import COMMAND
 from tests_tiny import TINY
 
-from limae_jax.cli import main
-from limae_jax.compose import load_config
+from limae_jax.cli.main import main
+from limae_jax.config.compose import load_config
 from limae_jax.errors import InputError
 from limae_jax.metrics.jsonl import read_rows
+from limae_jax.runs.lock import locked
 from limae_jax.training import runner
-from limae_jax.training.lock import locked
 from limae_jax.training.report import RunReport
 
 pytestmark = pytest.mark.slow

@@ -3,7 +3,7 @@
 import pytest
 from test_resume import assert_equal_runs, stop_after
 
-from limae_jax.compose import load_config
+from limae_jax.config.compose import load_config
 from limae_jax.training import runner
 
 # test_stored_runs.py plays it always.

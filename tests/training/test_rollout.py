@@ -7,8 +7,8 @@ import pytest
 from fakes import CountingEnv, noise_like, tiny_config
 
 from limae_jax.environments.vector import VectorEnv
+from limae_jax.play.rollout import collect_rows, init_rollout
 from limae_jax.systems.build import build_system
-from limae_jax.training.rollout import collect_rows, init_rollout
 
 ENV, NUM_ENVS, ROW_LENGTH, NUM_ROLLOUTS = CountingEnv(), 4, 7, 4
 

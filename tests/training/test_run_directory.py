@@ -8,17 +8,18 @@ import jax
 import pytest
 
 from limae_jax.config import MetricsConfig, RunConfig, TrainConfig
-from limae_jax.config_file import check_run_dir, to_file
+from limae_jax.config.text import to_file
 from limae_jax.errors import InputError
+from limae_jax.evaluation.policy import load_teams
 from limae_jax.metrics.jsonl import JsonlWriter
 from limae_jax.metrics.schema import REQUIRED_FIELDS
-from limae_jax.run_records import home_of, runs_at_home
+from limae_jax.runs.directory import changed_versions, settle_groups, write_run_files
+from limae_jax.runs.lock import locked
+from limae_jax.runs.records import home_of, runs_at_home
+from limae_jax.runs.stored import check_run_dir
+from limae_jax.sweeps.plan import is_finished
 from limae_jax.training import runner
-from limae_jax.training.lock import locked
-from limae_jax.training.policy import load_teams
-from limae_jax.training.run_directory import changed_versions, settle_groups, write_run_files
 from limae_jax.training.setup import stored_side_by_side
-from limae_jax.training.sweep_plan import is_finished
 
 DAMAGED = ["", "[[0, 1], [2", "null", "3", "[]", "{}", '"text"']
 

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from limae_jax.compose import load_config
 from limae_jax.config import RunConfig, TrainConfig
+from limae_jax.config.compose import load_config
 from limae_jax.training import runner
 from limae_jax.training.report import RunReport
 

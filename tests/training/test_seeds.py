@@ -9,11 +9,12 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from limae_jax.compose import load_config
+from limae_jax.config.compose import load_config
+from limae_jax.devices.sharding import put_seeds
 from limae_jax.training import runner
 from limae_jax.training.loop import make_chunk
+from limae_jax.training.seed_program import SeedProgram
 from limae_jax.training.setup import clock_at, make_setup
-from limae_jax.training.sharding import SeedProgram, put_seeds
 
 pytestmark = pytest.mark.slow
 
@@ -106,9 +107,9 @@ def test_many_vmapped_seeds_start(tmp_path):
     """With XLA's own settings, unlike the other tests: there the start of three vmapped seeds once hung for good."""
     code = (
         "import jax, numpy as np\n"
-        "from limae_jax.compose import load_config\n"
+        "from limae_jax.config.compose import load_config\n"
         "from limae_jax.training.setup import make_setup\n"
-        "from limae_jax.training.sharding import put_seeds\n"
+        "from limae_jax.devices.sharding import put_seeds\n"
         "setup = make_setup(load_config(['env.scenario=3m', 'replay.capacity_rows=64']))\n"
         "state = setup.init(put_seeds(np.arange(3), setup.mesh))\n"
         "print(jax.block_until_ready(state).seed)\n"

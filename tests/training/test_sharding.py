@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from made_up_cli import COMMAND
 
-from limae_jax.compose import load_config
+from limae_jax.config.compose import load_config
 from limae_jax.metrics.jsonl import read_rows
 from limae_jax.training import runner
+from limae_jax.training.plan import group_seeds
 from limae_jax.training.setup import devices_for
-from limae_jax.training.sharding import group_seeds
 
 pytestmark = pytest.mark.slow
 
@@ -85,7 +85,7 @@ import os, sys
 os.sched_getaffinity = lambda _: range(2)
 sys.path.insert(0, sys.argv[2])
 import made_up_cli
-from limae_jax.compose import load_config
+from limae_jax.config.compose import load_config
 from limae_jax.training import runner, setup
 setup.make_env = lambda config: made_up_cli.CountingEnv()
 from tests_tiny import TINY

@@ -11,15 +11,15 @@ from battle_games import BattleGames
 from fakes import noise_like
 
 from limae_jax import environments
-from limae_jax.cli import main
-from limae_jax.compose import load_config
+from limae_jax.cli.main import main
 from limae_jax.config import SmacConfig
-from limae_jax.config_file import to_yaml
+from limae_jax.config.compose import load_config
+from limae_jax.config.text import to_yaml
 from limae_jax.errors import GameError, InputError
-from limae_jax.training import smac_evaluation
-from limae_jax.training.evaluate import evaluate_run
-from limae_jax.training.policy import StoredTeams
-from limae_jax.training.smac_evaluation import evaluate_in_smac, over_seeds, wilson_interval
+from limae_jax.evaluation import starcraft2 as smac_evaluation
+from limae_jax.evaluation.evaluate import evaluate_run
+from limae_jax.evaluation.policy import StoredTeams
+from limae_jax.evaluation.starcraft2 import evaluate_in_smac, over_seeds, wilson_interval
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from tests_tiny import TINY
 
-from limae_jax.cli import main
+from limae_jax.cli.main import main
 from limae_jax.metrics.jsonl import read_rows
 from limae_jax.training.report import RunReport
 

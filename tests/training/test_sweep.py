@@ -16,17 +16,19 @@ from test_resume import stop_after, without_times
 from tests_tiny import TINY_UNMIXED
 
 from limae_jax.errors import InputError
-from limae_jax.grid import load_sweep
+from limae_jax.evaluation.policy import load_teams
 from limae_jax.metrics.jsonl import read_rows
-from limae_jax.training import plan, runner, setup, sweep, sweep_program
+from limae_jax.runs.directory import settle_groups
+from limae_jax.runs.lock import locked
+from limae_jax.sweeps import program as sweep_program
+from limae_jax.sweeps import sweep
+from limae_jax.sweeps.grid import load_sweep
+from limae_jax.sweeps.plan import is_finished, plan_programs
+from limae_jax.training import plan, runner, setup
 from limae_jax.training.group import GroupTrainer
-from limae_jax.training.lock import locked
-from limae_jax.training.policy import load_teams
 from limae_jax.training.report import RunReport
-from limae_jax.training.run_directory import settle_groups
 from limae_jax.training.shares import share_groups
 from limae_jax.training.signals import StopRequest
-from limae_jax.training.sweep_plan import is_finished, plan_programs
 
 pytestmark = pytest.mark.slow
 

@@ -9,10 +9,10 @@ import pytest
 from fakes import CountingEnv, tiny_config
 
 from limae_jax.config import MpeConfig, SmacConfig
+from limae_jax.config.traced import TRACED, shares_program, traced_values, with_values
 from limae_jax.environments.vector import VectorEnv
 from limae_jax.replay.uniform import uniform_replay
 from limae_jax.systems.build import build_system
-from limae_jax.traced_settings import TRACED, shares_program, traced_values, with_values
 from limae_jax.training.loop import Parts, init_seed, make_chunk, make_chunk_under_own_settings
 from limae_jax.types import Clock
 

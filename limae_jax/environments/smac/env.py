@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from limae_jax.environments.smac.maps import smac_sizes
+from limae_jax.catalogue.smac_maps import smac_sizes
 from limae_jax.types import EnvSpec, Timestep
 
 

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from limae_jax.environments.scenarios import UNIT_TYPES
-from limae_jax.environments.smac.maps import check_map
+from limae_jax.catalogue.scenarios import UNIT_TYPES
+from limae_jax.catalogue.smac_maps import check_map
 
 # StarCraft II's own numbers of unit types, which the enemies have. The allies' are made up for each map.
 _ENEMY_TYPES = {

@@ -6,9 +6,9 @@ import math
 import os
 from typing import TYPE_CHECKING
 
+from limae_jax.catalogue.smac_game import GameSettings
 from limae_jax.environments.smac.installation import check_installation, game_folder
 from limae_jax.environments.smac.protocol import install_protocol
-from limae_jax.environments.smac.settings import GameSettings
 
 if TYPE_CHECKING:
     from limae_jax.environments.smac.starcraft2 import Game

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from limae_jax.environments.smac.maps import SMAC_MAPS, check_map
+from limae_jax.catalogue.smac_maps import SMAC_MAPS, check_map
 from limae_jax.errors import InputError
 
 # Without what they ask for: pysc2 wants enum34, which can break Python, and smac an old protobuf. The extra has the

@@ -12,8 +12,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from limae_jax.catalogue.smac_game import GameSettings
 from limae_jax.environments.smac.records import EpisodeRecord
-from limae_jax.environments.smac.settings import GameSettings
 
 
 class GameFailureError(Exception):

@@ -11,12 +11,12 @@ from typing import Any
 
 import numpy as np
 
+from limae_jax.catalogue.smac_game import GameSettings
+from limae_jax.catalogue.smac_maps import NO_OP_ACTION
 from limae_jax.environments.smac.leftovers import make_folder, sweep
-from limae_jax.environments.smac.maps import NO_OP_ACTION
 from limae_jax.environments.smac.messages import ACT, Command, Done, Failed, Refused, Reset, SaveReplay, Task
 from limae_jax.environments.smac.process import WorkerProcess, ready, stop
 from limae_jax.environments.smac.records import EpisodeRecord, GameInfo, Steps
-from limae_jax.environments.smac.settings import GameSettings
 from limae_jax.environments.smac.shared_arrays import SharedArrays, create_memory
 from limae_jax.errors import GameError, InputError
 

@@ -16,11 +16,11 @@ import jax
 import jax.numpy as jnp
 from flax import struct
 
+from limae_jax.catalogue.scenarios import NUM_MOVE_ACTIONS
+from limae_jax.catalogue.scenarios import STOP_ACTION as SMAX_STOP_ACTION
+from limae_jax.catalogue.smac_maps import FIRST_ATTACK_ACTION, STOP_ACTION
 from limae_jax.config import SmacConfig, SmaxConfig
-from limae_jax.environments.fitting import check_translation
-from limae_jax.environments.scenarios import NUM_MOVE_ACTIONS
-from limae_jax.environments.scenarios import STOP_ACTION as SMAX_STOP_ACTION
-from limae_jax.environments.smac.maps import FIRST_ATTACK_ACTION, STOP_ACTION
+from limae_jax.config.fitting import check_translation
 from limae_jax.environments.smac.records import FACT_COLUMNS
 from limae_jax.environments.smax import Smax, Units, narrow_sight
 

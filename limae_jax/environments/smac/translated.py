@@ -7,9 +7,9 @@ from dataclasses import replace
 import jax
 import numpy as np
 
-from limae_jax.environments.scenarios import STOP_ACTION
+from limae_jax.catalogue.scenarios import STOP_ACTION
+from limae_jax.catalogue.smac_maps import NO_OP_ACTION
 from limae_jax.environments.smac.games import Games, GamesBetween
-from limae_jax.environments.smac.maps import NO_OP_ACTION
 from limae_jax.environments.smac.records import Steps
 from limae_jax.environments.smac.translate import Seen, Translator
 

@@ -23,6 +23,7 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
+from limae_jax.catalogue.smac_game import GameSettings
 from limae_jax.environments.smac.facts import UnitReader
 from limae_jax.environments.smac.messages import (
     ACT,
@@ -41,7 +42,6 @@ from limae_jax.environments.smac.messages import (
 )
 from limae_jax.environments.smac.parent_death import end_children_with_this_process
 from limae_jax.environments.smac.records import LOOPS_PER_SECOND, EpisodeRecord, GameInfo
-from limae_jax.environments.smac.settings import GameSettings
 from limae_jax.environments.smac.shared_arrays import SharedArrays
 from limae_jax.errors import InputError
 

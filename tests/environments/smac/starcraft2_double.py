@@ -23,8 +23,8 @@ from typing import Any
 
 import numpy as np
 
-from limae_jax.environments.smac.maps import SMAC_MAPS, smac_sizes
-from limae_jax.environments.smac.settings import GameSettings
+from limae_jax.catalogue.smac_game import GameSettings
+from limae_jax.catalogue.smac_maps import SMAC_MAPS, smac_sizes
 from limae_jax.errors import InputError
 
 FACTORY = "starcraft2_double:make_double"

@@ -6,8 +6,8 @@ from importlib.machinery import ModuleSpec
 
 import pytest
 
-from limae_jax import doctor
-from limae_jax.cli import main
+from limae_jax.cli import doctor
+from limae_jax.cli.main import main
 from limae_jax.environments.smac.installation import check_installation
 from limae_jax.errors import InputError
 

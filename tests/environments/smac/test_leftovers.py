@@ -12,9 +12,9 @@ import pytest
 from starcraft2_double import FACTORY, OBEDIENT, UNKILLABLE
 from test_pool import running, wait_until
 
+from limae_jax.catalogue.smac_game import GameSettings
 from limae_jax.environments.smac.leftovers import PREFIX, make_folder, sweep
 from limae_jax.environments.smac.pool import WorkerPool
-from limae_jax.environments.smac.settings import GameSettings
 
 pytestmark = pytest.mark.slow
 
@@ -22,7 +22,7 @@ PARENT = """
 import sys, time
 sys.path[:0] = {path!r}
 from limae_jax.environments.smac.pool import WorkerPool
-from limae_jax.environments.smac.settings import GameSettings
+from limae_jax.catalogue.smac_game import GameSettings
 pool = WorkerPool(GameSettings("3m", options={options!r}, env_factory={factory!r}), 2)
 print(*(worker._process.pid for worker in pool._workers), flush=True)
 pool.reset()

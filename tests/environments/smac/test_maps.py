@@ -2,9 +2,9 @@
 
 import pytest
 
+from limae_jax.catalogue.smac_maps import SMAC_MAPS, check_map, smac_sizes
 from limae_jax.config import SmacConfig
 from limae_jax.environments import make_env
-from limae_jax.environments.smac.maps import SMAC_MAPS, check_map, smac_sizes
 from limae_jax.errors import InputError
 
 # Agents, observation, state, actions, limit; the first twelve as StarCraft2Env reported them, the others from the

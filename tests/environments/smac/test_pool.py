@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from starcraft2_double import FACTORY, OBEDIENT, UNKILLABLE
 
-from limae_jax.environments.smac.maps import STOP_ACTION
+from limae_jax.catalogue.smac_game import GameSettings
+from limae_jax.catalogue.smac_maps import STOP_ACTION
 from limae_jax.environments.smac.pool import WorkerPool
 from limae_jax.environments.smac.records import FACT_COLUMNS
-from limae_jax.environments.smac.settings import GameSettings
 from limae_jax.errors import GameError, InputError
 
 pytestmark = pytest.mark.slow
@@ -213,7 +213,7 @@ PARENT = """
 import os, sys
 sys.path[:0] = {path!r}
 from limae_jax.environments.smac.pool import WorkerPool
-from limae_jax.environments.smac.settings import GameSettings
+from limae_jax.catalogue.smac_game import GameSettings
 pool = WorkerPool(GameSettings("3m", options={options!r}, env_factory={factory!r}), 2)
 pool.reset()
 print(pool._folder, flush=True)

@@ -18,10 +18,10 @@ import psutil
 import pytest
 from test_pool import wait_until
 
+from limae_jax.catalogue.smac_game import GameSettings
+from limae_jax.catalogue.smac_maps import SMAC_MAPS, smac_sizes
 from limae_jax.environments.smac.installation import check_binary, game_folder, installed_maps
-from limae_jax.environments.smac.maps import SMAC_MAPS, smac_sizes
 from limae_jax.environments.smac.pool import WorkerPool
-from limae_jax.environments.smac.settings import GameSettings
 from limae_jax.errors import GameError, InputError
 
 pytestmark = pytest.mark.smac
@@ -205,7 +205,7 @@ PARENT = """
 import sys, time
 sys.path[:0] = {path!r}
 from limae_jax.environments.smac.pool import WorkerPool
-from limae_jax.environments.smac.settings import GameSettings
+from limae_jax.catalogue.smac_game import GameSettings
 pool = WorkerPool(GameSettings("3m"), 2)
 print(pool._folder, *(worker._process.pid for worker in pool._workers), flush=True)
 pool.reset()

@@ -9,10 +9,10 @@ import smac_battles
 from jaxmarl.environments.smax.smax_env import State
 from smac_battles import FACING, LOOPS, SMAC_WAYS, SMAX_RANGES, SMAX_WAYS, STOP
 
-from limae_jax.compose import load_config
+from limae_jax.catalogue.scenarios import UNIT_TYPES, parse_scenario
+from limae_jax.catalogue.smac_maps import SMAC_MAPS
 from limae_jax.config import SmacConfig, SmaxConfig
-from limae_jax.environments.scenarios import UNIT_TYPES, parse_scenario
-from limae_jax.environments.smac.maps import SMAC_MAPS
+from limae_jax.config.compose import load_config
 from limae_jax.environments.smac.translate import Translator
 
 pytestmark = pytest.mark.slow

@@ -1,0 +1,1 @@
+"""What there is to choose from, as plain data: scenarios, maps, systems, masking rules. Starts no jax."""

@@ -1,0 +1,203 @@
+"""Games of a few stages as plain data: tables small enough to solve by hand, so that they prove learners.
+
+Nothing here imports jax, so that a mistake is answered at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Protocol
+
+from limae_jax.catalogue.scenarios import Sizes
+from limae_jax.checks import check
+from limae_jax.registry import check_name
+
+# The state is a one-hot of the stage, so it grows with the cliffwalk.
+MAX_LENGTH = 1000
+# Squares of payoffs beyond this lose too much in single precision.
+LARGEST_PENALTY = 1e6
+
+Table = tuple[tuple[float, ...], ...]
+
+
+@dataclass(frozen=True)
+class StageGame:
+    """A game in stages 0 .. S - 1, begun at stage 0. A step only leads to a later stage, or to S: the game is over.
+
+    A joint action is one number: the agents' actions are its digits in base U, agent 0's the first.
+
+    Attributes:
+        num_agents: A.
+        num_actions: U; all are legal at every stage.
+        rewards: [S][U ** A] team reward of each joint action.
+        next_stages: [S][U ** A] stage that it leads to.
+    """
+
+    num_agents: int
+    num_actions: int
+    rewards: Table
+    next_stages: tuple[tuple[int, ...], ...]
+
+    @property
+    def num_stages(self) -> int:
+        """S."""
+        return len(self.rewards)
+
+    @property
+    def episode_limit(self) -> int:
+        """Steps of the longest play."""
+        longest = [0] * (self.num_stages + 1)
+        for stage in reversed(range(self.num_stages)):
+            longest[stage] = 1 + max(longest[after] for after in self.next_stages[stage])
+        return longest[0]
+
+    @cached_property
+    def values(self) -> Table:
+        """[S][U ** A] the best return, without a discount, of a play that goes on with each joint action."""
+        best, values = [0.0] * (self.num_stages + 1), []
+        for stage in reversed(range(self.num_stages)):
+            pairs = zip(self.rewards[stage], self.next_stages[stage], strict=True)
+            values.append(tuple(reward + best[after] for reward, after in pairs))
+            best[stage] = max(values[-1])
+        return tuple(reversed(values))
+
+    @property
+    def best_return(self) -> float:
+        """What the best play from the start brings."""
+        return max(self.values[0])
+
+    @property
+    def is_best(self) -> tuple[tuple[bool, ...], ...]:
+        """[S][U ** A] whether a joint action is a best one at its stage."""
+        return tuple(tuple(value == max(stage) for value in stage) for stage in self.values)
+
+
+def matrix_game(payoff: Sequence[Sequence[float]]) -> StageGame:
+    """Two agents act once. `payoff[a_0][a_1]` is what agent 0's and agent 1's actions bring together."""
+    joint = tuple(float(reward) for row in payoff for reward in row)
+    return StageGame(2, len(payoff), (joint,), ((1,) * len(joint),))
+
+
+def two_step_game() -> StageGame:
+    """The two-step game of Rashid et al. 2018, section 5.
+
+    At stage 0 agent 0's action alone decides: 0 leads to stage 1 (branch A), 1 to stage 2 (branch B), for no reward.
+    Branch A pays 7 whatever is done, branch B pays [[0, 1], [1, 8]], and the game is over.
+    """
+    rewards = ((0.0,) * 4, (7.0,) * 4, (0.0, 1.0, 1.0, 8.0))
+    return StageGame(2, 2, rewards, ((1, 1, 2, 2), (3,) * 4, (3,) * 4))
+
+
+def right_action(stage: int) -> int:
+    """The action of the cliffwalk that goes on: the parity of the stage's binary digits (0, 1, 1, 0, 1, 0, 0, 1, ...).
+
+    Neither the other stages nor the action before tell it, so that each stage has to be learned by itself.
+    """
+    return stage.bit_count() % 2
+
+
+def cliffwalk(length: int) -> StageGame:
+    """The blind cliffwalk of Schaul et al. 2016, section 3.1, for one agent with two actions.
+
+    The right action leads to the next stage, the wrong one off the cliff: the game is over. The last stage's right
+    action brings 1, all else nothing. Random play gets there once in 2 ** length plays.
+    """
+    stages = range(length)
+    rewards = [[float(stage == length - 1 and action == right_action(stage)) for action in (0, 1)] for stage in stages]
+    after = [[stage + 1 if action == right_action(stage) else length for action in (0, 1)] for stage in stages]
+    return StageGame(1, 2, tuple(map(tuple, rewards)), tuple(map(tuple, after)))
+
+
+class MatrixSettings(Protocol):
+    """What a game depends on; `MatrixConfig`, which is checked against this module, has it."""
+
+    @property
+    def scenario(self) -> str: ...
+    @property
+    def penalty(self) -> float: ...
+    @property
+    def length(self) -> int: ...
+
+
+@dataclass(frozen=True)
+class MatrixScenario:
+    """A game by name.
+
+    Attributes:
+        summary: the game in a line.
+        build: settings -> its tables.
+        settings: those that it reads, of MatrixConfig's that only some games read.
+    """
+
+    summary: str
+    build: Callable[[MatrixSettings], StageGame] = field(repr=False)
+    settings: tuple[str, ...] = ()
+
+
+def _one_matrix(summary: str, *payoff: Sequence[float]) -> MatrixScenario:
+    game = matrix_game(payoff)
+    return MatrixScenario(summary, lambda config: game)
+
+
+def _penalty(config: MatrixSettings) -> StageGame:
+    return matrix_game([[10, 0, config.penalty], [0, 2, 0], [config.penalty, 0, 10]])
+
+
+# monotone: the payoff is 2 ** (a_0 + a_1), which grows with either action. One unit of QMIX's mixer represents it
+# exactly, as ELU(x) = exp(x) - 1 below 0: the agents' values are (a_i - 3) log 2, the weight and the bias 64. It is no
+# sum of the agents' values, so VDN cannot represent it, though VDN's best actions are right.
+# easy: a mistake costs next to nothing, so policy gradients find the optimum too; on climbing they need not.
+MATRIX_SCENARIOS = {
+    "climbing": _one_matrix(
+        "the best payoff, 11, stands beside -30 (Claus & Boutilier 1998)", (11, -30, 0), (-30, 7, 6), (0, 0, 5)
+    ),
+    "penalty": MatrixScenario(
+        "two best payoffs of 10; mixing them up brings env.penalty (Claus & Boutilier 1998)", _penalty, ("penalty",)
+    ),
+    "monotone": _one_matrix(
+        "2 ** (a_0 + a_1): a monotone mixer represents it, a sum does not", (1, 2, 4), (2, 4, 8), (4, 8, 16)
+    ),
+    "qplex": _one_matrix(
+        "the best payoff, 8, stands beside -12 (Son et al. 2019; Wang et al. 2021)",
+        (8, -12, -12),
+        (-12, 0, 0),
+        (-12, 0, 0),
+    ),
+    "easy": _one_matrix("a mistake costs next to nothing", (12, -0.1, -0.1), (-0.1, 0, 0), (-0.1, 0, 0)),
+    "two_step": MatrixScenario(
+        "agent 0 picks a sure 7, or a matrix of 0, 1, 1 and 8 (Rashid et al. 2018)", lambda config: two_step_game()
+    ),
+    "cliffwalk": MatrixScenario(
+        "env.length right actions in a row bring 1, a wrong one ends it (Schaul et al. 2016)",
+        lambda config: cliffwalk(config.length),
+        ("length",),
+    ),
+}
+
+
+def check_matrix_scenario(config: MatrixSettings) -> MatrixScenario:
+    """The scenario of the settings.
+
+    Raises:
+        InputError: there is none of that name, or a setting is given that it does not read.
+    """
+    scenario = MATRIX_SCENARIOS[check_name("env.scenario", config.scenario, MATRIX_SCENARIOS)]
+    for name in dict.fromkeys(name for other in MATRIX_SCENARIOS.values() for name in other.settings):
+        readers = [other for other, its in MATRIX_SCENARIOS.items() if name in its.settings]
+        value, default = getattr(config, name), getattr(type(config), name)
+        fix = f"{config.scenario} does not read it; choose env.scenario={' or '.join(readers)}"
+        check(config.scenario in readers or value == default, f"env.{name}", value, fix)
+    return scenario
+
+
+def build_game(config: MatrixSettings) -> StageGame:
+    """The tables of the game that `config` describes."""
+    return MATRIX_SCENARIOS[config.scenario].build(config)
+
+
+def matrix_sizes(config: MatrixSettings) -> Sizes:
+    """Sizes of the environment that `config` describes."""
+    game = build_game(config)
+    return Sizes(game.num_agents, game.num_stages, game.num_stages, game.num_actions, game.episode_limit)

@@ -1,0 +1,185 @@
+"""From the command line's overrides to checked settings: Hydra chooses among configs/, the dataclasses check.
+
+Hydra gets only the choices (`system=vdn`). Settings (`system.gamma=0.9`) are parsed by Hydra's grammar, but set here,
+so that each mistake is known by name and answered in one line.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import functools
+from collections.abc import Iterable, Sequence
+from typing import Any, cast
+
+from hydra import compose, initialize_config_dir
+from hydra.core.config_store import ConfigStore
+from hydra.core.global_hydra import GlobalHydra
+from hydra.core.override_parser.types import Override
+from hydra.errors import HydraException
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from limae_jax.checks import one_line, show
+from limae_jax.config import ENV_CONFIGS, EnvConfig, SmaxConfig, TrainConfig
+from limae_jax.config.changes import check_continuation, differences
+from limae_jax.config.overrides import GROUPS, config_dir, options, parse_override
+from limae_jax.config.sweep import SweepConfig
+from limae_jax.config.text import (
+    check_is_data,
+    dotted_names,
+    from_dict,
+    from_yaml,
+    section_classes,
+    to_dict,
+    to_yaml,
+    unknown_setting,
+)
+from limae_jax.errors import InputError
+
+__all__ = [
+    "GROUPS",
+    "check_continuation",
+    "config_dir",
+    "differences",
+    "from_yaml",
+    "load_config",
+    "options",
+    "override_config",
+    "profile_of",
+    "to_yaml",
+]
+
+
+def load_config(overrides: Sequence[str] = ()) -> TrainConfig:
+    """Composes the settings of a run.
+
+    Args:
+        overrides: choices (`env=mpe`, `system=vdn`, `experiment=quickstart`) and settings (`run.num_seeds=3`), in any
+            order; settings win over choices, the last of two wins.
+
+    Raises:
+        InputError: one of them cannot work.
+    """
+    data = _load(overrides)
+    if "sweep" in data:
+        raise InputError("experiment: is a sweep of several runs; start it with `limae-jax sweep experiment=...`")
+    return from_dict(data)
+
+
+def load_cell(overrides: Sequence[str]) -> TrainConfig:
+    """As `load_config`, for a cell of the sweep that the experiment may be."""
+    data = _load(overrides)
+    data.pop("sweep", None)
+    return from_dict(data)
+
+
+def experiment_sweep(experiment: str) -> dict[str, Any]:
+    """Section `sweep` of an experiment; empty if it is a single run.
+
+    Args:
+        experiment: `experiment=...`
+    """
+    section = _compose([parse_override(experiment)]).get("sweep", {})
+    known = [item.name for item in dataclasses.fields(SweepConfig)]
+    for name, value in section.items():
+        if name not in known:
+            raise unknown_setting(f"sweep.{name}", value, [f"sweep.{one}" for one in known])
+    return section
+
+
+def _load(overrides: Sequence[str]) -> dict[str, Any]:
+    parsed = [parse_override(text) for text in overrides]
+    choices = [override for override in parsed if override.key_or_group in GROUPS]
+    settings = [override for override in parsed if override.key_or_group not in GROUPS]
+    return _with_settings(_compose(choices), settings)
+
+
+def override_config(config: TrainConfig, overrides: Sequence[str]) -> TrainConfig:
+    """Settings on top of a run's own.
+
+    Args:
+        config: of the run.
+        overrides: as for `load_config`; `env=` and `system=` replace the whole section, an experiment is refused.
+
+    Raises:
+        InputError: one of them cannot work.
+    """
+    check_is_data(config)  # only what was typed just now is ever filled in
+    parsed = [parse_override(text) for text in overrides]
+    data = to_dict(config)
+    for override in parsed:
+        group = override.key_or_group
+        if group == "experiment":
+            raise InputError(f"{override.input_line}: a run keeps its experiment; override single settings")
+        if group in GROUPS:
+            data[group] = _compose([override])[group]
+    return from_dict(_with_settings(data, [override for override in parsed if override.key_or_group not in GROUPS]))
+
+
+def profile_of(env: SmaxConfig) -> str:
+    """The file in configs/env that has these settings, whatever the scenario and its limit; or "own settings"."""
+    for name in options("env"):
+        profile = _compose([parse_override(f"env={name}")])["env"]
+        given = dataclasses.asdict(env) | {field: profile.get(field) for field in ("scenario", "max_steps", "num_envs")}
+        if given == {field: tuple(value) if isinstance(value, list) else value for field, value in profile.items()}:
+            return name
+    return "own settings"
+
+
+def _compose(choices: Iterable[Override]) -> dict[str, Any]:
+    # The cells of a sweep differ in settings more often than in choices.
+    return copy.deepcopy(_composed(tuple(override.input_line or "" for override in choices)))
+
+
+@functools.lru_cache(maxsize=64)
+def _composed(choices: tuple[str, ...]) -> dict[str, Any]:
+    _store_defaults()
+    outer = GlobalHydra.instance().hydra
+    GlobalHydra.instance().clear()
+    try:
+        with initialize_config_dir(str(config_dir()), version_base="1.3"):
+            composed = compose("train", list(choices))
+        return cast(dict[str, Any], OmegaConf.to_container(composed))
+    except (HydraException, OmegaConfBaseException) as error:
+        raise InputError(f"{config_dir()}: {one_line(error)}") from None
+    finally:
+        GlobalHydra.instance().hydra = outer
+
+
+def _store_defaults() -> None:
+    """Names the dataclasses' defaults for the YAML files: `limae_jax_schema`, and `<family>_schema` in group env."""
+    store = ConfigStore.instance()
+    # Each section's own defaults: what `TrainConfig` settles for one environment need not hold for another.
+    sections = {section: dataclasses.asdict(make()) for section, make in section_classes(EnvConfig.name).items()}
+    store.store(name="limae_jax_schema", node={name: node for name, node in sections.items() if name != "env"})
+    for family, make in ENV_CONFIGS.items():
+        node = to_dict(TrainConfig(env=make()))["env"]
+        store.store(group="env", name=f"{family}_schema", node=node)
+
+
+def _with_settings(data: dict[str, Any], settings: Iterable[Override]) -> dict[str, Any]:
+    family = data["env"]["name"]
+    try:
+        config = OmegaConf.create(data)
+        for override in settings:
+            _check_setting(family, override.key_or_group, override.value())
+            OmegaConf.update(config, override.key_or_group, override.value())
+        return cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
+    except OmegaConfBaseException as error:
+        problem = one_line(str(error).partition("full_key")[0])
+        raise InputError(f"{error.full_key or 'settings'}: cannot be resolved: {problem}") from None
+
+
+def _check_setting(family: str, name: str, value: Any) -> None:
+    known = dotted_names(family)
+    given = f"{name}={show(value)}"
+    if name in section_classes(family):
+        example = next(key for key in known if key.startswith(f"{name}."))
+        raise InputError(f"{given}: a group of settings; set them one by one, such as {example}=...")
+    if name not in known:
+        raise unknown_setting(name, value, [*known, *GROUPS])
+    if name in ("env.name", "system.name"):
+        raise InputError(f"{given}: chosen as a whole; write {name.partition('.')[0]}={show(value)}")
+    if value == "???":
+        raise InputError(f"{given}: needs a value")

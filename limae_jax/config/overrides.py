@@ -1,0 +1,200 @@
+"""One override of the command line: Hydra's grammar reads it, and what it says is checked as far as it stands alone."""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import re
+import sys
+import typing
+from pathlib import Path
+from typing import Any
+
+from hydra.core.override_parser.overrides_parser import OverridesParser
+from hydra.core.override_parser.types import (
+    ChoiceSweep,
+    Override,
+    OverrideType,
+    Quote,
+    QuotedString,
+    RangeSweep,
+)
+from hydra.errors import HydraException
+
+from limae_jax.checks import show
+from limae_jax.config import ENV_CONFIGS
+from limae_jax.config.sweep import SweepConfig
+from limae_jax.config.text import section_classes
+from limae_jax.errors import InputError
+from limae_jax.registry import check_name
+
+GROUPS = ("env", "system", "masking", "experiment")
+
+# Hydra's parser takes seconds for more, and more stack than there is.
+_LONGEST, _DEEPEST = 4000, 32
+_MOST_VALUES = 1000
+# What Hydra's grammar gives a meaning; other characters that it does not know stand for themselves.
+_SPECIAL = set("\"'()[]{},$\\")
+
+
+def config_dir() -> Path:
+    """The folder of YAML files: inside an installed package, beside it in a checkout.
+
+    Raises:
+        InputError: it is in neither place.
+    """
+    package = Path(__file__).resolve().parents[1]
+    for folder in (package / "configs", package.parent / "configs"):
+        if (folder / "train.yaml").is_file():
+            return folder
+    raise InputError(f"configs: not found in {package} or beside it; install limae-jax again")
+
+
+def options(group: str) -> list[str]:
+    """What a group offers, such as the names of all experiments."""
+    return sorted(path.stem for path in (config_dir() / group).glob("*.yaml"))
+
+
+class Choices(list[str]):
+    """The overrides that one with several values stands for, each with one value.
+
+    Attributes:
+        value: the value, if it is one.
+    """
+
+    value: Any = None
+
+
+def read_choices(text: str) -> Choices:
+    """Reads an override that may have several values: `system=qmix,vdn`, `choice(...)`, `range(...)`.
+
+    Returns:
+        Overrides with one value each, equal ones written alike.
+
+    Raises:
+        InputError: it cannot be read, or its values cannot be listed.
+    """
+    override = parse_override(text, may_sweep=True)
+    if not override.is_sweep_override():
+        choices = Choices([f"{override.key_or_group}={override.get_value_element_as_str()}"])
+        choices.value = override.value()
+        return choices
+    _check_range(override)
+    try:
+        values = list(override.sweep_string_iterator())
+    except (HydraException, ValueError):
+        raise InputError(f"{show(text)}: its values cannot be listed; write them with commas or range()") from None
+    if not values:
+        raise InputError(f"{show(text)}: has no values; a range runs from its first number up to below its second")
+    return Choices(f"{override.key_or_group}={value}" for value in values)
+
+
+def _check_range(override: Override) -> None:
+    values = override.value()
+    if not isinstance(values, RangeSweep):
+        return
+    start, stop, step = values.start or 0, values.stop or 0, values.step
+    # Not `math.isfinite`, which cannot take whole numbers that no float holds.
+    is_finite = all(abs(number) <= sys.float_info.max for number in (start, stop, step)) and step != 0
+    fix = f"a range has finite numbers, a step that is not 0, and at most {_MOST_VALUES} values"
+    if not is_finite or abs(stop - start) > _MOST_VALUES * abs(step):
+        raise InputError(f"{show(override.input_line)}: {fix}")
+
+
+def parse_override(text: str, may_sweep: bool = False) -> Override:
+    """Reads `section.field=value`, or the choice of a group.
+
+    Args:
+        text: as given on the command line. What a text setting is given counts as it is typed, but for its quotes.
+        may_sweep: whether it may have several values.
+
+    Raises:
+        InputError: it cannot be read, or chooses what there is not.
+    """
+    if len(text) > _LONGEST or _depth(text) > _DEEPEST:
+        fix = f"an override has at most {_LONGEST} characters, and brackets within each other at most {_DEEPEST} deep"
+        raise InputError(f"{show(text)}: {fix}")
+    try:
+        override = _read(text)
+    except HydraException:
+        raise _malformed(text) from None
+    except ValueError:  # Python reads no whole number of more than 4300 digits
+        raise InputError(f"{show(text)}: has a number of too many digits; write it shorter, such as 1e6") from None
+    name, line = override.key_or_group, show(text)
+    if override.type is not OverrideType.CHANGE or override.package is not None or not name:
+        raise InputError(f"{line}: +, ~ and @ have no use here; write section.field=value")
+    if name in _texts():
+        override = _as_typed(override)
+    if override.is_sweep_override():
+        if may_sweep:
+            return override
+        raise InputError(f"{line}: takes one value, not several; a list is written [1,2]")
+    if name in GROUPS:
+        check_name(name, show(override.value()), options(name))
+    return override
+
+
+def _depth(text: str) -> int:
+    depth = deepest = 0
+    for char in text:
+        depth += (char in "([{") - (char in ")]}")
+        deepest = max(deepest, depth)
+    return deepest
+
+
+def _read(text: str) -> Override:
+    """By Hydra's grammar; it lacks most characters, so a text of them is put in quotes first."""
+    parser = OverridesParser.create()
+    try:
+        return parser.parse_override(text)
+    except HydraException:
+        name, _, value = text.partition("=")
+        if name not in _texts() or not value.isprintable() or _SPECIAL & set(value):
+            raise
+    override = parser.parse_override(f"{name}={QuotedString(value.strip(), Quote.double).with_quotes()}")
+    return dataclasses.replace(override, input_line=text)
+
+
+@functools.cache
+def _texts() -> set[str]:
+    """The settings whose value is text, as section.field."""
+    makes = [make for family in ENV_CONFIGS for make in section_classes(family).values()]
+    return {
+        f"{make.section}.{name}"
+        for make in (*makes, SweepConfig)
+        for name, hint in typing.get_type_hints(make).items()
+        if hint in (str, str | None)
+    }
+
+
+def _as_typed(override: Override) -> Override:
+    """Undoes what Hydra makes of texts that look like numbers: `2026_11_25` is no 20261125, `1e3` no 1000.0."""
+    given, line = override._value, override.input_line or ""
+    typed = line.partition("=")[2].strip()
+    if not override.is_sweep_override():
+        return dataclasses.replace(override, _value=_text_of(given, typed))
+    if isinstance(given, ChoiceSweep):
+        listed = re.fullmatch(r"choice\s*\((.*)\)|[^()]*", typed)
+        pieces = (listed[1] or listed[0]).split(",") if listed else []
+        if len(pieces) == len(given.list):
+            texts = [_text_of(value, piece.strip()) for value, piece in zip(given.list, pieces, strict=True)]
+            return dataclasses.replace(override, _value=dataclasses.replace(given, list=texts))
+        if any(isinstance(value, int | float) for value in given.list):
+            raise InputError(f"{show(line)}: has a number where text is meant; put each value in quotes")
+    return override
+
+
+def _text_of(value: Any, typed: str) -> Any:
+    is_changed = isinstance(value, bool | float) or (isinstance(value, int) and str(value) != typed)
+    return QuotedString(typed, Quote.double) if is_changed else value
+
+
+def _malformed(text: str) -> InputError:
+    name, equals, value = text.partition("=")
+    if not equals:
+        groups = [group for group in GROUPS if text in options(group)]
+        meant = f"did you mean {groups[0]}={text}?" if groups else "write section.field=value, such as env.scenario=8m"
+        return InputError(f"{show(text) or 'empty override'}: has no value; {meant}")
+    quoted = value.replace('"', "").replace("'", "")
+    fix = f"put text with special characters in two pairs of quotes: '{name}=\"{quoted}\"'"
+    return InputError(f"{show(text)}: cannot be read; {' '.join(fix.split())}")

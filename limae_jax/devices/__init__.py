@@ -1,0 +1,1 @@
+"""The machine: jax and its devices, memory, seeds over devices, several hosts."""

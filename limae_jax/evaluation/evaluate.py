@@ -1,0 +1,103 @@
+"""`limae-jax evaluate`: repeats a run's greedy evaluation, in its own scenario or another of equal sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+
+from limae_jax.catalogue.systems import label
+from limae_jax.checks import user_path
+from limae_jax.environments import make_env
+from limae_jax.errors import InputError
+from limae_jax.evaluation.policy import load_teams
+from limae_jax.keys import Stream
+from limae_jax.metrics.status import Status
+from limae_jax.play.evaluator import evaluate_seed
+from limae_jax.replay.memory import check_evaluation_memory
+from limae_jax.systems.base import Params
+from limae_jax.systems.build import build_system
+from limae_jax.training.compiler import Compiler
+from limae_jax.training.setup import available_memory, configure_jax
+from limae_jax.types import EnvSpec
+
+SIZES = ("num_agents", "obs_size", "state_size", "num_actions")
+
+
+def evaluate_run(
+    run_dir: Path, overrides: Sequence[str] = (), checkpoint: str = "latest", status: Status | None = None
+) -> list[dict[str, Any]]:
+    """Evaluates every seed of a run.
+
+    With the run's own settings the latest parameters play the episodes of training's last evaluation again. The best
+    ones play others: those of their evaluation are what they were chosen by, so that their score there is too high.
+
+    Args:
+        run_dir: of a run.
+        overrides: of `env.*` and `evaluation.*`.
+        checkpoint: "latest" or "best".
+        status: told what is going on.
+
+    Returns:
+        A row for each seed: seed, system, scenario, checkpoint, iteration, test_* and test_episodes.
+
+    Raises:
+        InputError: an override does not belong here, the other scenario has other sizes, it is SMAC, or the episodes do
+            not fit into memory.
+    """
+    from limae_jax.runs.evaluation import plan_evaluation
+
+    run_dir = Path(user_path("RUN_DIR", run_dir))
+    stored, config = plan_evaluation(run_dir, overrides)
+    if config.env.is_played_by_host:
+        raise InputError(f"env={config.env.name}: is evaluated by training.smac_evaluation.evaluate_in_smac")
+    status = status or Status()
+    status.say(f"loading {run_dir}")
+    configure_jax(config)
+    trained_in, env = make_env(stored.env).spec, make_env(config.env)
+    check_sizes(trained_in, env.spec)
+    check_evaluation_memory(config, env.spec, *available_memory(config))
+    # Its sizes are the trained ones; where an observation has a team-mate's health and position is the other game's.
+    system = build_system(stored, env.spec)
+    teams = load_teams(run_dir, system, checkpoint)
+    stream = Stream.EVAL if checkpoint == "latest" else Stream.FRESH_EVAL
+    jitted = jax.jit(lambda *whom: evaluate_seed(env, system, config.evaluation.num_episodes, whom, stream))
+    wanted = np.flatnonzero(np.isin(teams.seeds, config.seeds))
+
+    def whom(index: np.integer) -> tuple[np.int32, Params, np.int32]:
+        params = jax.tree.map(lambda x: x[index], teams.params)
+        return np.int32(teams.seeds[index]), params, np.int32(teams.iteration[index])
+
+    compiler = Compiler(config, num_devices=1)
+    compiler.watcher = status
+    name = f"greedy evaluation of the {checkpoint} checkpoint"
+    play = compiler.compile(name, lambda: jitted.lower(*whom(wanted[0])).compile())
+    rows = []
+    for number, index in enumerate(wanted, start=1):
+        status.say(f"playing {config.evaluation.num_episodes:,} episodes, seed {number} of {len(wanted)}")
+        means = play(*whom(index))
+        rows.append(
+            {
+                "seed": int(teams.seeds[index]),
+                "system": label(config.system.name),
+                "scenario": config.env.scenario,
+                "checkpoint": checkpoint,
+                "iteration": int(teams.iteration[index]),
+                "test_win_rate": None,
+                **{name: float(value) for name, value in means.items()},
+                "test_episodes": config.evaluation.num_episodes,
+            }
+        )
+    return rows
+
+
+def check_sizes(trained_in: EnvSpec, other: EnvSpec) -> None:
+    """Raises InputError if a team that was trained in one game cannot play the other."""
+    unequal = [name for name in SIZES if getattr(trained_in, name) != getattr(other, name)]
+    if unequal:
+        listed = ", ".join(f"{name} {getattr(other, name)}, not {getattr(trained_in, name)}" for name in unequal)
+        fix = f"the team was trained on {trained_in.scenario}; choose a scenario of the same team sizes"
+        raise InputError(f"env.scenario={other.scenario}: has {listed}; {fix}")

@@ -1,0 +1,238 @@
+"""`limae-jax evaluate RUN_DIR... env=smac`: trained teams in real StarCraft II, natively or translated from SMAX."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import jax
+import numpy as np
+
+from limae_jax.catalogue.systems import label
+from limae_jax.checks import user_path
+from limae_jax.config import SmacConfig, SmaxConfig, TrainConfig
+from limae_jax.config.compose import profile_of
+from limae_jax.environments import make_env, open_games
+from limae_jax.environments.smac.games import Games, GamesBetween
+from limae_jax.environments.smac.records import Steps
+from limae_jax.environments.smac.translate import Translator
+from limae_jax.environments.smac.translated import TranslatedGames
+from limae_jax.errors import InputError
+from limae_jax.evaluation.policy import StoredTeams, load_teams
+from limae_jax.keys import Stream, stream_key
+from limae_jax.play.host_player import HostPlayer, means_of
+from limae_jax.runs.evaluation import plan_evaluation
+from limae_jax.systems.base import System
+from limae_jax.systems.build import build_system
+from limae_jax.training.setup import configure_jax
+
+# Of all intervals.
+CONFIDENCE = 0.95
+
+Report = dict[str, Any]
+
+
+class _Run(NamedTuple):
+    """A run that is to be evaluated: its settings, those of the evaluation, and its trained teams."""
+
+    run_dir: Path
+    trained: TrainConfig
+    config: TrainConfig
+    system: System
+    teams: StoredTeams
+
+    @property
+    def env(self) -> SmacConfig:
+        """The games that it needs: no more than there are episodes."""
+        env = self.config.env
+        if not isinstance(env, SmacConfig):
+            raise InputError(f"env={env.name}: choose env=smac to play StarCraft II")
+        return replace(env, workers=min(env.workers, self.config.evaluation.num_episodes))
+
+
+class SharedGames(GamesBetween):
+    """Games that go from team to team: what one leaves unfinished the next one finishes, uncounted.
+
+    A game takes long to launch, and cannot be reset in the middle of an episode without that.
+    """
+
+    def __init__(self, games: Games):
+        super().__init__(games)
+        self._steps = games.reset()
+
+    def reset(self) -> Steps:
+        """What the team before has left; nothing is reset."""
+        return self._steps
+
+    def step(self, action: np.ndarray) -> Steps:
+        """See `pool.WorkerPool.step`."""
+        self._steps = super().step(action)
+        return self._steps
+
+    def close(self) -> None:
+        """Closes nothing: the next team plays on."""
+
+
+def evaluate_in_smac(
+    run_dirs: Sequence[Path],
+    overrides: Sequence[str] = (),
+    checkpoint: str = "latest",
+    replays: bool = False,
+    say: Callable[[str], None] = lambda text: None,
+) -> Iterator[Report]:
+    """Evaluates every seed of every run, in turn.
+
+    A report is written to RUN_DIR/smac/<map>_<time>.json, anew after every seed. Runs that play the same map one after
+    the other share their games.
+
+    Args:
+        run_dirs: runs on SMAX, which play translated, or on SMAC, which play natively.
+        overrides: `env=smac` with `env.*`, and `evaluation.*`; without `env.scenario` each run plays its own map.
+        checkpoint: "latest" or "best".
+        replays: whether the games are asked for a replay of all they have played, into RUN_DIR/smac/replays.
+        say: told what is going on.
+
+    Returns:
+        A report for each run, as soon as it is through: what was played and how, "seeds" with a row for each, and
+        "over_seeds", see `over_seeds`. All runs are checked before this returns.
+
+    Raises:
+        InputError: a run does not fit or is not trained.
+        GameError: while reports are made: a game kept failing, or has no replay.
+    """
+    runs = []
+    for run_dir in (Path(user_path("RUN_DIR", run_dir)) for run_dir in run_dirs):
+        trained, config = plan_evaluation(run_dir, overrides)
+        configure_jax(config)
+        system = build_system(trained, make_env(trained.env).spec)
+        runs.append(_Run(run_dir, trained, config, system, load_teams(run_dir, system, checkpoint)))
+    groups = [(env, list(group)) for env, group in itertools.groupby(runs, key=lambda run: run.env)]
+    return _reports(groups, checkpoint, replays, say)
+
+
+def _reports(
+    groups: Sequence[tuple[SmacConfig, Sequence[_Run]]], checkpoint: str, replays: bool, say: Callable[[str], None]
+) -> Iterator[Report]:
+    for env, runs in groups:
+        say(f"launching {env.workers} games of {env.scenario}")
+        needs_units = any(isinstance(run.trained.env, SmaxConfig) for run in runs)
+        with contextlib.closing(open_games(env, shows_units=needs_units)) as pool:
+            games = SharedGames(pool)
+            for run in runs:
+                about = {"checkpoint": checkpoint, "game_version": pool.info.game_version}
+                yield _evaluate_run(run, games, about, say)
+                if replays:
+                    pool.save_replays(run.run_dir / "smac" / "replays")
+
+
+def _evaluate_run(run: _Run, games: Games, about: Mapping[str, Any], say: Callable[[str], None]) -> Report:
+    report = {**_about(run.run_dir, run.trained, run.env), **about, "seeds": []}
+    path = run.run_dir / "smac" / f"{run.env.scenario}_{time.strftime('%Y%m%d-%H%M%S')}.json"
+    path.parent.mkdir(exist_ok=True)
+    played = _in_terms_of(run.trained, run.env, games)
+    player = HostPlayer(run.system, run.env.workers, lambda seed: played)
+    for index in np.flatnonzero(np.isin(run.teams.seeds, run.trained.seeds)):
+        say(f"{run.run_dir}, seed {run.teams.seeds[index]}: {run.config.evaluation.num_episodes} episodes")
+        report["seeds"].append(_evaluate_seed(player, run.teams, int(index), run.config.evaluation.num_episodes))
+        report["over_seeds"] = over_seeds(report["seeds"])
+        path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")
+    return report | {"file": str(path)}
+
+
+def _in_terms_of(trained: TrainConfig, env: SmacConfig, games: Games) -> Games:
+    """The games as the team knows them."""
+    if isinstance(trained.env, SmaxConfig):
+        return TranslatedGames(games, Translator(trained.env, env))
+    return games
+
+
+def _about(run_dir: Path, trained: TrainConfig, env: SmacConfig) -> Report:
+    """What is played, by whom and how."""
+    about = {
+        "run": str(run_dir),
+        "system": label(trained.system.name),
+        "mode": "native",
+        "map": env.scenario,
+        "difficulty": env.difficulty,
+        "step_mul": env.step_mul,
+        "workers": env.workers,
+        "trained_on": trained.env.scenario,
+    }
+    if isinstance(trained.env, SmaxConfig):
+        sees_more = not env.is_strict and (
+            trained.env.observes_positions_and_cooldowns or trained.env.see_enemy_actions
+        )
+        about |= {
+            "mode": "translated",
+            "sight": env.sight,
+            "attack_mask": env.attack_mask,
+            # Whether the team may see what SMAC's own observations do not show.
+            "is_privileged": sees_more or env.sight == "smax",
+            "profile": profile_of(trained.env),
+        }
+    return about
+
+
+def _evaluate_seed(player: HostPlayer, teams: StoredTeams, index: int, num_episodes: int) -> Report:
+    """One seed's row."""
+    seed = int(teams.seeds[index])
+    params = jax.tree.map(lambda x: x[index : index + 1], teams.params)
+    games = player.take_up(seed)
+    crashes, discarded = games.crashes, games.discarded
+    key = stream_key(np.int32(seed), Stream.EVAL, teams.iteration[index])
+    records = player.evaluate(seed, params, num_episodes, key)
+    low, high = wilson_interval(sum(record.won for record in records), len(records))
+    return {
+        "seed": seed,
+        "iteration": int(teams.iteration[index]),
+        "test_episodes": len(records),
+        **means_of(records),
+        "test_win_rate_low": low,
+        "test_win_rate_high": high,
+        "test_seconds_mean": float(np.mean([record.seconds for record in records])),
+        "test_timeouts": sum(record.truncated for record in records),
+        "crashes": games.crashes - crashes,
+        "discarded_episodes": games.discarded - discarded,
+    }
+
+
+def wilson_interval(wins: int, episodes: int) -> tuple[float, float]:
+    """Where a win rate lies with CONFIDENCE (Wilson 1927)."""
+    from scipy import stats
+
+    interval = stats.binomtest(wins, episodes).proportion_ci(CONFIDENCE, method="wilson")
+    return float(interval.low), float(interval.high)
+
+
+def over_seeds(rows: Sequence[Mapping[str, Any]]) -> Report:
+    """The seeds together.
+
+    Args:
+        rows: of the seeds.
+
+    Returns:
+        Means of all means, sums of all counts, and of the mean win rate the bootstrap interval over the seeds
+        (percentiles of 9999 means; None for a single seed).
+    """
+    from scipy import stats
+
+    together: Report = {"seeds": len(rows)}
+    for name in rows[0]:
+        values = [row[name] for row in rows]
+        if name.endswith(("_mean", "_rate")):
+            together[name] = float(np.mean(values))
+        elif name in ("test_episodes", "test_timeouts", "crashes", "discarded_episodes"):
+            together[name] = sum(values)
+    together["test_win_rate_low"] = together["test_win_rate_high"] = None
+    if len(rows) > 1:
+        rates, generator = [row["test_win_rate"] for row in rows], np.random.default_rng(0)
+        resampled = stats.bootstrap((rates,), np.mean, confidence_level=CONFIDENCE, method="percentile", rng=generator)
+        low, high = resampled.confidence_interval
+        together |= {"test_win_rate_low": float(low), "test_win_rate_high": float(high)}
+    return together

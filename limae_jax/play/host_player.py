@@ -1,0 +1,179 @@
+"""Playing games that run in processes of their own: the device chooses the actions, the host's games move on.
+
+One team is played at a time. Its episodes go on from rows to evaluation and back to rows: a game cannot be reset in the
+middle of an episode without starting it anew.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+
+from limae_jax.environments.smac.games import Games
+from limae_jax.environments.smac.records import EpisodeRecord, Steps
+from limae_jax.play.rollout import RolloutState
+from limae_jax.systems.base import ActorCarry, Params, System
+from limae_jax.types import Rows, Timestep
+
+
+def timestep_of(steps: Steps) -> Timestep:
+    """What the teams see, as the acting functions take it; arrays of numpy."""
+    return Timestep(**{item.name: getattr(steps, item.name) for item in dataclasses.fields(Timestep)})
+
+
+class HostPlayer:
+    """Plays the games of one seed.
+
+    Attributes:
+        games: of the seed that plays now; None before the first.
+    """
+
+    def __init__(self, system: System, num_games: int, open_games: Callable[[int], Games]):
+        """Opens no game yet.
+
+        Args:
+            system: whose `act` plays.
+            num_games: W.
+            open_games: seed -> its games.
+        """
+        self._system, self._num_games, self._open_games = system, num_games, open_games
+        self._act = jax.jit(self._act_as_seed)
+        self._seed: int | None = None
+        self._carry: ActorCarry = system.initial_carry(num_games)
+        self._steps: Any = None
+        self.games: Games | None = None
+
+    def _act_as_seed(self, params: Params, carry: ActorCarry, seen: Timestep, epsilon, key: jax.Array, step):
+        """`params` have the seed's leading axis of 1."""
+        key = jax.random.fold_in(key, step)
+        return self._system.act(jax.tree.map(lambda x: x[0], params), carry, seen, epsilon, key)
+
+    def take_up(self, seed: int) -> Games:
+        """Takes up the games of a seed."""
+        if self.games is None or self._seed != seed:
+            self.close()
+            self.games, self._seed = self._open_games(seed), seed
+            self._carry, self._steps = self._system.initial_carry(self._num_games), self.games.reset()
+        return self.games
+
+    def close(self) -> None:
+        """Ends the games."""
+        if self.games is not None:
+            self.games.close()
+        self.games = self._seed = None
+
+    def _play(self, games: Games, params: Params, epsilon, key: jax.Array, step: int):
+        """One time step of every game: (`Steps` that were seen, actions [W, A], `Steps` that they brought)."""
+        seen = self._steps
+        action, self._carry = self._act(params, self._carry, timestep_of(seen), epsilon, key, step)
+        action = np.asarray(action)
+        self._steps = games.step(action)
+        return seen, action, self._steps
+
+    def collect(
+        self, seed: int, params: Params, epsilon: float, row_length: int, key: jax.Array
+    ) -> tuple[RolloutState, Rows, dict[str, Any]]:
+        """Plays `row_length` time steps in every game; see `rollout.collect_rows`, whose results these are.
+
+        The steps of a discarded episode are kept, but not `filled`: they have no loss and do not count.
+
+        Args:
+            seed: who plays.
+            params: of the seed, with a leading axis of 1.
+            epsilon: exploration rate.
+            row_length: T.
+            key: of the exploration.
+        """
+        games = self.take_up(seed)
+        games.take_records()
+        start: ActorCarry = self._carry
+        slots: list[dict[str, np.ndarray]] = []
+        for step in range(row_length):
+            seen, action, brought = self._play(games, params, epsilon, key, step)
+            is_playing = ~(seen.terminal | seen.truncated)
+            slots.append(_slot(seen, action, brought, filled=is_playing))
+            _discard(slots, is_playing & brought.is_discarded)
+        records, seen = games.take_records(), self._steps
+        slots.append(_slot(seen, np.zeros_like(action), seen, filled=np.zeros(self._num_games, bool)))
+        stacked: dict[str, Any] = {name: np.stack([slot[name] for slot in slots]) for name in slots[0]}
+        rows = Rows(**stacked, start=start)
+        # Returns are in the records.
+        rollout = RolloutState((), timestep_of(seen), self._carry, jnp.zeros(self._num_games))
+        sums = {
+            "env_steps": np.sum(rows.filled, dtype=np.int32),
+            "episodes": np.int32(len(records)),
+            "episode_return": np.float32(sum(record.episode_return for record in records)),
+        }
+        return rollout, rows, sums
+
+    def evaluate(self, seed: int, params: Params, num_episodes: int, key: jax.Array) -> list[EpisodeRecord]:
+        """Plays greedily until every game has finished its share of whole episodes.
+
+        Each game plays its share and not one episode more that counts: were the first to finish counted, short
+        episodes would be counted more often than long ones. An episode under way is finished first, uncounted.
+
+        Args:
+            seed, params: as for `collect`.
+            num_episodes: N.
+            key: consumed.
+
+        Returns:
+            N records, in the order in which they ended.
+        """
+        games = self.take_up(seed)
+        games.take_records()
+        share = np.full(self._num_games, num_episodes // self._num_games)
+        share[: num_episodes % self._num_games] += 1
+        counts = np.asarray(self._steps.is_first)
+        counted: list[EpisodeRecord] = []
+        step = 0
+        while share.any():
+            _, _, brought = self._play(games, params, 0.0, key, step)
+            for record in games.take_records():
+                if counts[record.worker] and share[record.worker]:
+                    share[record.worker] -= 1
+                    counted.append(record)
+            counts, step = counts | brought.is_first, step + 1
+        return counted
+
+
+def _slot(seen: Steps, action: np.ndarray, brought: Steps, filled: np.ndarray) -> dict[str, np.ndarray]:
+    """One slot [W, ...] as `rollout.make_slot` makes it."""
+    return {
+        "obs": seen.obs,
+        "state": seen.state,
+        "avail": seen.avail,
+        "alive": seen.alive,
+        "action": action,
+        "reward": np.where(filled, brought.reward, np.float32(0)),
+        "terminal": brought.terminal & filled,
+        "truncated": brought.truncated & filled,
+        "is_first": seen.is_first,
+        "filled": filled,
+    }
+
+
+def _discard(slots: list[dict[str, np.ndarray]], is_discarded: np.ndarray) -> None:
+    """Empties the slots of episodes that have just been discarded, back to where they began or the row does."""
+    for worker in np.flatnonzero(is_discarded):
+        for slot in reversed(slots):
+            slot["filled"][worker] = False
+            slot["reward"][worker] = 0
+            if slot["is_first"][worker]:
+                break
+
+
+def means_of(records: list[EpisodeRecord]) -> dict[str, float]:
+    """What `evaluator.evaluate_seed` reports of its episodes, of these."""
+    return {
+        "test_return_mean": float(np.mean([record.episode_return for record in records])),
+        "test_length_mean": float(np.mean([record.length for record in records])),
+        "test_win_rate": float(np.mean([record.won for record in records])),
+        "test_ally_deaths_mean": float(np.mean([record.dead_allies for record in records])),
+        "test_enemy_deaths_mean": float(np.mean([record.dead_enemies for record in records])),
+    }

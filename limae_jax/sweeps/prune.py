@@ -1,0 +1,136 @@
+"""`limae-jax prune`: finished runs give up what they keep on disk only to be extended exactly."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from limae_jax.checkpoints.files import TEMPORARY_PREFIX, bytes_below
+from limae_jax.checkpoints.prune import Superfluous, find_superfluous, give_up
+from limae_jax.config import TrainConfig
+from limae_jax.errors import InputError
+from limae_jax.metrics.jsonl import read_rows
+from limae_jax.runs.lock import locked
+from limae_jax.runs.records import home_of, read_groups, runs_at_home
+from limae_jax.runs.stored import read_run
+from limae_jax.sweeps.plan import Program, is_finished
+from limae_jax.training.plan import REFILL
+from limae_jax.training.shares import Group, share_groups
+
+# Rows of a run that ended in one of these phases say so; the last phase of every system is called the first.
+_LEARNING = ("train", REFILL.name)
+
+
+class Pruned(NamedTuple):
+    """What became of a place.
+
+    Attributes:
+        place: the run directory, or what runs of a sweep have in common.
+        freed: bytes.
+        left: bytes that are still there.
+        reason: why nothing was touched; empty if it was not so.
+    """
+
+    place: Path
+    freed: int
+    left: int
+    reason: str = ""
+
+
+def prune_runs(run_dirs: Sequence[Path], is_dry_run: bool = False) -> Iterator[Pruned]:
+    """Drops the replay, superseded checkpoints and leftovers of killed processes from finished runs.
+
+    What a run needs to be evaluated, reported or extended (with a refill of its replay) stays.
+
+    Args:
+        run_dirs: runs. Those that were trained together are pruned together, if all of them are named.
+        is_dry_run: says what would be freed, and changes nothing.
+
+    Yields:
+        What became of each place, as it happens.
+
+    Raises:
+        InputError: one of the directories holds no run.
+    """
+    configs = [_placed(read_run(run_dir), run_dir) for run_dir in run_dirs]
+    programs: dict[Path, list[TrainConfig]] = {}
+    for config in configs:
+        run_dir = Path(config.run_dir)
+        programs.setdefault((home_of(run_dir) or run_dir).resolve(), []).append(config)
+    for home, own in programs.items():
+        place = Path(own[0].run_dir) if len(own) == 1 else Path(os.path.relpath(home))
+        try:
+            yield _prune(place, _program(home, own), is_dry_run)
+        except InputError as error:
+            yield Pruned(place, 0, bytes_below(place), str(error))
+
+
+def _placed(config: TrainConfig, run_dir: Path) -> TrainConfig:
+    return replace(config, run=replace(config.run, name=None, dir=str(run_dir)))
+
+
+def _program(home: Path, named: Sequence[TrainConfig]) -> Program:
+    """The runs that are trained together in `home`, in their order."""
+    by_place = {Path(config.run_dir).resolve(): config for config in named}
+    together = [(home / name).resolve() for name in runs_at_home(home) or ()] or list(by_place)
+    absent = [run_dir for run_dir in together if run_dir not in by_place]
+    if absent:
+        raise InputError(f"shares its checkpoints with {len(absent)} other run(s); name {absent[0]} too, or the sweep")
+    return Program(tuple(by_place[run_dir] for run_dir in together), home)
+
+
+def _prune(place: Path, program: Program, is_dry_run: bool) -> Pruned:
+    places = {program.home, *(Path(config.run_dir).resolve() for config in program.configs)}
+    with contextlib.ExitStack() as stack:
+        for folder in sorted(places):
+            stack.enter_context(locked(folder))
+        found = _find(program)
+        freed = sum(superfluous.num_bytes for superfluous in found.values())
+        left = sum(map(bytes_below, places)) - freed
+        if not is_dry_run:
+            for folder, superfluous in found.items():
+                give_up(folder, superfluous)
+    return Pruned(place, freed, left)
+
+
+def _find(program: Program) -> dict[Path, Superfluous]:
+    """What can go, by folder.
+
+    Raises:
+        InputError: one of the runs still needs it.
+    """
+    last = [{row["seed"]: row for row in read_rows(_metrics(config))} for config in program.configs]
+    for config, rows in zip(program.configs, last, strict=True):
+        if not is_finished(config):
+            steps = min((row["env_steps"] for row in rows.values()), default=0)
+            raise InputError(f"is not finished ({steps:,} of {config.run.total_env_steps:,} env steps); resume it")
+    found: dict[Path, Superfluous] = {}
+    for group in share_groups(program.configs, _groups(program.home), program.home):
+        own = [last[run][int(seed)] for run, seed in zip(group.runs, group.seeds, strict=False)]
+        found |= _find_in_group(group, own[0]["iteration"], all(row["phase"] in _LEARNING for row in own))
+    return found
+
+
+def _metrics(config: TrainConfig) -> Path:
+    return Path(config.run_dir) / "metrics.jsonl"
+
+
+def _groups(home: Path) -> list[np.ndarray]:
+    return [np.asarray(group, np.int32) for group in read_groups(home)]
+
+
+def _find_in_group(group: Group, step: int, has_learned: bool) -> dict[Path, Superfluous]:
+    latest = group.directory / "latest"
+    found = {latest: find_superfluous(latest, step)}
+    if found[latest].manifests and not has_learned:
+        raise InputError("ended before its last phase, which learns from this replay; delete the run or extend it")
+    for share in group.shares:
+        for folder in (share.directory / "best", share.directory / "last"):
+            found[folder] = Superfluous([], sorted(folder.glob(f"{TEMPORARY_PREFIX}*")))
+    return found

@@ -14,10 +14,12 @@ from flax import struct
 from limae_jax.catalogue.systems import CONTEXT_SYSTEMS, unread_of_the_mixer
 from limae_jax.config import MaeConfig, MaskingConfig, ReplayConfig, SmaxConfig, SystemConfig, TrainConfig
 from limae_jax.networks.windows import History
-from limae_jax.systems.base import ActorCarry
-from limae_jax.types import Counters, EnvSpec, Rows, Timestep
+from limae_jax.systems.base import ActorCarry, Update
+from limae_jax.types import ActionSpec, Counters, EnvSpec, Rows, Sample, Timestep
 
-TINY_ENV = EnvSpec("made_up", "made_up", num_agents=2, obs_size=4, state_size=3, num_actions=3, episode_limit=10)
+TINY_ENV = EnvSpec(
+    "made_up", "made_up", num_agents=2, obs_size=4, state_size=3, actions=ActionSpec(3), episode_limit=10
+)
 
 
 class CountingState(struct.PyTreeNode):
@@ -34,7 +36,7 @@ class CountingEnv:
 
     lengths = (3, 5, 2)
     is_won = (True, False, True)
-    spec = EnvSpec("counting", "counting", 2, 3, 2, 3, max(lengths), ("win",))
+    spec = EnvSpec("counting", "counting", 2, 3, 2, ActionSpec(3), max(lengths), ("win",))
 
     def reset(self, key: jax.Array) -> tuple[CountingState, Timestep]:
         state = CountingState(jax.random.randint(key, (), 0, len(self.lengths)), jnp.zeros((), jnp.int32))
@@ -167,3 +169,13 @@ def counters(env_steps: int) -> Counters:
     """Counters of a seed after so many environment steps."""
     zero = jnp.zeros((), jnp.int32)
     return Counters(jnp.asarray(env_steps, jnp.int32), zero, zero, zero)
+
+
+def on_rows(update: Update):
+    """The gradient step as a function of bare rows: (state, rows, counters, key) -> (state, everything reported)."""
+
+    def step(state, rows: Rows, counters: Counters, key: jax.Array):
+        found = update(state, Sample(rows), counters, key)
+        return found.state, found.metrics | {"loss": found.loss, "grad_norm": found.grad_norm}
+
+    return step

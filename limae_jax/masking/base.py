@@ -31,16 +31,30 @@ class MaskInputs(NamedTuple):
     filled: jax.Array
 
 
+class Selection(NamedTuple):
+    """Who is hidden.
+
+    Attributes:
+        is_hidden: [T, B, A] bool.
+        state: of the rule, for the next batch.
+        metrics: [] float32 by name.
+    """
+
+    is_hidden: jax.Array
+    state: PyTree
+    metrics: Metrics
+
+
 class MaskingRule(NamedTuple):
     """Chooses who is hidden.
 
     Attributes:
         init: () -> state, carried from batch to batch and stored in checkpoints.
-        select: (state, inputs, key) -> (is_hidden [T, B, A] bool, state, metrics of [] float32).
+        select: (state, inputs, key) -> Selection.
     """
 
     init: Callable[[], PyTree]
-    select: Callable[[PyTree, MaskInputs, jax.Array], tuple[jax.Array, PyTree, Metrics]]
+    select: Callable[[PyTree, MaskInputs, jax.Array], Selection]
 
 
 def stateless(choose: Callable[[MaskInputs, jax.Array], tuple[jax.Array, Metrics]]) -> MaskingRule:
@@ -50,9 +64,9 @@ def stateless(choose: Callable[[MaskInputs, jax.Array], tuple[jax.Array, Metrics
         choose: (inputs, key) -> (is_hidden [T, B, A] bool, metrics).
     """
 
-    def select(state: PyTree, inputs: MaskInputs, key: jax.Array) -> tuple[jax.Array, PyTree, Metrics]:
+    def select(state: PyTree, inputs: MaskInputs, key: jax.Array) -> Selection:
         is_hidden, metrics = choose(inputs, key)
-        return is_hidden, state, metrics
+        return Selection(is_hidden, state, metrics)
 
     return MaskingRule(init=lambda: (), select=select)
 

@@ -17,10 +17,19 @@ from limae_jax.masking.load import load_rule
 from limae_jax.masking.random import bernoulli_mask
 from limae_jax.networks.agent import AgentInputs
 from limae_jax.networks.windows import count_windows, empty_history, make_stretch, split_windows
-from limae_jax.systems.base import ActorCarry, Auxiliary, AuxiliaryInputs, LearnerState, Phase
+from limae_jax.systems.base import (
+    ActorCarry,
+    Auxiliary,
+    AuxiliaryInputs,
+    AuxiliaryLoss,
+    LearnerState,
+    OffPolicy,
+    Phase,
+    Step,
+)
 from limae_jax.systems.team_models import MAE, init_mae, make_mae
 from limae_jax.systems.value_based import ValueBasedCore
-from limae_jax.types import Counters, EnvSpec, Metrics, PyTree, Rows
+from limae_jax.types import Counters, EnvSpec, Metrics, PyTree, Sample
 
 _EPSILON = 1e-9
 
@@ -71,18 +80,20 @@ def mae_auxiliary(config: TrainConfig, env: EnvSpec) -> Auxiliary:
     mae = make_mae(config.mae, env)
     rule = load_rule(str(config.masking.name)).make_rule(config.masking, env.num_agents, config.mae.window)
 
-    def loss(inputs: AuxiliaryInputs, state: PyTree, key: jax.Array) -> tuple[jax.Array, PyTree, Metrics]:
+    def loss(inputs: AuxiliaryInputs, state: PyTree, key: jax.Array) -> AuxiliaryLoss:
         mask_key, window_key = jax.random.split(key)
         batch = inputs.batch
         is_counted = batch.filled[..., None] & batch.alive
-        chosen_by = MaskInputs(inputs.td_error_agent, is_counted, batch.obs, batch.is_first, batch.filled)
-        is_hidden, state, seen = rule.select(state, chosen_by, mask_key)
-        seen = seen | _per_agent(inputs.td_error_agent, is_counted, is_hidden)
+        delta = inputs.errors.agent
+        chosen = rule.select(state, MaskInputs(delta, is_counted, batch.obs, batch.is_first, batch.filled), mask_key)
+        seen = chosen.metrics | _per_agent(delta, is_counted, chosen.is_hidden)
         seen |= attention_metrics(inputs.features, batch.filled)
         if config.masking.name == "frozen":
-            return jnp.zeros(()), state, seen
-        error = mae_loss(mae, inputs.params[MAE], inputs.start, inputs.inputs, batch.alive, is_hidden, window_key)
-        return config.mae.loss_weight * error, state, seen | {"loss": error}
+            return AuxiliaryLoss(jnp.zeros(()), chosen.state, seen)
+        error = mae_loss(
+            mae, inputs.params[MAE], inputs.start, inputs.inputs, batch.alive, chosen.is_hidden, window_key
+        )
+        return AuxiliaryLoss(config.mae.loss_weight * error, chosen.state, seen | {"loss": error})
 
     return Auxiliary(MAE, lambda key: init_mae(mae, key), rule.init, loss, MAE)
 
@@ -110,8 +121,8 @@ def attention_metrics(features, filled: jax.Array) -> Metrics:
 def attention_auxiliary() -> Auxiliary:
     """No loss, only the attention's metrics."""
 
-    def loss(inputs: AuxiliaryInputs, state: PyTree, key: jax.Array) -> tuple[jax.Array, PyTree, Metrics]:
-        return jnp.zeros(()), state, attention_metrics(inputs.features, inputs.batch.filled)
+    def loss(inputs: AuxiliaryInputs, state: PyTree, key: jax.Array) -> AuxiliaryLoss:
+        return AuxiliaryLoss(jnp.zeros(()), state, attention_metrics(inputs.features, inputs.batch.filled))
 
     return Auxiliary("team", None, tuple, loss)
 
@@ -122,22 +133,23 @@ def pretraining(config: TrainConfig, core: ValueBasedCore) -> tuple[Phase, ...]:
         return ()
     mae = make_mae(config.mae, core.env)
 
-    def update(state: LearnerState, batch: Rows, counters: Counters, key: jax.Array) -> tuple[LearnerState, Metrics]:
+    def update(state: LearnerState, batch: Sample, counters: Counters, key: jax.Array) -> Step:
         mask_key, window_key = jax.random.split(key)
-        start, inputs = core.read(batch)
-        num_rows, num_agents = batch.alive.shape[1:]
+        rows = batch.rows
+        start, inputs = core.read(rows)
+        num_rows, num_agents = rows.alive.shape[1:]
         hidden = bernoulli_mask(mask_key, (1, num_rows), num_agents, config.masking.probability)
-        is_hidden = jnp.broadcast_to(hidden, batch.alive.shape)
+        is_hidden = jnp.broadcast_to(hidden, rows.alive.shape)
 
         def loss(params: PyTree) -> jax.Array:
-            return mae_loss(mae, params, start, inputs, batch.alive, is_hidden, window_key)
+            return mae_loss(mae, params, start, inputs, rows.alive, is_hidden, window_key)
 
         error, grads = jax.value_and_grad(loss)(state.params[MAE])
         everything = {part: jax.tree.map(jnp.zeros_like, params) for part, params in state.params.items()}
         params, opt_state = core.step(state, everything | {MAE: grads}, (MAE,))
-        metrics = {"loss": error, "grad_norm": optax.tree.norm(grads), f"{MAE}/loss": error}
-        return state.replace(params=params, opt_state=opt_state), metrics
+        after = state.replace(params=params, opt_state=opt_state)
+        return Step(after, error, optax.tree.norm(grads), {f"{MAE}/loss": error})
 
     streams = (Stream.PRETRAIN_REPLAY, Stream.PRETRAIN_UPDATE)
-    count = config.mae.pretrain_updates_per_iteration
-    return (Phase("pretrain", config.mae.pretrain_env_steps, False, update, count, streams),)
+    learn = OffPolicy(update, config.mae.pretrain_updates_per_iteration, streams)
+    return (Phase("pretrain", config.mae.pretrain_env_steps, explores_by_schedule=False, learn=learn),)

@@ -17,5 +17,5 @@ def make_spec(config: TrainConfig, env: EnvSpec) -> ValueBasedSpec:
         make_agent=context_agent(config),
         auxiliaries=(attention_auxiliary(),),
         team_model=true_team_model(config, env),
-        phases=lambda core, config: (Phase("pretrain", steps, False),) if steps else (),
+        phases=lambda core, config: (Phase("pretrain", steps, explores_by_schedule=False),) if steps else (),
     )

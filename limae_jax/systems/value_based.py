@@ -15,25 +15,38 @@ import optax
 from flax import linen as nn
 
 from limae_jax.config import SystemConfig, TrainConfig
-from limae_jax.losses.td import agent_td_errors, best_legal, bootstrap_action, choose, td_lambda_targets, td_loss
+from limae_jax.losses.td import (
+    agent_td_errors,
+    best_legal,
+    bootstrap_action,
+    choose,
+    row_priority,
+    td_lambda_targets,
+    td_loss,
+)
 from limae_jax.networks.agent import AgentInputs, GruAgent
 from limae_jax.networks.attention import Beliefs
 from limae_jax.networks.mixers import MIXERS, MixerInputs
 from limae_jax.networks.windows import advance
 from limae_jax.systems.acting import epsilon_greedy
 from limae_jax.systems.base import (
+    Acted,
     ActorCarry,
     Auxiliary,
     AuxiliaryInputs,
     LearnerState,
+    OffPolicy,
     Params,
     Phase,
+    Step,
     System,
+    TdErrors,
     TeamModel,
 )
 from limae_jax.systems.belief_quality import BeliefErrors, Guess, add_step
+from limae_jax.systems.schedules import epsilon_at
 from limae_jax.systems.targets import TARGET_RULES
-from limae_jax.types import Counters, EnvSpec, Metrics, Rows, Timestep
+from limae_jax.types import Counters, EnvSpec, Rows, Sample, Timestep
 
 
 def td_optimiser(config: SystemConfig) -> optax.GradientTransformation:
@@ -44,6 +57,11 @@ def td_optimiser(config: SystemConfig) -> optax.GradientTransformation:
 def mixer_or(default: str, config: SystemConfig) -> str | None:
     """The mixer that the settings name, else `default`."""
     return None if config.mixer == "none" else config.mixer or default
+
+
+def _of_rows(weight: jax.Array | None, like: jax.Array) -> jax.Array | float:
+    """Weights [B] of rows for values [T, B] or [T, B, A]; 1 without any."""
+    return 1.0 if weight is None else jnp.reshape(weight, (1, -1) + (1,) * (like.ndim - 2))
 
 
 class ValueBasedSpec(NamedTuple):
@@ -95,7 +113,7 @@ class ValueBasedCore:
         history = model.empty_history(num_rows) if model else None
         return ActorCarry(self.agent.initial_carry(num_rows, agents), last_action, history)
 
-    def act(self, params: Params, carry: ActorCarry, timestep: Timestep, epsilon, key: jax.Array):
+    def act(self, params: Params, carry: ActorCarry, timestep: Timestep, epsilon, key: jax.Array) -> Acted:
         last_action = jnp.where(timestep.is_first[:, None], -1, carry.last_action)
         inputs = AgentInputs(timestep.obs[None], last_action[None], timestep.is_first[None])
         inputs = inputs.replace(beliefs=self.infer(params, carry, inputs))
@@ -104,7 +122,7 @@ class ValueBasedCore:
         history = carry.history
         if history is not None:
             history = advance(history, timestep.obs, last_action, timestep.is_first)
-        return action, ActorCarry(hidden, action, history)
+        return Acted(action, ActorCarry(hidden, action, history))
 
     def infer(self, params: Params, carry: ActorCarry, inputs: AgentInputs) -> Beliefs | None:
         """What the agents make of their team; None without a team model."""
@@ -190,8 +208,10 @@ class ValueBasedCore:
         best_q = best_legal(q, batch.avail)
         return self.mixer.apply(params["mixer"], MixerInputs(chosen_q, best_q, action, batch.state, features))
 
-    def td_errors(self, params: Params, targets: Params, batch: Rows, start: ActorCarry, inputs: AgentInputs):
-        """TD(lambda) error ([T, B] or, without a mixer, [T, B, A]), where it counts, and its by-products."""
+    def td_errors(
+        self, params: Params, targets: Params, batch: Rows, start: ActorCarry, inputs: AgentInputs
+    ) -> tuple[TdErrors, Mapping[str, jax.Array]]:
+        """TD(lambda) errors of a batch, and the features of the online agent network."""
         config = self.config
         beliefs, target_beliefs = self.beliefs(params, targets, start, inputs)
         q, features = self.unroll(params, start, inputs, beliefs)
@@ -203,8 +223,8 @@ class ValueBasedCore:
         terminal, filled = batch.terminal, batch.filled
         if not self.mixer:
             reward, terminal, filled = (jnp.broadcast_to(x[..., None], value.shape) for x in (reward, terminal, filled))
-        goal = td_lambda_targets(reward, terminal, filled, value, config.gamma, config.td_lambda)
-        taken = self.mix(params, q, batch, batch.action, features)
+        target = td_lambda_targets(reward, terminal, filled, value, config.gamma, config.td_lambda)
+        chosen_value = self.mix(params, q, batch, batch.action, features)
         agent_errors = agent_td_errors(
             online_q,
             target_q,
@@ -214,34 +234,35 @@ class ValueBasedCore:
             batch.terminal,
             config.gamma,
         )
-        return taken - goal, filled, agent_errors, features, {"q_taken": taken, "target": goal}
+        return TdErrors(chosen_value - target, filled, agent_errors, chosen_value, target), features
 
-    def loss(self, params: Params, state: LearnerState, batch: Rows, key: jax.Array):
-        """TD loss plus the auxiliary losses; also the auxiliaries' next states and the metrics."""
-        start, read = self.read(batch)
-        error, filled, agent_errors, features, values = self.td_errors(params, state.target_params, batch, start, read)
-        total = td_loss(error, filled)
+    def loss(self, params: Params, state: LearnerState, batch: Sample, key: jax.Array):
+        """TD loss plus the auxiliary losses; also the auxiliaries' next states, the metrics and the TD errors."""
+        rows = batch.rows
+        start, inputs = self.read(rows)
+        errors, features = self.td_errors(params, state.target_params, rows, start, inputs)
+        filled = errors.is_counted
+        total = td_loss(errors.team, filled, _of_rows(batch.weight, errors.team))
         real = jnp.maximum(jnp.sum(filled), 1)
+        values = {"q_taken": errors.chosen_value, "target": errors.target}
         metrics = {name: jnp.sum(jnp.where(filled, value, 0.0)) / real for name, value in values.items()}
-        metrics |= {"td_loss": total, "td_error_abs": jnp.sum(jnp.where(filled, jnp.abs(error), 0.0)) / real}
-        inputs = AuxiliaryInputs(params, state.target_params, batch, start, read, features, error, agent_errors)
+        metrics |= {"td_loss": total, "td_error_abs": jnp.sum(jnp.where(filled, jnp.abs(errors.team), 0.0)) / real}
+        seen = AuxiliaryInputs(params, state.target_params, rows, start, inputs, features, errors)
         states = dict(state.auxiliary)
         for index, extra in enumerate(self.spec.auxiliaries):
-            key_extra = jax.random.fold_in(key, index)
-            extra_loss, states[extra.name], seen = extra.loss(inputs, state.auxiliary[extra.name], key_extra)
-            total = total + extra_loss
-            metrics |= {f"{extra.name}/{name}": value for name, value in seen.items()}
-        return total, (states, metrics)
+            found = extra.loss(seen, state.auxiliary[extra.name], jax.random.fold_in(key, index))
+            states[extra.name] = found.state
+            total = total + found.loss
+            metrics |= {f"{extra.name}/{name}": value for name, value in found.metrics.items()}
+        return total, (states, metrics, errors)
 
-    def update(
-        self, state: LearnerState, batch: Rows, counters: Counters, key: jax.Array
-    ) -> tuple[LearnerState, Metrics]:
-        (loss, (auxiliary, metrics)), grads = jax.value_and_grad(self.loss, has_aux=True)(
+    def update(self, state: LearnerState, batch: Sample, counters: Counters, key: jax.Array) -> Step:
+        (loss, (auxiliary, metrics, errors)), grads = jax.value_and_grad(self.loss, has_aux=True)(
             state.params, state, batch, key
         )
         params, opt_state = self.step(state, grads, self.spec.train_labels)
-        metrics |= {"loss": loss, "grad_norm": optax.tree.norm(grads)}
-        return LearnerState(params, state.target_params, opt_state, auxiliary), metrics
+        after = LearnerState(params, state.target_params, opt_state, auxiliary)
+        return Step(after, loss, optax.tree.norm(grads), metrics, row_priority(errors.team, errors.is_counted))
 
     def step(self, state: LearnerState, grads: Params, labels: tuple[str, ...] | None = None) -> tuple[Params, Any]:
         """Parameters and optimiser state after one step; labels that are not named stay exactly as they are."""
@@ -254,7 +275,10 @@ class ValueBasedCore:
         inner = {label: (opt_state if label in labels else old).inner_states[label] for label in old.inner_states}
         return kept, opt_state._replace(inner_states=inner)
 
-    def refresh_targets(self, state: LearnerState, before: Counters, after: Counters) -> LearnerState:
+    def exploration(self, counters: Counters) -> jax.Array:
+        return epsilon_at(self.config, counters.explore_env_steps)
+
+    def after_iteration(self, state: LearnerState, before: Counters, after: Counters) -> LearnerState:
         targets = {
             part: TARGET_RULES[self.spec.target_rules[part]](state.params[part], target, before, after, self.config)
             for part, target in state.target_params.items()
@@ -265,15 +289,17 @@ class ValueBasedCore:
 def build_value_based(spec: ValueBasedSpec, config: TrainConfig, env: EnvSpec) -> System:
     """Binds a specification to its settings and an environment's sizes."""
     core = ValueBasedCore(spec, config, env)
-    warmup = Phase("warmup", config.replay.min_rows * config.replay.row_length, False)
-    train = Phase("train", None, True, core.update, config.system.updates_per_iteration)
+    warmup = Phase("warmup", config.replay.min_rows * config.replay.row_length, explores_by_schedule=False)
+    learn = OffPolicy(core.update, config.system.updates_per_iteration)
+    train = Phase("train", None, explores_by_schedule=True, learn=learn)
     # Who is alone has nobody to guess.
     guesses = spec.team_model is not None and spec.team_model.part is not None and env.num_agents > 1
     return System(
         init=core.init,
         initial_carry=core.initial_carry,
         act=core.act,
-        refresh_targets=core.refresh_targets,
+        exploration=core.exploration,
+        after_iteration=core.after_iteration,
         phases=(warmup, *spec.phases(core, config), train),
         belief_errors=core.belief_errors if guesses else None,
     )

@@ -88,7 +88,7 @@ class Forecast:
         if plan.phase.name in self._work:
             iterations, seconds = self._work[plan.phase.name]
             return seconds / iterations
-        learning = [one.phase.name for one in self._plans if one.phase.update and one.phase.name in self._work]
+        learning = [one.phase.name for one in self._plans if one.phase.learn and one.phase.name in self._work]
         return max((self._work[name][1] / self._work[name][0] for name in learning), default=None)
 
 

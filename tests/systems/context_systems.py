@@ -7,16 +7,16 @@ import functools
 from typing import Any, NamedTuple
 
 import jax
-from fakes import counters, made_up_rows, marks, noise_like, tiny_config
+from fakes import counters, made_up_rows, marks, noise_like, on_rows, tiny_config
 
 from limae_jax.config import MaeConfig, MaskingConfig, TrainConfig
 from limae_jax.systems.base import LearnerState, System
 from limae_jax.systems.build import build_system
 from limae_jax.systems.load import load_system
 from limae_jax.systems.value_based import ValueBasedCore
-from limae_jax.types import EnvSpec
+from limae_jax.types import ActionSpec, EnvSpec
 
-TRIO = EnvSpec("trio", "trio", num_agents=3, obs_size=4, state_size=3, num_actions=3, episode_limit=10)
+TRIO = EnvSpec("trio", "trio", num_agents=3, obs_size=4, state_size=3, actions=ActionSpec(3), episode_limit=10)
 WINDOW, NUM_SLOTS, KEY = 3, 12, jax.random.key(0)
 ROW_MARKS = [
     marks([(4, True), (9, False)], NUM_SLOTS),
@@ -64,7 +64,7 @@ def learner(name: str, **settings) -> Learner:
     auxiliary = {extra.name: extra.init_state() for extra in core.spec.auxiliaries}
     targets = noise_like(shapes.target_params, 2, 0.4)
     state = LearnerState(params, targets, core.optimiser.init(params), auxiliary)
-    phases = {phase.name: jax.jit(phase.update) for phase in system.phases if phase.update}
+    phases = {phase.name: jax.jit(on_rows(phase.learn.update)) for phase in system.phases if phase.learn}
     return Learner(config, core, system, state, phases["train"], phases.get("pretrain"))
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 from context_systems import BATCH, KEY, ROW_MARKS, TRIO, WINDOW, config_of, learner
-from fakes import counters, made_up_rows, marks, noise_like
+from fakes import counters, made_up_rows, marks, noise_like, on_rows
 
 from limae_jax.config.traced import TRACED, traced_values, with_values
 from limae_jax.networks.windows import empty_history
@@ -17,6 +17,7 @@ from limae_jax.systems.load import load_system
 from limae_jax.systems.masked_training import mae_loss, mae_optimiser
 from limae_jax.systems.team_models import init_mae, make_mae, num_read
 from limae_jax.systems.value_based import ValueBasedCore
+from limae_jax.types import Sample
 
 pytestmark = pytest.mark.slow
 
@@ -180,9 +181,9 @@ def test_the_losses_settings_can_be_traced():
     def loss(values):
         config = with_values(one.config, dict.fromkeys(TRACED, 0.5) | values)
         core = ValueBasedCore(load_system("li_ma2e").make_spec(config, TRIO), config, TRIO)
-        return core.loss(one.state.params, one.state, BATCH, KEY)
+        return core.loss(one.state.params, one.state, Sample(BATCH), KEY)
 
-    total, (_, metrics) = jax.jit(loss)(traced_values(one.config))
+    total, (_, metrics, _) = jax.jit(loss)(traced_values(one.config))
     _, wanted = _trained("li_ma2e")
     np.testing.assert_allclose(total, wanted["loss"], rtol=1e-5)
     for name, value in metrics.items():
@@ -236,7 +237,7 @@ def test_pretraining_hides_some_and_shows_some_in_every_row(monkeypatch):
     monkeypatch.setattr(masked_training, "mae_loss", told)
     one = learner("li_ma2e")
     (phase,) = masked_training.pretraining(one.config, one.core)
-    update, rows = jax.jit(phase.update), []
+    update, rows = jax.jit(on_rows(phase.learn.update)), []
     for key in KEYS:
         number = int(update(one.state, BATCH, counters(0), key)[1]["loss"])
         assert number >= 0
@@ -260,13 +261,13 @@ _CONFIG = config_of("li_ma2e")
 
 def test_pretraining_is_a_phase_of_its_own_with_its_own_budget():
     phases = learner("li_ma2e", mae_pretrain_env_steps=700, mae_pretrain_updates_per_iteration=5).system.phases
-    assert [(phase.name, phase.env_steps, phase.explores_by_schedule) for phase in phases] == [
+    assert [(phase.name, phase.time_steps, phase.explores_by_schedule) for phase in phases] == [
         ("warmup", 2 * 11, False),
         ("pretrain", 700, False),
         ("train", None, True),
     ]
-    assert [phase.updates_per_iteration for phase in phases] == [0, 5, 4]
-    assert len({phase.streams for phase in phases[1:]}) == 2
+    assert [phase.learn and phase.learn.updates_per_iteration for phase in phases] == [None, 5, 4]
+    assert len({phase.learn.streams for phase in phases[1:]}) == 2
 
 
 # Whom the rules hide.

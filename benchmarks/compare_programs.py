@@ -31,13 +31,13 @@ SETTINGS = (
     "replay.batch_rows=4",
     "replay.min_rows=8",
     "evaluation.num_episodes=8",
-    "evaluation.every_env_steps=2000",
+    "evaluation.every_time_steps|every_env_steps=2000",
     "system.updates_per_iteration=2",
     "system.hidden_size=16",
     "run.total_env_steps=9000",
     "run.compilation_cache=false",
 )
-OF_CONTEXT = ("mae.pretrain_env_steps=2000",)
+OF_CONTEXT = ("mae.pretrain_time_steps|pretrain_env_steps=2000",)
 
 # Runs in each version: writes the text of every program that jax compiles ahead of time, in order.
 DUMP = """

@@ -85,7 +85,7 @@ def measure_score(scenario: str, rounds: int) -> Row:
     setup = make_setup(config)
     _, batches = prepared(setup, 1)
     batch = jax.tree.map(lambda x: x[0], batches).rows
-    rule = load_rule("mean_td").make_rule(config.masking, setup.env.spec.num_agents, config.mae.window)
+    rule = load_rule("mean_td").make_rule(config.masking_rule, setup.env.spec.num_agents, config.auto_encoder.window)
     generator = np.random.default_rng(0)
     q, target_q = (jnp.asarray(generator.normal(size=batch.avail.shape), jnp.float32) for _ in range(2))
 

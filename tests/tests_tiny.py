@@ -5,8 +5,8 @@ TINY = [
     "env.num_envs=8",
     "env.max_steps=12",
     "system.hidden_size=8",
-    "system.mixer_embed_dim=4",
-    "system.mixer_hypernet_dim=4",
+    "mixer.embed_dim=4",
+    "mixer.hypernet_dim=4",
     "system.target_update_env_steps=500",
     "system.epsilon_decay_env_steps=5000",
     "replay.row_length=8",
@@ -15,10 +15,10 @@ TINY = [
     "replay.batch_rows=8",
     "replay.min_rows=16",
     "evaluation.num_episodes=4",
-    "evaluation.every_env_steps=4000",
+    "evaluation.every_time_steps=4000",
     "run.total_env_steps=10000",
     "run.seed_batching=sequential",
 ]
 
 # For systems that do not mix as QMIX does.
-TINY_UNMIXED = [override for override in TINY if not override.startswith("system.mixer_")]
+TINY_UNMIXED = [override for override in TINY if not override.startswith("mixer.")]

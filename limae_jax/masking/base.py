@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from limae_jax.config.context import MaskingConfig
+from limae_jax.config.masking import ThresholdConfig
 from limae_jax.masking.scores import Groups, above_mean
 from limae_jax.types import Metrics, PyTree
 
@@ -72,7 +72,7 @@ def stateless(choose: Callable[[MaskInputs, jax.Array], tuple[jax.Array, Metrics
 
 
 def hide_above_mean(
-    score: jax.Array, groups: Groups, config: MaskingConfig, inputs: MaskInputs, then: jax.Array | None = None
+    score: jax.Array, groups: Groups, config: ThresholdConfig, inputs: MaskInputs, then: jax.Array | None = None
 ) -> tuple[jax.Array, Metrics]:
     """Hides the agents with a high score, in each group by itself; see `scores.above_mean`.
 

@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from limae_jax.config.context import MaskingConfig
+from limae_jax.config.masking import EmaConfig
 from limae_jax.masking.base import MaskingRule, MaskInputs, Selection, hide_above_mean
 from limae_jax.masking.scores import Groups, agent_mean
 
@@ -24,7 +24,7 @@ class EmaState(NamedTuple):
     weight: jax.Array
 
 
-def make_rule(config: MaskingConfig, num_agents: int, window: int) -> MaskingRule:
+def make_rule(config: EmaConfig, num_agents: int, window: int) -> MaskingRule:
     """Running mean of the TD error of LI-MA2E, bias-corrected as in Adam (Kingma & Ba 2015, section 3).
 
     s_i <- (1 - alpha) s_i + alpha delta_i;  score_i = s_i / (1 - (1 - alpha)^n) after n batches

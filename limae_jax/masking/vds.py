@@ -7,7 +7,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from limae_jax.config.context import MaskingConfig
+from limae_jax.config.masking import VdsConfig
 from limae_jax.masking.base import MaskingRule, MaskInputs, Selection, hide_above_mean
 from limae_jax.masking.scores import Groups, agent_mean
 
@@ -70,7 +70,7 @@ def episode_variance(values: jax.Array, is_counted: jax.Array, is_first: jax.Arr
     return jnp.where(num_episodes >= 2, squares / jnp.maximum(num_episodes, 1), 0.0)
 
 
-def make_rule(config: MaskingConfig, num_agents: int, window: int) -> MaskingRule:
+def make_rule(config: VdsConfig, num_agents: int, window: int) -> MaskingRule:
     """Variance-directional score of LI-MA2E: an error that varies and rises is a sign of forgetting.
 
     score_i = Var over episodes(delta_i) relu(slope of delta_i over the last K batches)

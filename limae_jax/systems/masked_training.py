@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from limae_jax.config import TrainConfig
+from limae_jax.config import MaeConfig, TrainConfig
 from limae_jax.keys import Stream
 from limae_jax.losses.reconstruction import reconstruction_loss
 from limae_jax.losses.td import masked_mean
@@ -34,9 +34,9 @@ from limae_jax.types import Counters, EnvSpec, Metrics, PyTree, Sample
 _EPSILON = 1e-9
 
 
-def mae_optimiser(config: TrainConfig) -> optax.GradientTransformation:
+def mae_optimiser(config: MaeConfig) -> optax.GradientTransformation:
     """Gradients clipped to a global norm of their own, then Adam (Kingma & Ba 2015)."""
-    return optax.chain(optax.clip_by_global_norm(config.mae.max_grad_norm), optax.adam(config.mae.learning_rate))
+    return optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.adam(config.learning_rate))
 
 
 def mae_loss(
@@ -77,8 +77,8 @@ def mae_loss(
 
 def mae_auxiliary(config: TrainConfig, env: EnvSpec) -> Auxiliary:
     """lambda L_MAE with the agents hidden that the rule chooses."""
-    mae = make_mae(config.mae, env)
-    rule = load_rule(str(config.masking.name)).make_rule(config.masking, env.num_agents, config.mae.window)
+    mae, masking = make_mae(config.auto_encoder, env), config.masking_rule
+    rule = load_rule(masking.name).make_rule(masking, env.num_agents, mae.window)
 
     def loss(inputs: AuxiliaryInputs, state: PyTree, key: jax.Array) -> AuxiliaryLoss:
         mask_key, window_key = jax.random.split(key)
@@ -88,12 +88,12 @@ def mae_auxiliary(config: TrainConfig, env: EnvSpec) -> Auxiliary:
         chosen = rule.select(state, MaskInputs(delta, is_counted, batch.obs, batch.is_first, batch.filled), mask_key)
         seen = chosen.metrics | _per_agent(delta, is_counted, chosen.is_hidden)
         seen |= attention_metrics(inputs.features, batch.filled)
-        if config.masking.name == "frozen":
+        if masking.name == "frozen":
             return AuxiliaryLoss(jnp.zeros(()), chosen.state, seen)
         error = mae_loss(
             mae, inputs.params[MAE], inputs.start, inputs.inputs, batch.alive, chosen.is_hidden, window_key
         )
-        return AuxiliaryLoss(config.mae.loss_weight * error, chosen.state, seen | {"loss": error})
+        return AuxiliaryLoss(config.auto_encoder.loss_weight * error, chosen.state, seen | {"loss": error})
 
     return Auxiliary(MAE, lambda key: init_mae(mae, key), rule.init, loss, MAE)
 
@@ -129,16 +129,17 @@ def attention_auxiliary() -> Auxiliary:
 
 def pretraining(config: TrainConfig, core: ValueBasedCore) -> tuple[Phase, ...]:
     """Phase 1: random legal play, Bernoulli masks, nothing but L_MAE."""
-    if not config.mae.pretrain_env_steps:
+    settings, probability = config.auto_encoder, config.masking_rule.probability
+    if not settings.pretrain_time_steps:
         return ()
-    mae = make_mae(config.mae, core.env)
+    mae = make_mae(settings, core.env)
 
     def update(state: LearnerState, batch: Sample, counters: Counters, key: jax.Array) -> Step:
         mask_key, window_key = jax.random.split(key)
         rows = batch.rows
         start, inputs = core.read(rows)
         num_rows, num_agents = rows.alive.shape[1:]
-        hidden = bernoulli_mask(mask_key, (1, num_rows), num_agents, config.masking.probability)
+        hidden = bernoulli_mask(mask_key, (1, num_rows), num_agents, probability)
         is_hidden = jnp.broadcast_to(hidden, rows.alive.shape)
 
         def loss(params: PyTree) -> jax.Array:
@@ -151,5 +152,5 @@ def pretraining(config: TrainConfig, core: ValueBasedCore) -> tuple[Phase, ...]:
         return Step(after, error, optax.tree.norm(grads), {f"{MAE}/loss": error})
 
     streams = (Stream.PRETRAIN_REPLAY, Stream.PRETRAIN_UPDATE)
-    learn = OffPolicy(update, config.mae.pretrain_updates_per_iteration, streams)
-    return (Phase("pretrain", config.mae.pretrain_env_steps, explores_by_schedule=False, learn=learn),)
+    learn = OffPolicy(update, settings.pretrain_updates_per_iteration, streams)
+    return (Phase("pretrain", settings.pretrain_time_steps, explores_by_schedule=False, learn=learn),)

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from limae_jax.config import SystemConfig, TrainConfig
+from limae_jax.config import TrainConfig, ValueBasedConfig
 from limae_jax.losses.td import (
     agent_td_errors,
     best_legal,
@@ -49,14 +49,21 @@ from limae_jax.systems.targets import TARGET_RULES
 from limae_jax.types import Counters, EnvSpec, Rows, Sample, Timestep
 
 
-def td_optimiser(config: SystemConfig) -> optax.GradientTransformation:
+def value_based(config: TrainConfig) -> ValueBasedConfig:
+    """The settings of the learner; ValueError if they are of another family."""
+    if not isinstance(config.system, ValueBasedConfig):
+        raise ValueError(f"system={config.system.name} does not learn values from replayed rows")
+    return config.system
+
+
+def td_optimiser(config: ValueBasedConfig) -> optax.GradientTransformation:
     """Gradients clipped to a global norm, then Adam (Kingma & Ba 2015)."""
     return optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.adam(config.learning_rate))
 
 
-def mixer_or(default: str, config: SystemConfig) -> str | None:
-    """The mixer that the settings name, else `default`."""
-    return None if config.mixer == "none" else config.mixer or default
+def mixer_of(config: TrainConfig) -> str | None:
+    """The mixer that the settings name; None if each agent learns alone."""
+    return None if config.mixing.name == "none" else config.mixing.name
 
 
 def _of_rows(weight: jax.Array | None, like: jax.Array) -> jax.Array | float:
@@ -79,11 +86,11 @@ class ValueBasedSpec(NamedTuple):
     """
 
     mixer: str | None
-    make_agent: Callable[[EnvSpec, SystemConfig], nn.Module] = lambda spec, config: GruAgent(
+    make_agent: Callable[[EnvSpec, ValueBasedConfig], nn.Module] = lambda spec, config: GruAgent(
         spec.num_actions, config.hidden_size
     )
     auxiliaries: tuple[Auxiliary, ...] = ()
-    optimisers: Mapping[str, Callable[[SystemConfig], optax.GradientTransformation]] = {"td": td_optimiser}
+    optimisers: Mapping[str, Callable[[ValueBasedConfig], optax.GradientTransformation]] = {"td": td_optimiser}
     train_labels: tuple[str, ...] | None = None
     target_rules: Mapping[str, str] = {"agent": "hard", "mixer": "hard"}
     team_model: TeamModel | None = None
@@ -94,14 +101,14 @@ class ValueBasedCore:
     """The pure functions of one system; holds only what is fixed before training."""
 
     def __init__(self, spec: ValueBasedSpec, config: TrainConfig, env: EnvSpec):
-        self.spec, self.config, self.env = spec, config.system, env
+        self.spec, self.config, self.env = spec, value_based(config), env
         self.reward_scale = config.reward_scale
         self.stores_carry = config.replay.initial_carry == "stored"
         # flax types `apply` as returning anything or a pair.
-        self.agent: Any = spec.make_agent(env, config.system)
-        self.mixer: Any = MIXERS[spec.mixer](config.system, env) if spec.mixer else None
+        self.agent: Any = spec.make_agent(env, self.config)
+        self.mixer: Any = MIXERS[spec.mixer](config.mixing, env) if spec.mixer else None
         self.labels = {"agent": "td", "mixer": "td", **{extra.name: extra.optimiser for extra in spec.auxiliaries}}
-        optimisers = {label: make(config.system) for label, make in spec.optimisers.items()}
+        optimisers = {label: make(self.config) for label, make in spec.optimisers.items()}
         self.optimiser = optax.multi_transform(optimisers, lambda params: {part: self.labels[part] for part in params})
 
     # Acting
@@ -290,7 +297,7 @@ def build_value_based(spec: ValueBasedSpec, config: TrainConfig, env: EnvSpec) -
     """Binds a specification to its settings and an environment's sizes."""
     core = ValueBasedCore(spec, config, env)
     warmup = Phase("warmup", config.replay.min_rows * config.replay.row_length, explores_by_schedule=False)
-    learn = OffPolicy(core.update, config.system.updates_per_iteration)
+    learn = OffPolicy(core.update, core.config.updates_per_iteration)
     train = Phase("train", None, explores_by_schedule=True, learn=learn)
     # Who is alone has nobody to guess.
     guesses = spec.team_model is not None and spec.team_model.part is not None and env.num_agents > 1

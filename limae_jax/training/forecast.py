@@ -79,7 +79,7 @@ class Forecast:
     def _num_evaluations(self, begin: float, end: float) -> int:
         if end <= begin:
             return 0
-        each = time_steps_per_iteration(self._config) / self._config.evaluation.every_env_steps
+        each = time_steps_per_iteration(self._config) / self._config.evaluation.every_time_steps
         # The one at the end is made in any case.
         return max(int(end * each) - int(begin * each), 1)
 

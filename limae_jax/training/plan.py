@@ -94,8 +94,8 @@ def phase_at(plans: Sequence[PhasePlan], iteration: int) -> PhasePlan:
 
 
 def is_evaluation_due(config: TrainConfig, before: int, after: int) -> bool:
-    """Whether a multiple of `evaluation.every_env_steps` time steps lies between two iterations of the clock."""
-    per_iteration, every = time_steps_per_iteration(config), config.evaluation.every_env_steps
+    """Whether a multiple of `evaluation.every_time_steps` time steps lies between two iterations of the clock."""
+    per_iteration, every = time_steps_per_iteration(config), config.evaluation.every_time_steps
     return after * per_iteration // every > before * per_iteration // every
 
 

@@ -7,13 +7,12 @@ import pytest
 from fakes import TINY_ENV, counters, made_up_rows, marks, on_rows
 
 from limae_jax.config import (
+    SYSTEM_CONFIGS,
     EvalConfig,
-    MaeConfig,
     ReplayConfig,
     RunConfig,
     SmacConfig,
     SmaxConfig,
-    SystemConfig,
     TrainConfig,
 )
 from limae_jax.config.compose import override_config
@@ -44,8 +43,8 @@ def _config(
     rows: dict[str, Any] = {"row_length": 6, "capacity_rows": 5, "batch_rows": 2, "min_rows": 2} | replay
     return TrainConfig(
         env=SmaxConfig(num_envs=num_envs),
-        system=SystemConfig(name=system, hidden_size=hidden_size),
-        mae=MaeConfig(**(mae or {})),
+        system=SYSTEM_CONFIGS[system](hidden_size=hidden_size),
+        mae=SYSTEM_CONFIGS[system].beliefs(**mae) if mae else None,
         replay=ReplayConfig(**rows),
     )
 

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from typing import Any, NamedTuple
 
 import jax
 from fakes import counters, made_up_rows, marks, noise_like, on_rows, tiny_config
 
-from limae_jax.config import MaeConfig, MaskingConfig, TrainConfig
+from limae_jax.config import TrainConfig
 from limae_jax.systems.base import LearnerState, System
 from limae_jax.systems.build import build_system
 from limae_jax.systems.load import load_system
@@ -43,14 +42,14 @@ class Learner(NamedTuple):
 
 
 def config_of(name: str, **settings) -> TrainConfig:
-    """Settings: `mae_window` is `mae.window`, `masking_name` is `masking.name`, all others are of the system."""
-    sections: dict[str, dict] = {"mae": {}, "masking": {}, "system": {}}
-    named = [(one.section, item.name) for one in (MaeConfig, MaskingConfig) for item in dataclasses.fields(one)]
-    names = {f"{section}_{name}": section for section, name in named}
+    """Settings: `mae_window` is `mae.window`, of `masking` and `mixer` alike, all others are of the system."""
+    sections: dict[str, dict] = {"mae": {}, "masking": {}, "mixer": {}, "system": {}}
     for key, value in settings.items():
-        section = names.get(key, "system")
-        sections[section][key.removeprefix(f"{section}_")] = value
-    return tiny_config(name, None, sections["mae"], sections["masking"], **sections["system"])
+        section, _, field = key.partition("_")
+        own, name_there = (section, field) if section in sections else ("system", key)
+        sections[own][name_there] = value
+    system = sections.pop("system")
+    return tiny_config(name, **sections, **system)
 
 
 @functools.cache

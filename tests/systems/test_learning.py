@@ -20,9 +20,8 @@ GAMMA = 0.9
 def _train(name: str, env: EnvSpec, batch: Rows, num_updates: int, **system):
     """Parameters after so many updates on the batch, with a target copy after each 25."""
     sizes = {"hidden_size": 16, "target_update_env_steps": 25}
-    if name == "qmix":
-        sizes |= {"mixer_embed_dim": 8, "mixer_hypernet_dim": 8}
-    config = tiny_config(name, gamma=GAMMA, reward_scale=1.0, learning_rate=5e-3, **sizes, **system)
+    mixer = {"embed_dim": 8, "hypernet_dim": 8} if name == "qmix" else None
+    config = tiny_config(name, mixer=mixer, gamma=GAMMA, reward_scale=1.0, learning_rate=5e-3, **sizes, **system)
     built, key = build_system(config, env), jax.random.key(0)
 
     def step(state, count):

@@ -29,7 +29,7 @@ def _differ(one, other) -> bool:
 
 
 def _without(name: str):
-    settings = {"mae_context": "off", "mae_pretrain_env_steps": 0, "masking_name": "frozen"}
+    settings = {"mae_context": "off", "mae_pretrain_time_steps": 0, "masking_name": "frozen"}
     return learner(name) if name == "qmix" else learner(name, **settings)
 
 
@@ -218,7 +218,7 @@ def test_an_update_with_another_mixer_is_finite_and_moves_every_part(name, mixer
 def test_the_oracle_spends_the_same_steps_in_every_phase():
     for steps in (0, 700):
         ours, theirs = (
-            build_system(config_of(name, mae_pretrain_env_steps=steps), TRIO) for name in ("oracle", "li_ma2e")
+            build_system(config_of(name, mae_pretrain_time_steps=steps), TRIO) for name in ("oracle", "li_ma2e")
         )
         assert [phase[:3] for phase in ours.phases] == [phase[:3] for phase in theirs.phases]
         assert [phase.name for phase in ours.phases] == ["warmup", *(["pretrain"] if steps else []), "train"]

@@ -10,7 +10,7 @@ import pytest
 from context_systems import BATCH, KEY, ROW_MARKS, TRIO, WINDOW, config_of, learner
 from fakes import counters, made_up_rows, marks, noise_like, on_rows
 
-from limae_jax.config.traced import TRACED, traced_values, with_values
+from limae_jax.config.traced import traced_names, traced_values, with_values
 from limae_jax.networks.windows import empty_history
 from limae_jax.systems import masked_training
 from limae_jax.systems.load import load_system
@@ -179,7 +179,7 @@ def test_the_losses_settings_can_be_traced():
     one = learner("li_ma2e")
 
     def loss(values):
-        config = with_values(one.config, dict.fromkeys(TRACED, 0.5) | values)
+        config = with_values(one.config, dict.fromkeys(traced_names(one.config), 0.5) | values)
         core = ValueBasedCore(load_system("li_ma2e").make_spec(config, TRIO), config, TRIO)
         return core.loss(one.state.params, one.state, Sample(BATCH), KEY)
 
@@ -195,7 +195,7 @@ def test_the_optimisers_settings_can_be_traced():
     gradient = jnp.asarray([3.0, -0.1, 0.0])
 
     def step(values):
-        optimiser = mae_optimiser(with_values(config, dict.fromkeys(TRACED, 0.5) | values))
+        optimiser = mae_optimiser(with_values(config, dict.fromkeys(traced_names(config), 0.5) | values).auto_encoder)
         state = optimiser.init(gradient)
         for factor in (1.0, 0.01):
             updates, state = optimiser.update(gradient * factor, state)
@@ -260,7 +260,7 @@ _CONFIG = config_of("li_ma2e")
 
 
 def test_pretraining_is_a_phase_of_its_own_with_its_own_budget():
-    phases = learner("li_ma2e", mae_pretrain_env_steps=700, mae_pretrain_updates_per_iteration=5).system.phases
+    phases = learner("li_ma2e", mae_pretrain_time_steps=700, mae_pretrain_updates_per_iteration=5).system.phases
     assert [(phase.name, phase.time_steps, phase.explores_by_schedule) for phase in phases] == [
         ("warmup", 2 * 11, False),
         ("pretrain", 700, False),

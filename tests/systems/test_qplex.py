@@ -66,10 +66,10 @@ def _every_joint_action() -> Rows:
     )
 
 
-def _greedy_payoff(name: str, **system) -> float:
+def _greedy_payoff(name: str, **mixer) -> float:
     rows = _every_joint_action()
-    settings = {"hidden_size": 16, "learning_rate": 5e-3, "mixer_hypernet_dim": 16, "reward_scale": 1.0, **system}
-    built = build_system(tiny_config(name, **settings), MATRIX)
+    settings = {"hidden_size": 16, "learning_rate": 5e-3, "reward_scale": 1.0}
+    built = build_system(tiny_config(name, mixer={"hypernet_dim": 16, **mixer}, **settings), MATRIX)
 
     def update(state, _):
         return on_rows(built.phases[-1].learn.update)(state, rows, counters(0), KEY)[0], None
@@ -81,4 +81,4 @@ def _greedy_payoff(name: str, **system) -> float:
 
 def test_qplex_finds_the_best_play_of_climbing_and_a_monotone_mixer_does_not():
     assert _greedy_payoff("qplex") == 11.0
-    assert _greedy_payoff("qmix", mixer_embed_dim=8) < 11.0
+    assert _greedy_payoff("qmix", embed_dim=8) < 11.0

@@ -8,7 +8,7 @@ from limae_jax.training.forecast import EVALUATION, Forecast
 from limae_jax.training.plan import PhasePlan, is_evaluation_due, phase_at
 
 # 100 time steps an iteration; an evaluation every 10 iterations.
-SETTINGS = ["env.num_envs=5", "replay.row_length=20", "replay.capacity_rows=100", "evaluation.every_env_steps=1000"]
+SETTINGS = ["env.num_envs=5", "replay.row_length=20", "replay.capacity_rows=100", "evaluation.every_time_steps=1000"]
 PLANS = [
     PhasePlan(Phase("warmup", 500, False), 0, 5, 5),
     PhasePlan(Phase("pretrain", 2000, False, OffPolicy(lambda *_: None, 1)), 5, 25, 5),

@@ -17,8 +17,8 @@ from limae_jax.training import plan, runner, setup
 
 pytestmark = pytest.mark.slow
 
-SMALL = ["mae.pretrain_env_steps=500", "mae.width=8", "mae.num_heads=2", "mae.window=3", "mae.encoder_layers=1"]
-SHORT = ["evaluation.every_env_steps=1200", "run.total_env_steps=2000", "replay.capacity_rows=100"]
+SMALL = ["mae.pretrain_time_steps=500", "mae.width=8", "mae.num_heads=2", "mae.window=3", "mae.encoder_layers=1"]
+SHORT = ["evaluation.every_time_steps=1200", "run.total_env_steps=2000", "replay.capacity_rows=100"]
 # Rules that go by more than their batch.
 WITH_STATE = ("ema", "vds", "all_but_one")
 # The method as it is; the other rules do without what has nothing to do with them, so that they compile sooner.
@@ -59,8 +59,8 @@ def test_a_run_with_masks_goes_on_bit_exactly(name, chunks, tiny, final_arrays, 
     overrides = ["system=li_ma2e", f"masking={name}", *SMALL, *SHORT]
     if name != WHOLE:
         # The sizes of QMIX's mixer, which is not there, as they are by default.
-        overrides += ["system.mixer_embed_dim=32", "system.mixer_hypernet_dim=64"]
-        overrides += ["mae.context=off", "system.mixer=vdn"]
+        overrides += ["mixer.embed_dim=32", "mixer.hypernet_dim=64"]
+        overrides += ["mae.context=off", "mixer=vdn"]
     whole, stopped = (load_config(tiny(*overrides, name=run)) for run in ("whole", "stopped"))
     assert runner.train(whole).exit_code == 0
     with monkeypatch.context() as patch:

@@ -34,7 +34,7 @@ pytestmark = pytest.mark.slow
 
 # Wherever something is trained, in groups of three seeds, so that it is compiled once.
 THREE = ["run.num_seeds=3", "run.seed_batching=3"]
-SHORT = ["evaluation.every_env_steps=600", "run.total_env_steps=1500", "replay.capacity_rows=100"]
+SHORT = ["evaluation.every_time_steps=600", "run.total_env_steps=1500", "replay.capacity_rows=100"]
 # So that all of it can be compared.
 SHORT += ["checkpoint.keep_replay=true"]
 # The first group is of two runs, the second one is filled up.

@@ -9,7 +9,7 @@ import pytest
 from fakes import CountingEnv, tiny_config
 
 from limae_jax.config import MpeConfig, SmacConfig
-from limae_jax.config.traced import TRACED, shares_program, traced_values, with_values
+from limae_jax.config.traced import shares_program, traced_names, traced_values, with_values
 from limae_jax.environments.vector import VectorEnv
 from limae_jax.replay.uniform import uniform_replay
 from limae_jax.systems.build import build_system
@@ -73,7 +73,7 @@ def test_a_cell_among_others_learns_as_the_same_cell_alone(config):
 
 
 def test_the_other_values_are_other_values_of_all_traced_settings(config):
-    assert OTHER.keys() == traced_values(config).keys() == set(TRACED)
+    assert OTHER.keys() == traced_values(config).keys() == set(traced_names(config))
     assert not [name for name, value in traced_values(config).items() if value == OTHER[name]]
     changed = with_values(config, OTHER)
     assert traced_values(changed) == OTHER

@@ -273,7 +273,7 @@ def test_pretraining_is_a_phase_of_its_own_with_its_own_budget():
 
 
 def test_a_rules_state_is_the_learners_and_advances():
-    one = learner("li_ma2e", masking_name="all_but_one")
+    one = learner("li_ma2e", masking_name="all_but_one", mixer="vdn")
     state, visible = one.state, []
     for _ in range(4):
         assert state.auxiliary["mae"] == len(visible) % TRIO.num_agents

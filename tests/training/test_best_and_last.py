@@ -164,7 +164,7 @@ def test_what_plays_damaged_parameters_says_that_resuming_makes_them_anew(run_di
 
 @pytest.mark.parametrize("name", ["best", "last"])
 def test_a_sweep_goes_on_with_the_cell_whose_parameters_are_damaged(tmp_path, name):
-    short = ["evaluation.every_env_steps=600", "run.total_env_steps=1500", "replay.capacity_rows=100"]
+    short = ["evaluation.every_env_steps=600", "run.total_env_steps=1500"]
     asked = load_sweep(
         [*TINY, *short, f"sweep.dir={tmp_path / 'sweep'}", "system.td_lambda=0.5,0.6", "env.max_steps=12,13"]
     )

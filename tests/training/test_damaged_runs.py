@@ -11,7 +11,7 @@ from test_resume import stop_after, without_times
 from tests_tiny import TINY
 
 from limae_jax.analysis import battle
-from limae_jax.cli.main import main as cli
+from limae_jax.cli import main as cli
 from limae_jax.config.compose import load_config
 from limae_jax.errors import InputError
 from limae_jax.evaluation import evaluate, policy
@@ -21,7 +21,7 @@ from limae_jax.training import plan, runner
 
 pytestmark = pytest.mark.slow
 
-SHORT = ["run.num_seeds=2", "evaluation.every_env_steps=600", "run.total_env_steps=1500", "replay.capacity_rows=100"]
+SHORT = ["run.num_seeds=2", "evaluation.every_env_steps=600", "run.total_env_steps=1500"]
 SHORT += ["checkpoint.every_s=0.001", "checkpoint.keep_replay=true"]
 DAMAGES = all_damages()
 QUICK = sample(DAMAGES, 25)

@@ -7,9 +7,9 @@ import pytest
 from damages import sample, snapshot, sweep_damages
 from test_damaged_runs import check_answer
 from test_resume import stop_after, without_times
-from tests_tiny import TINY_UNMIXED
+from tests_tiny import TINY
 
-from limae_jax.cli.main import main as cli
+from limae_jax.cli import main as cli
 from limae_jax.metrics.jsonl import read_rows
 from limae_jax.sweeps import sweep
 from limae_jax.sweeps.grid import load_sweep
@@ -17,8 +17,8 @@ from limae_jax.training import plan
 
 pytestmark = pytest.mark.slow
 
-GRID = [*TINY_UNMIXED, "evaluation.every_env_steps=600", "run.total_env_steps=1500", "replay.capacity_rows=100"]
-GRID += ["system=vdn", "system.learning_rate=1e-3,4e-3", "checkpoint.every_s=0.001", "run.seed_batching=1"]
+GRID = [*TINY, "evaluation.every_env_steps=600", "run.total_env_steps=1500"]
+GRID += ["system.learning_rate=1e-3,4e-3", "checkpoint.every_s=0.001", "run.seed_batching=1"]
 DAMAGES = sweep_damages()
 QUICK = sample(DAMAGES, 12)
 

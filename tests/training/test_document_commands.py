@@ -84,7 +84,8 @@ _first_seed = itertools.count()
 def small_settings(config):
     """Settings that the learner reads; the last one keeps the run's directory, which may be named by its scenario."""
     system = config.system.name
-    unread = unread_of_the_mixer(system, config.system.mixer)
+    # Each command keeps its own system.
+    unread = ("system", *unread_of_the_mixer(system, config.system.mixer))
     # These games have neither a size to choose nor a time limit.
     left_out = (*unread, "env.scenario", "env.max_steps") if config.env.name == "matrix" else unread
     settings = [override for override in SMALL if override.partition("=")[0] not in left_out]

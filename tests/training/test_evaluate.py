@@ -23,8 +23,8 @@ pytestmark = pytest.mark.slow
 
 PLAYS_SMAX = True
 # Agents that guess their team-mates, so that what is told of the guesses is evaluated too.
-SMALL_MAE = ["mae.width=4", "mae.num_heads=2", "mae.window=2", "mae.encoder_layers=1", "mae.pretrain_env_steps=500"]
-GUESSING = [*TINY, "system=li_ma2e", *SMALL_MAE]
+SMALL_MAE = ["mae.width=4", "mae.num_heads=2", "mae.window=2", "mae.encoder_layers=1", "mae.pretrain_env_steps=0"]
+GUESSING = [*TINY, "system=li_ma2e", "system.mixer=vdn", *SMALL_MAE]
 
 
 @pytest.fixture(scope="module")

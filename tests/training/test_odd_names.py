@@ -24,7 +24,7 @@ from limae_jax.training import runner
 
 pytestmark = pytest.mark.slow
 
-SHORT = ["evaluation.every_env_steps=600", "run.total_env_steps=1500", "replay.capacity_rows=100"]
+SHORT = ["evaluation.every_env_steps=600", "run.total_env_steps=1500"]
 
 
 def config_of(run: RunConfig) -> TrainConfig:
@@ -100,7 +100,7 @@ def test_cells_named_after_lists_are_trained_and_continued(tmp_path):
         one_unit = ["env.scenario=2m_vs_2m", health, f"sweep.dir={tmp_path / 'sweep'}"]
         return load_sweep([*TINY, *SHORT, *one_unit, f"run.total_env_steps={steps}"])
 
-    for steps in (1500, 15000):
+    for steps in (1500, 3000):
         result = run_sweep(sweep(steps))
         assert result.exit_code == 0 and len(result.outcomes) == 2
         for run_dir in result.outcomes:

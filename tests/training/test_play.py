@@ -45,7 +45,7 @@ def test_the_snippet_runs_as_printed(ran):
     names, lines = ran
     last = names["result"].last_rows
     wins = " ".join(f"{row['test_win_rate']:.2f}" for row in last)
-    assert lines[0] == f"qmix on {names['config'].env.scenario} (smax), seeds 0-1"
+    assert lines[0] == f"vdn on {names['config'].env.scenario} (smax), seeds 0-1"
     assert lines[1].startswith(f"win rate {wins} after ") and lines[1].endswith(" env steps")
     assert lines[2] == f"complete; in {names['result'].run_dir}"
     assert lines[3].startswith("Policy: 2 agent(s) of smax ") and lines[3].endswith(", decentralised")

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
-from tests_tiny import TINY, TINY_UNMIXED
+from tests_tiny import TINY, TINY_MIXED
 
 import limae_jax
 from limae_jax.checkpoints.params import save_params
@@ -41,7 +41,7 @@ def made_run(run_dir, *overrides):
 
 @pytest.fixture(scope="module")
 def run_dir(tmp_path_factory):
-    return made_run(tmp_path_factory.mktemp("policy") / "run", *TINY)
+    return made_run(tmp_path_factory.mktemp("policy") / "run", *TINY_MIXED)
 
 
 def play(team, steps=6):
@@ -56,7 +56,7 @@ def play(team, steps=6):
     return np.stack(actions), jax.tree.map(np.asarray, carry)
 
 
-@pytest.mark.parametrize("overrides", [TINY, [*TINY, "system=li_ma2e", *CONTEXT], [*TINY_UNMIXED, "system=vdn"]])
+@pytest.mark.parametrize("overrides", [TINY_MIXED, [*TINY, "system=li_ma2e", *CONTEXT], TINY])
 def test_a_file_acts_as_the_run_bit_for_bit(tmp_path, overrides):
     made = made_run(tmp_path / "run", *overrides)
     path = limae_jax.export_policy(made, tmp_path / "team.safetensors", 6, "best")
@@ -72,7 +72,7 @@ def test_plain_safetensors_reads_every_parameter_and_what_they_are(run_dir, tmp_
     assert main(["export", str(run_dir), "--seed", "5", "--checkpoint", "best", "--out", str(path)]) == 0
     assert capsys.readouterr().out == f"{path}\n"
     arrays = load_file(path)
-    system = setup.make_setup(load_config(TINY)).parts.system
+    system = setup.make_setup(load_config(TINY_MIXED)).parts.system
     params = system.init(jax.random.key(11)).params
     assert arrays["agent.params.gru.recurrent_n"].shape == (8, 8)
     assert len(arrays) == len(jax.tree.leaves(params))

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from fakes import CountingEnv
 from test_sweep import SHORT, swept
-from tests_tiny import TINY_UNMIXED
+from tests_tiny import TINY
 
 from limae_jax.checkpoints.files import bytes_below
 from limae_jax.cli.main import main
@@ -56,7 +56,7 @@ def rows_on_disk(directory):
 
 
 def params_of(run_dir):
-    system = runner.make_setup(load_config([*TINY_UNMIXED, "system=vdn"])).parts.system
+    system = runner.make_setup(load_config([*TINY, "system=vdn"])).parts.system
     return [np.asarray(leaf)[0] for leaf in jax.tree.leaves(load_teams(run_dir, system).params)]
 
 
@@ -121,7 +121,7 @@ def test_what_can_be_pruned_is_and_the_rest_is_named(copied, tmp_path, capsys):
 
 
 def test_leftovers_of_killed_processes_go_too_and_the_teams_stay(tmp_path):
-    config = load_config([*TINY_UNMIXED, *SHORT, "system=vdn", f"run.dir={tmp_path / 'run'}"])
+    config = load_config([*TINY, *SHORT, "system=vdn", f"run.dir={tmp_path / 'run'}"])
     assert runner.train(config).is_complete
     run_dir = Path(config.run_dir)
     for name in ("latest", "best", "last"):

@@ -13,7 +13,7 @@ import pytest
 from fakes import CountingEnv
 from rich.console import Console
 from test_resume import stop_after, without_times
-from tests_tiny import TINY_UNMIXED
+from tests_tiny import TINY
 
 from limae_jax.errors import InputError
 from limae_jax.evaluation.policy import load_teams
@@ -34,7 +34,7 @@ pytestmark = pytest.mark.slow
 
 # Wherever something is trained, in groups of three seeds, so that it is compiled once.
 THREE = ["run.num_seeds=3", "run.seed_batching=3"]
-SHORT = ["evaluation.every_env_steps=600", "run.total_env_steps=1500", "replay.capacity_rows=100"]
+SHORT = ["evaluation.every_env_steps=600", "run.total_env_steps=1500"]
 # So that all of it can be compared.
 SHORT += ["checkpoint.keep_replay=true"]
 # The first group is of two runs, the second one is filled up.
@@ -64,7 +64,7 @@ def made_up_game(monkeypatch):
 
 
 def swept(directory, *overrides):
-    return load_sweep([*TINY_UNMIXED, *SHORT, f"sweep.dir={directory}", *overrides])
+    return load_sweep([*TINY, *SHORT, f"sweep.dir={directory}", *overrides])
 
 
 def arrays_of(asked):

@@ -6,6 +6,10 @@ import tempfile
 from pathlib import Path
 
 import browser
+import pytest
+
+# Their assertions explain themselves, as those of the tests do.
+pytest.register_assert_rewrite("doubles")
 
 # Before jax starts, and inherited by the processes that tests start. The results do not depend on it being fast.
 QUICK_TO_COMPILE = (

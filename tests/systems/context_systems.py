@@ -7,7 +7,7 @@ import functools
 from typing import Any, NamedTuple
 
 import jax
-from fakes import counters, made_up_rows, marks, noise_like, tiny_config
+from doubles.fakes import counters, made_up_rows, marks, noise_like, tiny_config
 
 from limae_jax.config import MaeConfig, MaskingConfig, TrainConfig
 from limae_jax.systems.base import LearnerState, System

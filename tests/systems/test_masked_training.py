@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 from context_systems import BATCH, KEY, ROW_MARKS, TRIO, WINDOW, config_of, learner
-from fakes import counters, made_up_rows, marks, noise_like
+from doubles.fakes import counters, made_up_rows, marks, noise_like
 
 from limae_jax.config.traced import TRACED, traced_values, with_values
 from limae_jax.networks.windows import empty_history

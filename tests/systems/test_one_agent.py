@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 from context_systems import KEY, ROW_MARKS, WINDOW, config_of
-from fakes import counters, made_up_rows, noise_like
+from doubles.fakes import counters, made_up_rows, noise_like
 
 from limae_jax.systems.base import LearnerState
 from limae_jax.systems.build import build_system

@@ -7,9 +7,9 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from checkpoint_worker import check_params, device_state
-from fakes import CountingEnv
-from tests_tiny import TINY
+from doubles.checkpoint_worker import check_params, device_state
+from doubles.fakes import CountingEnv
+from doubles.tiny import TINY
 
 from limae_jax.checkpoints import arrays, files
 from limae_jax.checkpoints import params as stored_params

@@ -9,8 +9,8 @@ from glob import glob
 
 import pytest
 from documents import DOCUMENTS, RUN_ELSEWHERE, blocks, commands, is_run, name_of
-from fakes import CountingEnv
-from tests_tiny import TINY
+from doubles.fakes import CountingEnv
+from doubles.tiny import TINY
 
 from limae_jax import environments
 from limae_jax.catalogue.systems import CONTEXT_SYSTEMS, unread_of_the_mixer

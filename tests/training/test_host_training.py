@@ -5,9 +5,9 @@ import signal
 
 import numpy as np
 import pytest
-from scripted_games import ScriptedGames
-from test_refill import check_replay
-from tests_tiny import TINY
+from doubles.scripted_games import ScriptedGames
+from doubles.tiny import TINY
+from replay_checks import check_replay
 
 from limae_jax.cli.main import main
 from limae_jax.environments.smac import installation

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_resume import assert_equal_runs, stop_after
+from doubles.interrupted import assert_equal_runs, stop_after
 
 from limae_jax.catalogue.masking_rules import RULES
 from limae_jax.config.compose import load_config

@@ -1,8 +1,8 @@
 """Resuming with the real game, whose state has keys, integers and what the enemies remember."""
 
 import pytest
-from test_resume import assert_equal_runs, stop_after
-from tests_tiny import TINY_MIXED
+from doubles.interrupted import assert_equal_runs, stop_after
+from doubles.tiny import TINY_MIXED
 
 from limae_jax.config.compose import load_config
 from limae_jax.training import runner

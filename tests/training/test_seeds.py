@@ -24,7 +24,7 @@ FEW_ITERATIONS = 2
 @pytest.fixture(scope="module")
 def train_some():
     """Trains seeds in one program: the warm-up, then a few updates."""
-    from tests_tiny import TINY
+    from doubles.tiny import TINY
 
     setup = make_setup(load_config(TINY))
     warmup, train = setup.plans
@@ -76,7 +76,7 @@ def test_a_seed_that_is_not_finite_is_frozen_and_the_others_go_on(train_some):
 
 
 def test_a_chunk_gives_its_memory_to_its_successor(train_some):
-    from tests_tiny import TINY
+    from doubles.tiny import TINY
 
     setup = make_setup(load_config(TINY))
     state = setup.init(put_seeds(np.asarray([0], np.int32), setup.mesh))

@@ -10,7 +10,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from made_up_cli import COMMAND
+from doubles.made_up_cli import COMMAND
 
 from limae_jax.config.compose import load_config
 from limae_jax.metrics.jsonl import read_rows
@@ -86,11 +86,11 @@ ONE_AFTER_THE_OTHER = """
 import os, sys
 os.sched_getaffinity = lambda _: range(2)
 sys.path.insert(0, sys.argv[2])
-import made_up_cli
+from doubles import made_up_cli
 from limae_jax.config.compose import load_config
 from limae_jax.training import runner, setup
 setup.make_env = lambda config: made_up_cli.CountingEnv()
-from tests_tiny import TINY
+from doubles.tiny import TINY
 
 def run(name, *more):
     return load_config([*TINY, f"run.dir={sys.argv[1]}/{name}", "run.total_env_steps=2000", *more])
@@ -107,7 +107,7 @@ runner.train(run("new", auto))
 def test_runs_of_one_process_are_as_runs_of_their_own(tiny, tmp_path):
     """The first of them settles how many devices jax has; a run of one seed is then resumed, and one begun."""
     runner.train(load_config(tiny("run.seed_batching=auto", "run.total_env_steps=2000", name="one")))
-    command = [sys.executable, "-c", ONE_AFTER_THE_OTHER, str(tmp_path), str(Path(__file__).parent)]
+    command = [sys.executable, "-c", ONE_AFTER_THE_OTHER, str(tmp_path), str(Path(__file__).parents[1])]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr

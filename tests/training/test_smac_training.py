@@ -5,7 +5,7 @@ import signal
 
 import numpy as np
 import pytest
-from tests_tiny import TINY
+from doubles.tiny import TINY
 
 from limae_jax.cli.main import main
 from limae_jax.metrics.jsonl import read_rows

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fakes import CountingEnv, tiny_config
+from doubles.fakes import CountingEnv, tiny_config
 
 from limae_jax.config import MpeConfig, SmacConfig
 from limae_jax.config.traced import TRACED, shares_program, traced_values, with_values

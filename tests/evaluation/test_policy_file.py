@@ -6,9 +6,9 @@ import struct
 import jax
 import numpy as np
 import pytest
+from doubles.tiny import TINY, TINY_MIXED
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
-from tests_tiny import TINY, TINY_MIXED
 
 import limae_jax
 from limae_jax.checkpoints.params import save_params

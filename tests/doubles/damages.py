@@ -320,3 +320,11 @@ def snapshot(folder: Path) -> dict[str, str]:
             content = os.readlink(path) if path.is_symlink() else "" if path.is_dir() else path.read_bytes().hex()
             found[str(path.relative_to(folder))] = content
     return found
+
+
+def check_answer(code: int, err: str) -> None:
+    """An answer that a user can read."""
+    assert code in (0, 1, 2), err
+    assert "Traceback" not in err
+    assert len(err.splitlines()) <= 3 and all(len(line) <= 300 for line in err.splitlines()), err
+    assert (code == 0) == (err == ""), err

@@ -6,9 +6,9 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from fakes import CountingEnv
-from test_sweep import SHORT, swept
-from tests_tiny import TINY
+from doubles.fakes import CountingEnv
+from doubles.tiny import TINY
+from made_up_sweeps import SHORT, swept
 
 from limae_jax.checkpoints.files import bytes_below
 from limae_jax.cli.main import main

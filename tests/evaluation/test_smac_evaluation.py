@@ -7,8 +7,8 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from battle_games import BattleGames
-from fakes import noise_like
+from doubles.battle_games import BattleGames
+from doubles.fakes import noise_like
 
 from limae_jax import environments
 from limae_jax.cli.main import main

@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fakes import CountingEnv, noise_like, tiny_config
+from doubles.fakes import CountingEnv, noise_like, tiny_config
 
 from limae_jax.environments.vector import VectorEnv
 from limae_jax.play.rollout import collect_rows, init_rollout

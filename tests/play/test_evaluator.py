@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fakes import CountingEnv
+from doubles.fakes import CountingEnv
 
 from limae_jax.play import evaluator
 from limae_jax.play.evaluator import play_episodes

@@ -6,8 +6,8 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fakes import CountingEnv
-from scripted_games import ScriptedGames
+from doubles.fakes import CountingEnv
+from doubles.scripted_games import ScriptedGames
 
 from limae_jax.environments.smac.records import Steps
 from limae_jax.environments.vector import VectorEnv

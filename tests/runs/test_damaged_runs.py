@@ -5,10 +5,10 @@ import shutil
 from pathlib import Path
 
 import pytest
-from damages import Damage, all_damages, sample, snapshot, unsealed
-from fakes import CountingEnv
-from test_resume import stop_after, without_times
-from tests_tiny import TINY
+from doubles.damages import Damage, all_damages, check_answer, sample, snapshot, unsealed
+from doubles.fakes import CountingEnv
+from doubles.interrupted import stop_after, without_times
+from doubles.tiny import TINY
 
 from limae_jax.analysis import battle
 from limae_jax.cli import main as cli
@@ -67,14 +67,6 @@ def commands(run_dir: Path, out: Path) -> dict[str, list[str]]:
         "report": ["report", str(run_dir), "--out", str(out)],
         "render": ["render", str(run_dir)],
     }
-
-
-def check_answer(code: int, err: str) -> None:
-    """An answer that a user can read."""
-    assert code in (0, 1, 2), err
-    assert "Traceback" not in err
-    assert len(err.splitlines()) <= 3 and all(len(line) <= 300 for line in err.splitlines()), err
-    assert (code == 0) == (err == ""), err
 
 
 def exhaustive_unless_quick(damage: Damage):

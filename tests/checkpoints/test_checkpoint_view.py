@@ -7,7 +7,7 @@ from pathlib import Path
 
 import jax.numpy as jnp
 import pytest
-from checkpoint_worker import check_state, device_state, rows_at, templates
+from doubles.checkpoint_worker import check_state, device_state, rows_at, templates
 
 from limae_jax.checkpoints import arrays, view
 from limae_jax.checkpoints.store import CheckpointStore

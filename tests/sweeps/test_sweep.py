@@ -10,10 +10,10 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from fakes import CountingEnv
+from doubles.fakes import CountingEnv
+from doubles.interrupted import stop_after, without_times
+from made_up_sweeps import swept
 from rich.console import Console
-from test_resume import stop_after, without_times
-from tests_tiny import TINY
 
 from limae_jax.errors import InputError
 from limae_jax.evaluation.policy import load_teams
@@ -22,7 +22,6 @@ from limae_jax.runs.directory import settle_groups
 from limae_jax.runs.lock import locked
 from limae_jax.sweeps import program as sweep_program
 from limae_jax.sweeps import sweep
-from limae_jax.sweeps.grid import load_sweep
 from limae_jax.sweeps.plan import is_finished, plan_programs
 from limae_jax.training import plan, runner, setup
 from limae_jax.training.group import GroupTrainer
@@ -34,9 +33,6 @@ pytestmark = pytest.mark.slow
 
 # Wherever something is trained, in groups of three seeds, so that it is compiled once.
 THREE = ["run.num_seeds=3", "run.seed_batching=3"]
-SHORT = ["evaluation.every_env_steps=600", "run.total_env_steps=1500"]
-# So that all of it can be compared.
-SHORT += ["checkpoint.keep_replay=true"]
 # The first group is of two runs, the second one is filled up.
 GRID = ["system=vdn,iql", "system.learning_rate=1e-3,4e-3", "run.num_seeds=2", "run.seed_batching=3"]
 
@@ -61,10 +57,6 @@ def made_up_game(monkeypatch):
 
     monkeypatch.setattr(plan, "CHUNK_TIME_STEPS", 512)
     monkeypatch.setattr(setup, "make_env", make_env)
-
-
-def swept(directory, *overrides):
-    return load_sweep([*TINY, *SHORT, f"sweep.dir={directory}", *overrides])
 
 
 def arrays_of(asked):

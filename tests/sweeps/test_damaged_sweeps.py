@@ -4,10 +4,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from damages import sample, snapshot, sweep_damages
-from test_damaged_runs import check_answer
-from test_resume import stop_after, without_times
-from tests_tiny import TINY
+from doubles.damages import check_answer, sample, snapshot, sweep_damages
+from doubles.interrupted import stop_after, without_times
+from doubles.tiny import TINY
 
 from limae_jax.cli import main as cli
 from limae_jax.metrics.jsonl import read_rows

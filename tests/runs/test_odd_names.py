@@ -7,10 +7,10 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from fakes import CountingEnv
+from doubles.fakes import CountingEnv
+from doubles.tiny import TINY
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
-from tests_tiny import TINY
 
 from limae_jax.config import RunConfig, TrainConfig
 from limae_jax.config.compose import load_config

@@ -27,7 +27,7 @@ from limae_jax.catalogue.smac_game import GameSettings
 from limae_jax.catalogue.smac_maps import SMAC_MAPS, smac_sizes
 from limae_jax.errors import InputError
 
-FACTORY = "starcraft2_double:make_double"
+FACTORY = "doubles.starcraft2_double:make_double"
 MARINE_ID = 1970
 OBEDIENT = ["sleep", "600"]
 UNKILLABLE = ["sh", "-c", "trap '' TERM; while :; do sleep 1; done"]

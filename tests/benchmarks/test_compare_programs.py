@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 import jax.numpy as jnp
 
-PATH = Path(__file__).parents[1] / "benchmarks" / "compare_programs.py"
+PATH = Path(__file__).parents[2] / "benchmarks" / "compare_programs.py"
 
 
 def tool():

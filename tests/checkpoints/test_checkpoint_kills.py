@@ -9,7 +9,15 @@ import time
 from pathlib import Path
 
 import pytest
-from checkpoint_worker import check_params, check_state, command, device_state, environment, save_step, templates
+from doubles.checkpoint_worker import (
+    check_params,
+    check_state,
+    command,
+    device_state,
+    environment,
+    save_step,
+    templates,
+)
 
 from limae_jax.checkpoints import files
 from limae_jax.checkpoints.params import save_params

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from checkpoint_worker import check_state, device_state, rows_at, templates
+from doubles.checkpoint_worker import check_state, device_state, rows_at, templates
 
 from limae_jax.checkpoints.params import has_params, load_params, save_params
 from limae_jax.checkpoints.store import CheckpointStore

@@ -5,8 +5,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parent.parent))
 
-from fakes import CountingEnv
-
+from doubles.fakes import CountingEnv
 from limae_jax.cli.main import main
 from limae_jax.training import setup
 

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from tests_tiny import TINY
+from doubles.tiny import TINY
 
 import limae_jax
 from limae_jax.config import SmacConfig, TrainConfig

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from checkpoint_worker import device_state, numpy_state, rows_at, templates
-from killed import run_until
+from doubles.checkpoint_worker import device_state, numpy_state, rows_at, templates
+from doubles.killed import run_until
 
 from limae_jax.checkpoints import files
 from limae_jax.checkpoints.prune import find_superfluous, give_up

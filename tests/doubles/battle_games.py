@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import replace
 
 import numpy as np
-import smac_battles
-from scripted_games import ScriptedGames
 
+from doubles import smac_battles
+from doubles.scripted_games import ScriptedGames
 from limae_jax.catalogue.smac_maps import smac_sizes
 from limae_jax.environments.smac.env import smac_spec
 from limae_jax.environments.smac.records import Facts, GameInfo, Steps

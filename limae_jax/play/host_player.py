@@ -48,7 +48,15 @@ class HostPlayer:
         self._steps: Any = None
         self.games: Games | None = None
 
-    def _act_as_seed(self, params: Params, carry: ActorCarry, seen: Timestep, epsilon, key: jax.Array, step):
+    def _act_as_seed(
+        self,
+        params: Params,
+        carry: ActorCarry,
+        seen: Timestep,
+        epsilon: jax.Array | float,
+        key: jax.Array,
+        step: jax.Array | int,
+    ) -> tuple[jax.Array, ActorCarry]:
         """`params` have the seed's leading axis of 1."""
         key = jax.random.fold_in(key, step)
         return self._system.act(jax.tree.map(lambda x: x[0], params), carry, seen, epsilon, key)
@@ -67,7 +75,9 @@ class HostPlayer:
             self.games.close()
         self.games = self._seed = None
 
-    def _play(self, games: Games, params: Params, epsilon, key: jax.Array, step: int):
+    def _play(
+        self, games: Games, params: Params, epsilon: jax.Array | float, key: jax.Array, step: int
+    ) -> tuple[Steps, np.ndarray, Steps]:
         """One time step of every game: (`Steps` that were seen, actions [W, A], `Steps` that they brought)."""
         seen = self._steps
         action, self._carry = self._act(params, self._carry, timestep_of(seen), epsilon, key, step)

@@ -29,10 +29,13 @@ class HostChunk:
         self._epsilon = jax.jit(partial(epsilon_of, parts, phase))
         self._take_in = SeedProgram(self._learn, mesh, phase.name, compiler, donate=True)
 
-    def _learn(self, state: SeedState, clock: Clock, collected: tuple[RolloutState, Rows, Metrics]):
+    def _learn(
+        self, state: SeedState, clock: Clock, collected: tuple[RolloutState, Rows, Metrics]
+    ) -> tuple[SeedState, Metrics]:
         return take_in(self._parts, self._phase, state, clock, *collected)
 
-    def __call__(self, state: SeedState, clock: Clock):
+    def __call__(self, state: SeedState, clock: Clock) -> tuple[SeedState, Metrics]:
+        """Plays one iteration and learns from it."""
         seed = int(state.seed[0])
         epsilon = self._epsilon(jax.tree.map(lambda x: x[0], state.counters))
         key = stream_key(np.int32(seed), Stream.EXPLORE, clock.iteration)
@@ -48,6 +51,7 @@ class HostEvaluation:
         self._player, self._num_episodes = player, num_episodes
 
     def __call__(self, whom: tuple[jax.Array, Params, jax.Array]) -> dict[str, np.ndarray]:
+        """Plays the episodes; the metrics are those of `evaluator.evaluate_seed`, [1] each."""
         seed, params, iteration = int(whom[0][0]), whom[1], np.asarray(whom[2])[0]
         key = stream_key(np.int32(seed), Stream.EVAL, iteration)
         records = self._player.evaluate(seed, params, self._num_episodes, key)

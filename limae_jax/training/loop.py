@@ -86,7 +86,7 @@ def _learn(parts: Parts, phase: Phase, state: SeedState, clock: Clock) -> tuple[
         return state, {}
     replay_stream, update_stream = phase.streams
 
-    def step(state: SeedState, index):
+    def step(state: SeedState, index: jax.Array) -> tuple[SeedState, Metrics]:
         count = clock.iteration * updates + index
         batch = parts.replay.sample(state.replay, stream_key(state.seed, replay_stream, count))
         key = stream_key(state.seed, update_stream, count)
@@ -100,7 +100,7 @@ def _learn(parts: Parts, phase: Phase, state: SeedState, clock: Clock) -> tuple[
     replay = state.replay
     small = state.replace(replay=())
 
-    def body(small: SeedState, index):
+    def body(small: SeedState, index: jax.Array) -> tuple[SeedState, Metrics]:
         state, metrics = step(small.replace(replay=replay), index)
         return state.replace(replay=()), metrics
 
@@ -165,7 +165,7 @@ def make_chunk(parts: Parts, phase: Phase, iterations: int) -> Callable[[SeedSta
     """
 
     def chunk(state: SeedState, clock: Clock) -> tuple[SeedState, Metrics]:
-        def body(state, index):
+        def body(state: SeedState, index: jax.Array) -> tuple[SeedState, Metrics]:
             return run_iteration(parts, phase, state, Clock(clock.iteration + index))
 
         state, metrics = jax.lax.scan(body, state, jnp.arange(iterations, dtype=jnp.int32))

@@ -119,6 +119,7 @@ def compare(roots: Sequence[Path], system: str, folder: Path) -> bool:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
+    """Compares, prints what differs, and returns the exit code: 0 if nothing does."""
     parser = argparse.ArgumentParser(description="Compares the programs of two versions.")
     parser.add_argument("before", help="a commit")
     parser.add_argument("after", nargs="?", default="HEAD", help="another one")

@@ -25,6 +25,7 @@ from limae_jax.environments import make_env
 from limae_jax.environments.jaxmarl import import_jaxmarl, strongly_typed
 from limae_jax.environments.vector import VectorEnv
 from limae_jax.systems.acting import random_action
+from limae_jax.types import PyTree, Timestep
 
 _STEPS = 64  # in a call of the compiled program
 
@@ -36,7 +37,7 @@ def play_here(scenario: str, num_envs: int) -> tuple[Any, Play]:
     """This package's environment, and where it starts."""
     env = VectorEnv(make_env(SmaxConfig(scenario=scenario)), num_envs)
 
-    def step(carry, key):
+    def step(carry: tuple[PyTree, Timestep], key: jax.Array) -> tuple[tuple[PyTree, Timestep], jax.Array]:
         states, seen = carry
         action_key, env_key = jax.random.split(key)
         action = random_action(seen.avail, jax.random.uniform(action_key, seen.avail.shape[:-1]))
@@ -53,7 +54,8 @@ def play_jaxmarl(scenario: str, num_envs: int) -> tuple[Any, Play]:
         scenario=units, see_enemy_actions=True, walls_cause_death=True, attack_mode="closest", max_steps=100
     )
 
-    def play_one(state, key):
+    # jaxmarl's own state; of an observation, a reward and an end for each agent.
+    def play_one(state: PyTree, key: jax.Array) -> tuple[PyTree, PyTree]:
         action_key, env_key = jax.random.split(key)
         avail = env.get_avail_actions(state)
         stacked = jnp.stack([avail[agent] for agent in env.agents]).astype(bool)
@@ -61,7 +63,7 @@ def play_jaxmarl(scenario: str, num_envs: int) -> tuple[Any, Play]:
         obs, state, reward, done, _ = env.step(env_key, state, dict(zip(env.agents, action, strict=True)))
         return state, (obs, reward, done)
 
-    def step(carry, key):
+    def step(carry: tuple[PyTree, PyTree], key: jax.Array) -> tuple[tuple[PyTree, PyTree], jax.Array]:
         # What a learner would read is carried, so that none of it is optimised away.
         return jax.vmap(play_one)(carry[0], jax.random.split(key, num_envs)), jnp.int32(num_envs)
 
@@ -71,7 +73,7 @@ def play_jaxmarl(scenario: str, num_envs: int) -> tuple[Any, Play]:
 
 
 def _scanned(step: Callable[[Any, jax.Array], tuple[Any, jax.Array]]) -> Play:
-    def play(state, key):
+    def play(state: PyTree, key: jax.Array) -> tuple[PyTree, jax.Array]:
         state, counts = jax.lax.scan(step, state, jax.random.split(key, _STEPS))
         return state, jnp.sum(counts)
 

@@ -17,6 +17,7 @@ import jax
 import jax.numpy as jnp
 
 from limae_jax.networks.gru import Gru
+from limae_jax.types import PyTree
 
 REPEATS = 10
 
@@ -28,7 +29,9 @@ class FlaxGru(nn.Module):
 
     @nn.compact
     def __call__(self, hidden: jax.Array, inputs: jax.Array, is_first: jax.Array) -> jax.Array:
-        def step(cell: nn.Module, carry: jax.Array, slot: tuple[jax.Array, jax.Array]):
+        """As `Gru`: hidden [R, H], inputs [T, R, D] and is_first [T, R] to states [T, R, H]."""
+
+        def step(cell: nn.GRUCell, carry: jax.Array, slot: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
             x, first = slot
             return cell(jnp.where(first[:, None], 0.0, carry), x)
 
@@ -36,12 +39,12 @@ class FlaxGru(nn.Module):
         return scan(nn.GRUCell(self.hidden_size), hidden, (inputs, is_first))[1]
 
 
-def milliseconds(function: Callable[[Any], Any], params: Any) -> float:
+def milliseconds(function: Callable[[PyTree], PyTree], params: PyTree) -> float:
     """Median time of a call, in a program that makes ten, so that allocation does not count."""
 
     @jax.jit
-    def repeated(params):
-        def body(params, _):
+    def repeated(params: PyTree) -> PyTree:
+        def body(params: PyTree, _: None) -> tuple[PyTree, None]:
             change = function(params)
             return jax.tree.map(lambda p, c: p + 1e-9 * c, params, change), None
 
@@ -70,10 +73,11 @@ def main() -> None:
     for module in (Gru(args.hidden), FlaxGru(args.hidden)):
         params = module.init(key, hidden, inputs, is_first)
 
-        def total(params, module=module):
-            return jnp.mean(jnp.square(module.apply(params, hidden, inputs, is_first)))
+        def total(params: PyTree, module: Gru | FlaxGru = module) -> jax.Array:
+            states: Any = module.apply(params, hidden, inputs, is_first)
+            return jnp.mean(jnp.square(states))
 
-        def forward(params, total=total):
+        def forward(params: PyTree, total: Callable[[PyTree], jax.Array] = total) -> PyTree:
             return jax.tree.map(lambda p: total(params) + jnp.zeros_like(p), params)
 
         row = {"module": type(module).__name__, "forward_ms": round(milliseconds(forward, params), 2)}

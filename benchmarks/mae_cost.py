@@ -23,8 +23,9 @@ from limae_jax.keys import Stream, stream_key
 from limae_jax.losses.td import agent_td_errors
 from limae_jax.masking.base import MaskInputs
 from limae_jax.masking.load import load_rule
-from limae_jax.training.loop import init_seed, run_iteration
+from limae_jax.training.loop import SeedState, init_seed, run_iteration
 from limae_jax.training.setup import Setup, clock_at, make_setup
+from limae_jax.types import Rows
 
 _SMALL = ["replay.capacity_rows=64", "replay.min_rows=32"]
 
@@ -47,7 +48,7 @@ def prepared(setup: Setup, num_seeds: int) -> tuple[Any, Any]:
     def fill(seed: jax.Array) -> tuple[Any, Any]:
         state = init_seed(parts, seed)
 
-        def collect(state, index):
+        def collect(state: SeedState, index: jax.Array) -> tuple[SeedState, None]:
             return run_iteration(parts, warmup.phase, state, clock_at(0).replace(iteration=index))[0], None
 
         state, _ = jax.lax.scan(collect, state, jnp.arange(8))
@@ -90,7 +91,7 @@ def measure_score(scenario: str, rounds: int) -> Row:
     q, target_q = (jnp.asarray(generator.normal(size=batch.avail.shape), jnp.float32) for _ in range(2))
 
     @jax.jit
-    def choose(q, target_q, batch):
+    def choose(q: jax.Array, target_q: jax.Array, batch: Rows) -> jax.Array:
         errors = agent_td_errors(q, target_q, batch.action, batch.avail, batch.reward, batch.terminal, 0.99)
         is_counted = batch.filled[..., None] & batch.alive
         inputs = MaskInputs(errors, is_counted, batch.obs, batch.is_first, batch.filled)

@@ -51,7 +51,7 @@ class Meter:
     by the quick ones.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._began, self._cpu_began = time.perf_counter(), self._cpu_s()
         self._ends = [self._began]
 
@@ -154,6 +154,7 @@ def facts(map_name: str) -> Row:
 
 
 def main() -> None:
+    """Parses the command line and prints one JSON object a row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--map", default="3m")
     parser.add_argument("--steps", type=int, default=1000, help="of each worker, in each round")

@@ -14,6 +14,7 @@ class OneNameAnEntry(griffe.Extension):
     """Rewrites the docstrings of all objects before they are parsed."""
 
     def on_object(self, *, obj: griffe.Object, **_: Any) -> None:
+        """Rewrites the docstring of one object, if it has one."""
         if obj.docstring:
             obj.docstring.value = split_entries(obj.docstring.value)
 

@@ -26,7 +26,7 @@ _LEFT_OUT = " ... "
 
 
 def printable(text: str) -> str:
-    """`text` with everything that a terminal would obey, or an encoding refuse, written as an escape (`\\x1b`)."""
+    r"""`text` with everything that a terminal would obey, or an encoding refuse, written as an escape (`\x1b`)."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
@@ -133,7 +133,7 @@ class Section:
     section: ClassVar[str]
     traced: ClassVar[tuple[str, ...]] = ()
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_types(self.section, self)
 
     def _check(self, holds: bool, name: str, fix: str) -> None:

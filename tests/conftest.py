@@ -6,9 +6,15 @@ import tempfile
 from pathlib import Path
 
 import browser
+import pytest
+
+# Their assertions explain themselves, as those of the tests do.
+pytest.register_assert_rewrite("doubles")
 
 # Before jax starts, and inherited by the processes that tests start. The results do not depend on it being fast.
-QUICK_TO_COMPILE = "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false"
+QUICK_TO_COMPILE = (
+    "--xla_backend_optimization_level=0 --xla_cpu_use_fusion_emitters=false --xla_cpu_parallel_codegen_split_count=1"
+)
 os.environ["XLA_FLAGS"] = f"{os.environ.get('XLA_FLAGS', '')} {QUICK_TO_COMPILE}".strip()
 
 # One cache for all workers and their child processes; a test session begins with none. pytest-xdist's workers inherit

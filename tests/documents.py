@@ -33,7 +33,7 @@ NOT_RUN = {
     ".ci/run": "runs this",
 }
 # Snippets that another test runs, with settings of its own.
-RUN_ELSEWHERE = {"README.md": "tests/training/test_play.py"}
+RUN_ELSEWHERE = {"README.md": "tests/evaluation/test_play.py"}
 
 # Programs that a block may name; each is replaced by a script that only notes what it was called with.
 _PROGRAMS = ("limae-jax", "python", "python3", "pip", "pytest", "ruff", "mypy", "mkdocs")

@@ -275,3 +275,20 @@ def test_the_search_for_constructs_finds_nothing_else():
 def test_the_search_for_arrows_finds_them(code):
     assert crossings("networks", ast.parse(code))
     assert not crossings("evaluation", ast.parse(code))
+
+
+TESTS = Path(__file__).parent
+
+
+def test_tests_borrow_from_no_test_file():
+    """What several of them need is a module of its own, which no test runs twice."""
+    files = sorted(TESTS.rglob("test_*.py"))
+    borrowed = {
+        f"{path.name}: {name}"
+        for path in files
+        for name in imported(ast.parse(path.read_text(encoding="utf-8")))
+        if name.partition(".")[0] in {file.stem for file in files}
+    }
+    assert not borrowed
+    # They are told apart by their names alone, wherever they lie.
+    assert len({file.name for file in files}) == len(files)

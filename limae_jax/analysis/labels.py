@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 from limae_jax.catalogue.systems import label
 from limae_jax.checks import one_line
 from limae_jax.config import TrainConfig
-from limae_jax.config.sections import choices_in, defaults
+from limae_jax.config.sections import chosen_in, defaults
 from limae_jax.config.text import from_dict, to_dict
 
 # What does not change a result, or is checked on its own: the budget and how it is evaluated.
@@ -90,7 +90,7 @@ def _labels(
     labels = []
     for config, own in zip(configs, told, strict=True):
         differing = [key for key in own if key in varied[kind(config)]]
-        default = flat(from_dict(defaults(choices_in(to_dict(config)))))
+        default = flat(from_dict(defaults(chosen_in(to_dict(config)))))
         unusual = [key for key in differing if own[key] != default[key]]
         named = differing if len(varied[kind(config)]) <= _MOST_SETTINGS else unusual
         settings = [f"{_short_key(key, own)}={_short_value(own[key])}" for key in named]

@@ -114,11 +114,16 @@ class MatrixSettings(Protocol):
     """What a game depends on; `MatrixConfig`, which is checked against this module, has it."""
 
     @property
-    def scenario(self) -> str: ...
+    def scenario(self) -> str:
+        """Name of the game."""
+
     @property
-    def penalty(self) -> float: ...
+    def penalty(self) -> float:
+        """What the `penalty` game pays where the agents mix up its two best payoffs."""
+
     @property
-    def length(self) -> int: ...
+    def length(self) -> int:
+        """Environment steps of an episode."""
 
 
 @dataclass(frozen=True)

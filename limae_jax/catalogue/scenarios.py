@@ -132,11 +132,16 @@ class SmaxSettings(Protocol):
     """What sizes depend on; `SmaxConfig`, which is checked against this module, has it."""
 
     @property
-    def scenario(self) -> str: ...
+    def scenario(self) -> str:
+        """Name of the scenario."""
+
     @property
-    def observation_type(self) -> str: ...
+    def observation_type(self) -> str:
+        """Either `unit_list` or `conic`."""
+
     @property
-    def max_steps(self) -> int | None: ...
+    def max_steps(self) -> int | None:
+        """Time limit in environment steps; None is that of SMAC's map of the same name."""
 
 
 def smax_sizes(config: SmaxSettings) -> Sizes:

@@ -24,7 +24,7 @@ from limae_jax.checks import one_line, show
 from limae_jax.config import ENV_CONFIGS, SmaxConfig, TrainConfig
 from limae_jax.config.changes import check_continuation, differences
 from limae_jax.config.overrides import GROUPS, config_dir, options, parse_override
-from limae_jax.config.sections import Choices, choices_in, defaults, dotted_names, unknown_setting
+from limae_jax.config.sections import ChosenNames, chosen_in, defaults, dotted_names, unknown_setting
 from limae_jax.config.sweep import SweepConfig
 from limae_jax.config.text import (
     check_is_data,
@@ -86,7 +86,7 @@ def experiment_sweep(experiment: str) -> dict[str, Any]:
     known = [item.name for item in dataclasses.fields(SweepConfig)]
     for name, value in section.items():
         if name not in known:
-            raise unknown_setting(f"sweep.{name}", value, Choices(), [f"sweep.{one}" for one in known])
+            raise unknown_setting(f"sweep.{name}", value, ChosenNames(), [f"sweep.{one}" for one in known])
     return section
 
 
@@ -156,7 +156,7 @@ def _store_defaults() -> None:
     What the system chooses the class of is left out: `_with_settings` fills it in.
     """
     store = ConfigStore.instance()
-    plain = defaults(Choices())
+    plain = defaults(ChosenNames())
     sections = {section: plain[section] for section in ("replay", "evaluation", "checkpoint", "metrics", "run")}
     store.store(name="limae_jax_schema", node=sections)
     for family, make in ENV_CONFIGS.items():
@@ -165,7 +165,7 @@ def _store_defaults() -> None:
 
 
 def _with_settings(data: dict[str, Any], settings: Iterable[Override]) -> dict[str, Any]:
-    chosen = choices_in(data)
+    chosen = chosen_in(data)
     completed = {section: values | data.get(section, {}) for section, values in defaults(chosen).items()}
     try:
         config = OmegaConf.create(data | completed)
@@ -178,7 +178,7 @@ def _with_settings(data: dict[str, Any], settings: Iterable[Override]) -> dict[s
         raise InputError(f"{error.full_key or 'settings'}: cannot be resolved: {problem}") from None
 
 
-def _check_setting(chosen: Choices, name: str, value: Any) -> None:
+def _check_setting(chosen: ChosenNames, name: str, value: Any) -> None:
     known = dotted_names(chosen)
     given = f"{name}={show(value)}"
     if name in chosen.classes():

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from limae_jax.config.sections import choices_in, dotted_names
+from limae_jax.config.sections import chosen_in, dotted_names
 
 # Until format 2. Old name -> name of today.
 _RENAMED = {
@@ -60,7 +60,7 @@ def migrated(data: Any, version: int) -> Any:
     flat = {f"{section}.{name}": value for section, part in data.items() for name, value in part.items()}
     flat = {_RENAMED.get(name, name): value for name, value in flat.items()}
     chosen = _nested({name: value for name, value in flat.items() if name.endswith(".name") and value is not None})
-    read = set(dotted_names(choices_in(chosen)))
+    read = set(dotted_names(chosen_in(chosen)))
     kept = {
         name: value
         for name, value in flat.items()

@@ -20,7 +20,7 @@ from limae_jax.registry import check_name
 _ALWAYS = (ReplayConfig, EvalConfig, CheckpointConfig, MetricsConfig, RunConfig)
 
 
-class Choices(NamedTuple):
+class ChosenNames(NamedTuple):
     """What the classes of a run's settings go by.
 
     Attributes:
@@ -57,18 +57,18 @@ class Choices(NamedTuple):
         return named | ({"masking": self.masking or system.rule} if system.rule else {})
 
 
-def choices_in(data: Mapping[str, Mapping[str, Any]]) -> Choices:
+def chosen_in(data: Mapping[str, Mapping[str, Any]]) -> ChosenNames:
     """What nested plain data chooses; what it leaves out is the default."""
-    named = {section: data.get(section, {}).get("name") for section in Choices._fields}
-    return Choices(**{section: str(name) for section, name in named.items() if name is not None})
+    named = {section: data.get(section, {}).get("name") for section in ChosenNames._fields}
+    return ChosenNames(**{section: str(name) for section, name in named.items() if name is not None})
 
 
-def dotted_names(choices: Choices) -> list[str]:
+def dotted_names(choices: ChosenNames) -> list[str]:
     """Every setting that a run with these choices reads, as section.field."""
     return [f"{section}.{item.name}" for section, made in choices.classes().items() for item in fields(made)]
 
 
-def defaults(choices: Choices) -> dict[str, dict[str, Any]]:
+def defaults(choices: ChosenNames) -> dict[str, dict[str, Any]]:
     """Section -> field -> default."""
     found: dict[str, dict[str, Any]] = {}
     for section, made in choices.classes().items():
@@ -85,7 +85,7 @@ def every_class() -> list[type[Section]]:
     return list(dict.fromkeys([*chosen, *beliefs, *_ALWAYS]))
 
 
-def unknown_setting(name: str, value: Any, choices: Choices, more: Iterable[str] = ()) -> InputError:
+def unknown_setting(name: str, value: Any, choices: ChosenNames, more: Iterable[str] = ()) -> InputError:
     """The error for a setting that a run does not read, with the choice that reads it or a guess at the one meant.
 
     Args:
@@ -104,7 +104,7 @@ def unknown_setting(name: str, value: Any, choices: Choices, more: Iterable[str]
     return InputError(f"{given}: no such setting; {hint}")
 
 
-def _readers(name: str, choices: Choices) -> dict[str, list[str]]:
+def _readers(name: str, choices: ChosenNames) -> dict[str, list[str]]:
     """Group -> what would have to be chosen of it for the setting to be read; the smallest change first."""
 
     def reading(group: str, options: Iterable[str]) -> list[str]:
@@ -123,7 +123,7 @@ def _readers(name: str, choices: Choices) -> dict[str, list[str]]:
 def _may_read(system: str, name: str) -> bool:
     """Whether a system reads a setting, with its own mixer and one of the masking rules."""
     rules = MASKING_CONFIGS if SYSTEM_CONFIGS[system].rule else (None,)
-    return any(name in dotted_names(Choices(system=system, masking=rule)) for rule in rules)
+    return any(name in dotted_names(ChosenNames(system=system, masking=rule)) for rule in rules)
 
 
 def closest(name: str, known: list[str]) -> str | None:

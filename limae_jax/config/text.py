@@ -10,7 +10,7 @@ import yaml
 from limae_jax.checks import show
 from limae_jax.config import TrainConfig
 from limae_jax.config.migration import migrated, names_in
-from limae_jax.config.sections import choices_in, dotted_names, unknown_setting
+from limae_jax.config.sections import chosen_in, dotted_names, unknown_setting
 from limae_jax.config.stored_yaml import plain_yaml, seal, unseal
 from limae_jax.errors import InputError
 
@@ -43,7 +43,7 @@ def from_dict(data: Any) -> TrainConfig:
     """
     for section, fields in _mapping("settings", data).items():
         _mapping(section, fields)
-    choices = choices_in(data)
+    choices = chosen_in(data)
     classes, known = choices.classes(), dotted_names(choices)
     for section, fields in data.items():
         if section not in classes and not fields:

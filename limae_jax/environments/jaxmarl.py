@@ -47,8 +47,10 @@ def _silence() -> Iterator[None]:
 
 
 def strongly_typed(tree: PyTree) -> PyTree:
-    """The same arrays without weak types: jaxmarl's first states have some that later ones lack, and a program whose
-    argument changes its type after the first call is compiled twice.
+    """The same arrays without weak types.
+
+    jaxmarl's first states have some that later ones lack, and a program whose argument changes its type after the first
+    call is compiled twice.
     """
     return jax.tree.map(lambda leaf: leaf.astype(leaf.dtype), tree)
 
@@ -118,7 +120,14 @@ class StackedEnvironment:
         """Nothing: such a task is judged by its return."""
         return {}
 
-    def _timestep(self, obs, reward, is_first, terminal, truncated) -> Timestep:
+    def _timestep(
+        self,
+        obs: dict[str, jax.Array],
+        reward: jax.Array,
+        is_first: jax.Array,
+        terminal: jax.Array,
+        truncated: jax.Array,
+    ) -> Timestep:
         views = [obs[agent].astype(jnp.float32).reshape(-1) for agent in self._game.agents]
         padded = [jnp.pad(view, (0, self.spec.obs_size - view.size)) for view in views]
         return Timestep(

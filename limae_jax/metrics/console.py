@@ -93,25 +93,34 @@ def _longest(candidates: Sequence[Sequence[str]], width: int | None) -> Text:
 class RunConsole(Protocol):
     """Where a run shows itself; `ConsoleReport` says what is shown when."""
 
-    def start(self, lines: Sequence[str]) -> None: ...
+    def start(self, lines: Sequence[str]) -> None:
+        """Before training: what is about to run, the first line is the title."""
 
-    def update(self, now: Standing, win_rates: Sequence[float] | None) -> None: ...
+    def update(self, now: Standing, win_rates: Sequence[float] | None) -> None:
+        """After each chunk: where the run stands."""
 
-    def compiling(self, what: Compiling) -> None: ...
+    def compiling(self, what: Compiling) -> None:
+        """Before a program is compiled."""
 
-    def compiled(self) -> None: ...
+    def compiled(self) -> None:
+        """After that."""
 
-    def evaluation(self, rows: Sequence[Row]) -> None: ...
+    def evaluation(self, rows: Sequence[Row]) -> None:
+        """After each evaluation: one row a seed."""
 
-    def note(self, text: str) -> None: ...
+    def note(self, text: str) -> None:
+        """Shows a line that stays."""
 
-    def warning(self, text: str) -> None: ...
+    def warning(self, text: str) -> None:
+        """Shows a warning that stays."""
 
     def summary(
         self, rows: Sequence[Row], failed_seeds: Sequence[int], run_dir: str, wall_s: float, compile_s: float
-    ) -> None: ...
+    ) -> None:
+        """At the end: what each seed came to, and the seconds that it took."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Gives the terminal back; closing twice is fine."""
 
 
 class ConsoleReport:

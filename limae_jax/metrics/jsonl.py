@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 from limae_jax.errors import InputError
 from limae_jax.metrics.schema import Row, problem_of, to_plain
@@ -74,6 +74,6 @@ def _encode(rows: list[Row]) -> bytes:
     return "".join(json.dumps(to_plain(row), allow_nan=False) + "\n" for row in rows).encode()
 
 
-def _flush(file) -> None:
+def _flush(file: BinaryIO) -> None:
     file.flush()
     os.fsync(file.fileno())

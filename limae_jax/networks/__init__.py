@@ -1,0 +1,1 @@
+"""Networks as flax modules: the agents', the mixers and the auto-encoder."""

@@ -38,6 +38,7 @@ class InputLayer(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: AgentInputs) -> jax.Array:
+        """What the agents read, in the width of the hidden state: [T, B, A, H]."""
         num_agents, obs_size = inputs.obs.shape[-2:]
         width = obs_size + self.num_actions + num_agents
         kernel = self.param("kernel", nn.initializers.lecun_normal(), (width, self.hidden_size))

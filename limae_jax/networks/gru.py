@@ -25,12 +25,18 @@ class Gates(NamedTuple):
     n: jax.Array
 
 
+# What a step keeps for the backward pass: r, z, n and h W_n + b_n, [R, H] each.
+_Saved = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
+# These of all steps, [T, R, H] each; the states; and `hidden`, `keep` and `w` as given.
+_Residuals = tuple[_Saved, jax.Array, jax.Array, jax.Array, Gates]
+
+
 def _sigmoid(x: jax.Array) -> jax.Array:
     """The logistic function through tanh, which XLA vectorises better on a CPU."""
     return 0.5 * nn.tanh(0.5 * x) + 0.5
 
 
-def _step(hidden, inputs, w: Gates, bias_n):
+def _step(hidden: jax.Array, inputs: tuple[Gates, jax.Array], w: Gates, bias_n: jax.Array) -> tuple[jax.Array, _Saved]:
     """One step; returns the new hidden state and what the backward pass needs."""
     x, keep = inputs
     h = hidden * keep
@@ -59,15 +65,15 @@ def gru_unroll(x: Gates, hidden: jax.Array, keep: jax.Array, w: Gates, bias_n: j
         [T, R, H] states after each step.
     """
 
-    def body(h, inputs):
+    def body(h: jax.Array, inputs: tuple[Gates, jax.Array]) -> tuple[jax.Array, jax.Array]:
         h, _ = _step(h, inputs, w, bias_n)
         return h, h
 
     return jax.lax.scan(body, hidden, (x, keep))[1]
 
 
-def _forward(x, hidden, keep, w, bias_n):
-    def body(h, inputs):
+def _forward(x: Gates, hidden: jax.Array, keep: jax.Array, w: Gates, bias_n: jax.Array) -> tuple[jax.Array, _Residuals]:
+    def body(h: jax.Array, inputs: tuple[Gates, jax.Array]) -> tuple[jax.Array, tuple[jax.Array, _Saved]]:
         h, saved = _step(h, inputs, w, bias_n)
         return h, (h, saved)
 
@@ -75,7 +81,7 @@ def _forward(x, hidden, keep, w, bias_n):
     return states, (saved, states, hidden, keep, w)
 
 
-def _backward(residuals, grad_states):
+def _backward(residuals: _Residuals, grad_states: jax.Array) -> tuple[Gates, jax.Array, None, Gates, jax.Array]:
     (r, z, n, q), states, hidden, keep, w = residuals
     h = jnp.concatenate([hidden[None], states[:-1]]) * keep
     # d(pre-activation) = dh * these; they need no recursion, so they stay outside the scan.
@@ -85,7 +91,7 @@ def _backward(residuals, grad_states):
     to_q = to_n * r
     transposed = Gates(w.r.T, w.z.T, w.n.T)
 
-    def body(grad_next, inputs):
+    def body(grad_next: jax.Array, inputs: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
         grad, to_r, to_z, to_q, z, keep = inputs
         dh = grad + grad_next
         through = (dh * to_r) @ transposed.r + (dh * to_z) @ transposed.z + (dh * to_q) @ transposed.n
@@ -94,7 +100,7 @@ def _backward(residuals, grad_states):
     zeros = jnp.zeros_like(grad_states[0])
     grad_hidden, dh = jax.lax.scan(body, zeros, (grad_states, to_r, to_z, to_q, z, keep), reverse=True)
 
-    def kernel_grad(d):
+    def kernel_grad(d: jax.Array) -> jax.Array:
         return jnp.reshape(h, (-1, h.shape[-1])).T @ jnp.reshape(d, (-1, d.shape[-1]))
 
     d_r, d_z, d_n, d_q = dh * to_r, dh * to_z, dh * to_n, dh * to_q

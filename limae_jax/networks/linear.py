@@ -17,11 +17,11 @@ def product(x: jax.Array, kernel: jax.Array) -> jax.Array:
     return x @ kernel
 
 
-def _forward(x, kernel):
+def _forward(x: jax.Array, kernel: jax.Array) -> tuple[jax.Array, tuple[jax.Array, jax.Array]]:
     return x @ kernel, (x, kernel)
 
 
-def _backward(saved, grad):
+def _backward(saved: tuple[jax.Array, jax.Array], grad: jax.Array) -> tuple[jax.Array, jax.Array]:
     x, kernel = saved
     flat_x, flat_grad = jnp.reshape(x, (-1, x.shape[-1])), jnp.reshape(grad, (-1, grad.shape[-1]))
     return grad @ kernel.T, flat_x.T @ flat_grad

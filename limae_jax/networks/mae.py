@@ -43,7 +43,8 @@ class DecoderLayer(nn.Module):
     width: int
     num_heads: int
 
-    def setup(self):
+    def setup(self) -> None:
+        """Makes the layers; flax calls it."""
         self.norm = nn.LayerNorm()
         self.query, self.key, self.value, self.out = (Linear(self.width) for _ in range(4))
         self.cross_norm = nn.LayerNorm()
@@ -123,7 +124,8 @@ class MaskedAutoEncoder(nn.Module):
     num_decoder_layers: int
     num_read: int = 1
 
-    def setup(self):
+    def setup(self) -> None:
+        """Makes the layers; flax calls it."""
         self.embed = Linear(self.width)
         self.agent_code = position_code(self, "agent_code", self.num_agents, self.width)
         self.read_code = position_code(self, "read_code", self.num_read, self.width)

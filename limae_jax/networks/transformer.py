@@ -29,7 +29,7 @@ def split_reach(window: int, num_layers: int) -> list[int]:
     return [each + (layer < rest) for layer in range(num_layers)]
 
 
-def head_sums(width: int, num_heads: int, dtype) -> jax.Array:
+def head_sums(width: int, num_heads: int, dtype: jnp.dtype) -> jax.Array:
     """[D, heads] of 0 and 1: which feature belongs to which head."""
     return jnp.repeat(jnp.eye(num_heads, dtype=dtype), width // num_heads, axis=0)
 
@@ -89,6 +89,7 @@ class FeedForward(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
+        """x [..., D] to [..., D]."""
         inner = nn.gelu(Linear(4 * self.width, name="inner")(nn.LayerNorm(name="norm")(x)))
         return x + Linear(self.width, name="outer")(inner)
 

@@ -101,7 +101,7 @@ def _play_batch(
             errors = system.belief_errors(params, now.carry, now.timestep, ~now.finished, errors)
         env_state, next_timestep = jax.vmap(env.step)(now.env_state, acted.action, jax.random.split(key, num_episodes))
 
-        def keep_finished(old, new):
+        def keep_finished(old: jax.Array, new: jax.Array) -> jax.Array:
             shape = (num_episodes,) + (1,) * (new.ndim - 1)
             return jnp.where(jnp.reshape(now.finished, shape), old, new)
 

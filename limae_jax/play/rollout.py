@@ -85,7 +85,9 @@ def collect_rows(
     """
     start = state.carry
 
-    def play(state: RolloutState, keys) -> tuple[RolloutState, tuple[Rows, jax.Array, jax.Array]]:
+    def play(
+        state: RolloutState, keys: tuple[jax.Array, jax.Array]
+    ) -> tuple[RolloutState, tuple[Rows, jax.Array, jax.Array]]:
         env_key, explore_key = keys
         seen = state.timestep
         acted = system.act(params, state.carry, seen, exploration, explore_key)

@@ -13,8 +13,8 @@ from typing import Any, NamedTuple
 from limae_jax.checks import show
 from limae_jax.config import TrainConfig
 from limae_jax.config.compose import experiment_sweep, load_cell
-from limae_jax.config.overrides import read_choices
-from limae_jax.config.sections import Choices, unknown_setting
+from limae_jax.config.overrides import Choices, read_choices
+from limae_jax.config.sections import ChosenNames, unknown_setting
 from limae_jax.config.sweep import SweepConfig
 from limae_jax.errors import InputError
 
@@ -97,13 +97,13 @@ def _sweep_setting(choices: Sequence[str]) -> tuple[str, Any]:
     name = _key(choices[0])
     known = [f"sweep.{item.name}" for item in fields(SweepConfig)]
     if name not in known:
-        raise unknown_setting(name, choices[0].partition("=")[2], Choices(), known)
+        raise unknown_setting(name, choices[0].partition("=")[2], ChosenNames(), known)
     if len(choices) > 1:
         raise InputError(f"{name}: takes one value, not several")
     return name.removeprefix("sweep."), read_choices(choices[0]).value
 
 
-def _check_run_settings(given: Sequence[Sequence[str]]) -> None:
+def _check_run_settings(given: Sequence[Choices]) -> None:
     """Seeds and length are the same for all cells, and their places follow from what sets them apart."""
     for choices in given:
         if _key(choices[0]) in ("run.dir", "run.name"):
@@ -123,7 +123,9 @@ def _words(axis: Sequence[str]) -> list[tuple[str, ...]]:
     return [tuple(values[0] for values in read) for read in words]
 
 
-def _narrowed(axes: list[list[tuple[str, ...]]], given: Sequence[Sequence[str]]):
+def _narrowed(
+    axes: list[list[tuple[str, ...]]], given: Sequence[Choices]
+) -> tuple[list[list[tuple[str, ...]]], list[Choices]]:
     """The axes with only those choices that the command line names, and what of the command line is left."""
     keys = [{_key(word) for words in axis for word in words} for axis in axes]
     left, picking, narrowed = [], [], axes
@@ -143,7 +145,9 @@ def _narrowed(axes: list[list[tuple[str, ...]]], given: Sequence[Sequence[str]])
     return narrowed, left
 
 
-def _check_all_there(choices: Sequence[str], axes: list[list[tuple[str, ...]]], narrowed: list[list[tuple[str, ...]]]):
+def _check_all_there(
+    choices: Sequence[str], axes: list[list[tuple[str, ...]]], narrowed: list[list[tuple[str, ...]]]
+) -> None:
     """No choice that was named may be missing without a word."""
     left = {word for axis in narrowed for words in axis for word in words}
     there = dict.fromkeys(word for axis in axes for words in axis for word in words if _key(word) == _key(choices[0]))

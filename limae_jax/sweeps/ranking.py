@@ -11,13 +11,16 @@ class Scored(Protocol):
     """A run with what its seeds scored."""
 
     @property
-    def cell(self) -> str: ...
+    def cell(self) -> str:
+        """Its settings, whatever the seeds."""
 
     @property
-    def scenario(self) -> str: ...
+    def scenario(self) -> str:
+        """What it was trained on."""
 
     @property
-    def scores(self) -> Mapping[int, float]: ...
+    def scores(self) -> Mapping[int, float]:
+        """Seed -> its last win rate, or its last return where nothing is won."""
 
 
 Run = TypeVar("Run", bound=Scored)

@@ -60,7 +60,7 @@ class Line:
     scores: dict[int, float] = field(default_factory=dict)
     note: str = ""
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         self.missing = float(self.num_seeds * self.total_env_steps)
 
     @property

@@ -44,9 +44,11 @@ class Cost(NamedTuple):
 class Watcher(Protocol):
     """Told of each compilation."""
 
-    def compiling(self, what: Compiling) -> None: ...
+    def compiling(self, what: Compiling) -> None:
+        """Before a program is compiled."""
 
-    def compiled(self) -> None: ...
+    def compiled(self) -> None:
+        """After that."""
 
 
 class Compiler:

@@ -32,7 +32,8 @@ class HostChunk:
     def _learn(self, state: SeedState, clock: Clock, collected: tuple[RolloutState, Rows, Metrics]):
         return store_and_learn(self._parts, self._phase, state, clock, *collected)
 
-    def __call__(self, state: SeedState, clock: Clock):
+    def __call__(self, state: SeedState, clock: Clock) -> tuple[SeedState, Metrics]:
+        """Plays one iteration and learns from it."""
         seed = int(state.seed[0])
         exploration = self._exploration(jax.tree.map(lambda x: x[0], state.counters))
         key = stream_key(np.int32(seed), Stream.EXPLORE, clock.iteration)
@@ -48,6 +49,7 @@ class HostEvaluation:
         self._player, self._num_episodes = player, num_episodes
 
     def __call__(self, whom: tuple[jax.Array, Params, jax.Array]) -> dict[str, np.ndarray]:
+        """Plays the episodes; the metrics are those of `evaluator.evaluate_seed`, [1] each."""
         seed, params, iteration = int(whom[0][0]), whom[1], np.asarray(whom[2])[0]
         key = stream_key(np.int32(seed), Stream.EVAL, iteration)
         records = self._player.evaluate(seed, params, self._num_episodes, key)

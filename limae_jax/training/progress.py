@@ -71,10 +71,14 @@ class Observer(Protocol):
 
     def progress(
         self, phase: str, env_steps: np.ndarray, env_steps_per_s: float, loss: float | None, left: TimeLeft | None
-    ) -> None: ...
+    ) -> None:
+        """After each chunk; `env_steps` [S] of the group's seeds."""
 
-    def evaluation(self, rows: list[Row]) -> None: ...
+    def evaluation(self, rows: list[Row]) -> None:
+        """After each evaluation: one row a seed."""
 
-    def checkpoint(self) -> None: ...
+    def checkpoint(self) -> None:
+        """There is a checkpoint to go on from."""
 
-    def warning(self, text: str) -> None: ...
+    def warning(self, text: str) -> None:
+        """Something that the user should know."""

@@ -39,7 +39,7 @@ class SeedProgram:
             in_turn: a device takes its seeds one after the other instead of vmapped.
         """
 
-        def batched(per_seed, shared):
+        def batched(per_seed: PyTree, shared: tuple[PyTree, ...]) -> PyTree:
             if in_turn:
                 return jax.lax.map(lambda one: function(one, *shared), per_seed)
             if jax.tree.leaves(per_seed)[0].shape[0] > 1:
@@ -55,6 +55,7 @@ class SeedProgram:
         self._compiled: dict[int, Callable[..., Any]] = {}
 
     def __call__(self, per_seed: PyTree, *shared: PyTree) -> Any:
+        """The function's results, with a leading [S]; compiles first if S is new."""
         num_seeds = jax.tree.leaves(per_seed)[0].shape[0]
         if num_seeds not in self._compiled:
             build = lambda: self._jitted.lower(per_seed, shared).compile()  # noqa: E731

@@ -38,7 +38,8 @@ from limae_jax.types import Clock, PyTree
 class Program(Protocol):
     """What a run calls: (per seed with a leading [S], *shared) -> per seed."""
 
-    def __call__(self, per_seed: PyTree, /, *shared: PyTree) -> Any: ...
+    def __call__(self, per_seed: PyTree, /, *shared: PyTree) -> Any:
+        """Calls the program; it may compile first, and may reuse the memory of `per_seed`."""
 
 
 @dataclass

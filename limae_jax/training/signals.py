@@ -10,14 +10,15 @@ from limae_jax.runs.interrupts import STOPS, may_be_caught
 
 
 class StopRequest:
-    """Context in which SIGINT, SIGTERM and SIGHUP are requests; after one, the next SIGINT interrupts at once, and the
-    others kill.
+    """Context in which SIGINT, SIGTERM and SIGHUP are requests.
+
+    After one, the next SIGINT interrupts at once, and the others kill.
 
     Attributes:
         signal: number of the signal that asked, or None.
     """
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.signal: int | None = None
         self._before: dict[int, object] = {}
 

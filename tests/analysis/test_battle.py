@@ -7,9 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fakes import noise_like
+from doubles.fakes import noise_like
+from doubles.tiny import TINY
 from PIL import Image
-from tests_tiny import TINY
 
 from limae_jax.analysis import battle as battle_module
 from limae_jax.analysis.battle import Battle, Beliefs, read_beliefs, shots_of

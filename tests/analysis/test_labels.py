@@ -3,9 +3,9 @@
 import re
 
 import pytest
+from doubles.toy_runs import make_config
 from hypothesis import given
 from hypothesis import strategies as st
-from toy_runs import make_config
 
 from limae_jax.analysis.labels import file_names, map_labels, method_labels
 

@@ -13,9 +13,9 @@ from urllib.parse import unquote
 
 import numpy as np
 import pytest
+from doubles.toy_runs import write_run
 from matplotlib.figure import Figure
 from PIL import Image
-from toy_runs import write_run
 
 from limae_jax.analysis.pictures import MOST_LINES, Look
 from limae_jax.analysis.plots import all_pictures

@@ -3,7 +3,7 @@
 import json
 
 import pytest
-from toy_runs import write_run
+from doubles.toy_runs import write_run
 
 from limae_jax.analysis.runs import read_study
 from limae_jax.errors import InputError

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fakes import counters, on_rows, tiny_config
+from doubles.fakes import counters, on_rows, tiny_config
 from reference import row_utilities
 
 from limae_jax.catalogue.matrix_games import (

@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fakes import marks, random_marks
+from doubles.fakes import marks, random_marks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from reference import lambda_returns

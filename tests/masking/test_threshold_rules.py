@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fakes import marks
+from doubles.fakes import marks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from mask_inputs import KEY, first_mask, inputs, make, random_inputs

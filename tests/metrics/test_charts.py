@@ -1,7 +1,7 @@
 import itertools
 
 import pytest
-from rows import row
+from doubles.rows import row
 
 from limae_jax.metrics.charts import Charts
 

@@ -2,8 +2,8 @@ import io
 import re
 
 import pytest
+from doubles.rows import row
 from rich.console import Console
-from rows import row
 from widths import WIDTHS, cut, terminal
 
 from limae_jax.metrics.console import ConsoleReport, Standing

@@ -2,7 +2,7 @@ import json
 
 import numpy as np
 import pytest
-from rows import row
+from doubles.rows import row
 
 from limae_jax.errors import InputError
 from limae_jax.metrics.jsonl import JsonlWriter, read_rows

@@ -3,7 +3,7 @@ import json
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from rows import row
+from doubles.rows import row
 
 from limae_jax.metrics.schema import REQUIRED_FIELDS, make_row, seed_scalars, to_plain
 

@@ -4,8 +4,8 @@ import sys
 import types
 
 import pytest
+from doubles.rows import row
 from event_files import points_of, read_events
-from rows import row
 
 from limae_jax.config import MetricsConfig, RunConfig, TrainConfig
 from limae_jax.errors import InputError

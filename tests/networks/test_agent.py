@@ -2,7 +2,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fakes import TINY_ENV, made_up_rows, marks, noise_like, tiny_config
+from doubles.fakes import TINY_ENV, made_up_rows, marks, noise_like, tiny_config
 from reference import row_utilities
 
 from limae_jax.networks.agent import AgentInputs, GruAgent, InputLayer

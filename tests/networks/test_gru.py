@@ -3,7 +3,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fakes import noise_like
+from doubles.fakes import noise_like
 
 from limae_jax.networks.gru import Gates, Gru, gru_unroll
 

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from fakes import noise_like
+from doubles.fakes import noise_like
 
 from limae_jax.losses.reconstruction import reconstruction_loss
 from limae_jax.networks.mae import MaskedAutoEncoder, other_agents

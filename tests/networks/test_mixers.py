@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fakes import TINY_ENV, noise_like, tiny_config
+from doubles.fakes import TINY_ENV, noise_like, tiny_config
 from reference import qmix_value
 
 from limae_jax.networks.mixers import MIXERS, MixerInputs, QmixMixer, VdnMixer

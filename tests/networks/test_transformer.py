@@ -4,7 +4,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fakes import noise_like
+from doubles.fakes import noise_like
 
 from limae_jax.networks.transformer import EncoderLayer, attend, attend_shared, head_sums, split_reach
 

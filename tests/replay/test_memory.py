@@ -4,7 +4,7 @@ from typing import Any
 
 import jax
 import pytest
-from fakes import TINY_ENV, counters, made_up_rows, marks, on_rows
+from doubles.fakes import TINY_ENV, counters, made_up_rows, marks, on_rows
 
 from limae_jax.config import (
     SYSTEM_CONFIGS,

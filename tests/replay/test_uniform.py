@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fakes import TINY_ENV, counters, made_up_rows, marks, tiny_config
+from doubles.fakes import TINY_ENV, counters, made_up_rows, marks, tiny_config
 from scipy import stats
 
 from limae_jax.replay.base import Replay

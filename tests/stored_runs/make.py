@@ -13,7 +13,7 @@ import tempfile
 from pathlib import Path
 
 HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE.parent), str(HERE.parent / "training")]
+sys.path.insert(0, str(HERE.parent))
 
 import conftest  # noqa: F401, E402 - the flags that tests compile with
 

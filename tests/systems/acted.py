@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from context_systems import KEY, TRIO, learner
-from fakes import made_up_rows, marks
+from doubles.fakes import made_up_rows, marks
 
 from limae_jax.systems import value_based
 from limae_jax.types import Rows, Timestep

@@ -6,7 +6,7 @@ import functools
 from typing import Any, NamedTuple
 
 import jax
-from fakes import counters, made_up_rows, marks, noise_like, on_rows, tiny_config
+from doubles.fakes import counters, made_up_rows, marks, noise_like, on_rows, tiny_config
 
 from limae_jax.config import TrainConfig
 from limae_jax.systems.base import LearnerState, System
@@ -42,14 +42,15 @@ class Learner(NamedTuple):
 
 
 def config_of(name: str, **settings) -> TrainConfig:
-    """Settings: `mae_window` is `mae.window`, of `masking` and `mixer` alike, all others are of the system."""
-    sections: dict[str, dict] = {"mae": {}, "masking": {}, "mixer": {}, "system": {}}
+    """Settings: `mixer` is a name, `mae_window` is `mae.window`, as of `masking`; all others are of the system."""
+    mixer = settings.pop("mixer", None)
+    sections: dict[str, dict] = {"mae": {}, "masking": {}, "system": {}}
     for key, value in settings.items():
         section, _, field = key.partition("_")
         own, name_there = (section, field) if section in sections else ("system", key)
         sections[own][name_there] = value
     system = sections.pop("system")
-    return tiny_config(name, **sections, **system)
+    return tiny_config(name, mixer={"name": mixer} if mixer else None, **sections, **system)
 
 
 @functools.cache

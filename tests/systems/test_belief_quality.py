@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fakes import TINY_ENV
+from doubles.fakes import TINY_ENV
 
 from limae_jax.config import SmaxConfig
 from limae_jax.environments.smax import Smax

@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from fakes import TINY_ENV, counters, made_up_rows, marks, on_rows, tiny_config
+from doubles.fakes import TINY_ENV, counters, made_up_rows, marks, on_rows, tiny_config
 
 from limae_jax.networks.mixers import MIXERS
 from limae_jax.systems.base import Auxiliary, AuxiliaryLoss, OffPolicy, Phase

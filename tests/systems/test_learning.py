@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fakes import counters, made_up_rows, marks, on_rows, tiny_config
+from doubles.fakes import counters, made_up_rows, marks, on_rows, tiny_config
 from reference import row_utilities, team_values
 
 from limae_jax.systems.build import build_system

@@ -9,7 +9,7 @@ import optax
 import pytest
 from acted import NUM_STEPS, SCRIPT, acted, cut
 from context_systems import BATCH, BATCH_WITHOUT_HISTORY, KEY, TRIO, config_of, learner, utilities
-from fakes import counters, noise_like
+from doubles.fakes import counters, noise_like
 
 from limae_jax.cli.main import main
 from limae_jax.losses.td import td_loss

@@ -8,7 +8,7 @@ import numpy as np
 import optax
 import pytest
 from context_systems import BATCH, KEY, ROW_MARKS, TRIO, WINDOW, config_of, learner
-from fakes import counters, made_up_rows, marks, noise_like, on_rows
+from doubles.fakes import counters, made_up_rows, marks, noise_like, on_rows
 
 from limae_jax.config.traced import traced_names, traced_values, with_values
 from limae_jax.networks.windows import empty_history
@@ -274,7 +274,7 @@ def test_pretraining_is_a_phase_of_its_own_with_its_own_budget():
 
 
 def test_a_rules_state_is_the_learners_and_advances():
-    one = learner("li_ma2e", masking_name="all_but_one")
+    one = learner("li_ma2e", masking_name="all_but_one", mixer="vdn")
     state, visible = one.state, []
     for _ in range(4):
         assert state.auxiliary["mae"] == len(visible) % TRIO.num_agents

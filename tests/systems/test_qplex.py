@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fakes import TINY_ENV, counters, made_up_rows, marks, noise_like, on_rows, tiny_config
+from doubles.fakes import TINY_ENV, counters, made_up_rows, marks, noise_like, on_rows, tiny_config
 from reference import row_utilities
 
 from limae_jax.networks.mixers import MIXERS

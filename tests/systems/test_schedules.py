@@ -3,7 +3,7 @@ import dataclasses
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fakes import tiny_config
+from doubles.fakes import tiny_config
 
 from limae_jax.systems.schedules import epsilon_at
 

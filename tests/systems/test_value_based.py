@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from fakes import TINY_ENV, counters, made_up_rows, marks, noise_like, on_rows, tiny_config
+from doubles.fakes import TINY_ENV, counters, made_up_rows, marks, noise_like, on_rows, tiny_config
 from reference import td_errors
 
 from limae_jax.config import TrainConfig

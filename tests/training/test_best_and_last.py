@@ -7,9 +7,9 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from checkpoint_worker import check_params, device_state
-from fakes import CountingEnv
-from tests_tiny import TINY
+from doubles.checkpoint_worker import check_params, device_state
+from doubles.fakes import CountingEnv
+from doubles.tiny import TINY
 
 from limae_jax.checkpoints import arrays, files
 from limae_jax.checkpoints import params as stored_params
@@ -164,7 +164,7 @@ def test_what_plays_damaged_parameters_says_that_resuming_makes_them_anew(run_di
 
 @pytest.mark.parametrize("name", ["best", "last"])
 def test_a_sweep_goes_on_with_the_cell_whose_parameters_are_damaged(tmp_path, name):
-    short = ["evaluation.every_time_steps=600", "run.total_env_steps=1500", "replay.capacity_rows=100"]
+    short = ["evaluation.every_time_steps=600", "run.total_env_steps=1500"]
     asked = load_sweep(
         [*TINY, *short, f"sweep.dir={tmp_path / 'sweep'}", "system.td_lambda=0.5,0.6", "env.max_steps=12,13"]
     )

@@ -9,8 +9,8 @@ from glob import glob
 
 import pytest
 from documents import DOCUMENTS, RUN_ELSEWHERE, blocks, commands, is_run, name_of
-from fakes import CountingEnv
-from tests_tiny import TINY
+from doubles.fakes import CountingEnv
+from doubles.tiny import TINY
 
 from limae_jax import environments
 from limae_jax.cli.main import main
@@ -83,7 +83,9 @@ _first_seed = itertools.count()
 def small_settings(config):
     """Settings that the learner reads; the last one keeps the run's directory, which may be named by its scenario."""
     system = config.system.name
-    unread = [f"mixer.{name}" for name in ("embed_dim", "hypernet_dim") if not hasattr(config.mixer, name)]
+    # Each command keeps its own system.
+    sizes = [f"mixer.{name}" for name in ("embed_dim", "hypernet_dim") if not hasattr(config.mixer, name)]
+    unread = ("system", *sizes)
     # These games have neither a size to choose nor a time limit.
     left_out = (*unread, "env.scenario", "env.max_steps") if config.env.name == "matrix" else unread
     settings = [override for override in SMALL if override.partition("=")[0] not in left_out]

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from rows import row
+from doubles.rows import row
 
 from limae_jax.config import MetricsConfig, MpeConfig, RunConfig, TrainConfig
 from limae_jax.errors import InputError

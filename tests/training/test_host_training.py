@@ -5,9 +5,9 @@ import signal
 
 import numpy as np
 import pytest
-from scripted_games import ScriptedGames
-from test_refill import check_replay
-from tests_tiny import TINY
+from doubles.scripted_games import ScriptedGames
+from doubles.tiny import TINY
+from replay_checks import check_replay
 
 from limae_jax.cli.main import main
 from limae_jax.environments.smac import installation
@@ -24,7 +24,7 @@ pytestmark = pytest.mark.slow
 PLAYS_SMAX = True
 OF_SMAX = ("env.", "evaluation.", "run.")
 SMALL = [override for override in TINY if not override.startswith(OF_SMAX)]
-TRAIN = ["train", "env=smac", "env.scenario=2m_vs_1z", "env.workers=2", "system=qmix", *SMALL, "replay.min_rows=4"]
+TRAIN = ["train", "env=smac", "env.scenario=2m_vs_1z", "env.workers=2", *SMALL, "replay.min_rows=4"]
 TRAIN += ["evaluation.num_episodes=3", "evaluation.every_time_steps=50", "run.total_env_steps=100"]
 SCRIPTS = [[("win", 3), ("limit", 6)], [("loss", 4)]]
 

@@ -1,4 +1,4 @@
-"""Every masking rule in a run that is stopped and goes on: in the end it is the run that never was stopped.
+"""Every masking rule in a run that is stopped twice and goes on: in the end it is the run that never was stopped.
 
 The game is a made-up one that compiles at once; everything else is what `limae-jax train` runs.
 """
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from test_resume import assert_equal_runs, stop_after
+from doubles.interrupted import assert_equal_runs, stop_after
 
 from limae_jax.catalogue.masking_rules import RULES
 from limae_jax.config.compose import load_config
@@ -18,11 +18,11 @@ from limae_jax.training import plan, runner, setup
 pytestmark = pytest.mark.slow
 
 SMALL = ["mae.pretrain_time_steps=500", "mae.width=8", "mae.num_heads=2", "mae.window=3", "mae.encoder_layers=1"]
-SHORT = ["evaluation.every_time_steps=1200", "run.total_env_steps=2000", "replay.capacity_rows=100"]
+SHORT = ["evaluation.every_time_steps=1200", "run.total_env_steps=2000"]
 # Rules that go by more than their batch.
 WITH_STATE = ("ema", "vds", "all_but_one")
-# The method as it is; the other rules do without what has nothing to do with them, so that they compile sooner.
-WHOLE = "mean_td"
+# With the agents' context; the other rules do without it, as it has nothing to do with them, and compile sooner.
+WHOLE = "ema"
 
 _make_setup = setup.make_setup
 _programs: dict[tuple[str, str], Any] = {}
@@ -48,24 +48,22 @@ def quick(monkeypatch):
         monkeypatch.setattr(module, "make_setup", _shared_setup)
 
 
-# The fourth chunk is the first of training, and the first evaluation comes later; the second is half of pre-training.
 @pytest.mark.parametrize(
-    ("name", "chunks"),
+    "name",
     # One rule with a state stands for the others.
-    [pytest.param(name, 4, marks=[] if name == "ema" else [pytest.mark.exhaustive]) for name in RULES]
-    + [pytest.param(WHOLE, 2)],
+    [pytest.param(name, marks=[] if name == WHOLE else [pytest.mark.exhaustive]) for name in RULES],
 )
-def test_a_run_with_masks_goes_on_bit_exactly(name, chunks, tiny, final_arrays, monkeypatch):
-    overrides = ["system=li_ma2e", f"masking={name}", *SMALL, *SHORT]
-    if name != WHOLE:
-        # The sizes of QMIX's mixer, which is not there, as they are by default.
-        overrides += ["mixer.embed_dim=32", "mixer.hypernet_dim=64"]
-        overrides += ["mae.context=off", "mixer=vdn"]
+def test_a_run_with_masks_goes_on_bit_exactly(name, tiny, final_arrays, monkeypatch):
+    # Several updates an iteration, each with a key of its own.
+    overrides = ["system=li_ma2e", f"masking={name}", "system.updates_per_iteration=2", *SMALL, *SHORT]
+    overrides += ["mixer=vdn", *([] if name == WHOLE else ["mae.context=off"])]
     whole, stopped = (load_config(tiny(*overrides, name=run)) for run in ("whole", "stopped"))
     assert runner.train(whole).exit_code == 0
-    with monkeypatch.context() as patch:
-        stop_after(patch, chunks)
-        assert runner.train(stopped).exit_code == 130
+    # The second chunk is half of pre-training; the fourth is the first of training, and the first evaluation is later.
+    for _ in range(2):
+        with monkeypatch.context() as patch:
+            stop_after(patch, 2)
+            assert runner.train(stopped).exit_code == 130
     assert not read_rows(Path(stopped.run_dir) / "metrics.jsonl")
     assert runner.train(stopped).is_complete
     read = functools.cache(final_arrays)

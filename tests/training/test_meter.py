@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from fakes import CountingEnv, tiny_config
+from doubles.fakes import CountingEnv, tiny_config
 
 from limae_jax.environments.vector import VectorEnv
 from limae_jax.keys import Stream, stream_key

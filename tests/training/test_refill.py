@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from killed import Killed
-from test_resume import stop_after, without_times
-from tests_tiny import TINY
+from doubles.interrupted import stop_after, without_times
+from doubles.killed import Killed
+from doubles.tiny import TINY
+from replay_checks import check_replay
 
 from limae_jax.cli.main import main
 from limae_jax.config.compose import load_config
@@ -21,7 +22,8 @@ from limae_jax.training.report import RunReport
 pytestmark = pytest.mark.slow
 
 # A group of two seeds. 160 rows are 20 iterations, so warm-up and refill have three chunks of eight.
-OVERRIDES = [*TINY, "run.num_seeds=2", "run.seed_batching=2", "replay.min_rows=160", "evaluation.every_time_steps=1000"]
+OVERRIDES = [*TINY, "run.num_seeds=2", "run.seed_batching=2", "evaluation.every_time_steps=1000"]
+OVERRIDES += ["replay.min_rows=160", "replay.capacity_rows=200"]
 SHORT, LONG = "run.total_env_steps=3000", "run.total_env_steps=6000"
 WARMUP_ROWS = 192
 
@@ -31,17 +33,6 @@ def short_chunks():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plan, "CHUNK_TIME_STEPS", 512)
         yield
-
-
-def check_replay(state, least):
-    """Asserts that there are as many rows of each seed, and that whatever can be drawn was played."""
-    replay = state.replay
-    played = np.asarray(replay.experience.filled).any(axis=-1)[:, 0]
-    for seed in range(len(played)):
-        capacity = played.shape[1]
-        count = capacity if np.asarray(replay.is_full)[seed, ...].item() else int(replay.current_index[seed])
-        assert count >= min(least, capacity)
-        assert played[seed, :count].all()
 
 
 @pytest.fixture(autouse=True)

@@ -1,7 +1,6 @@
 """A run that is stopped, killed or extended is, in the end, the run that never was."""
 
 import json
-import os
 import signal
 import subprocess
 import time
@@ -9,9 +8,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from doubles.interrupted import assert_equal_runs, stop_after, without_times
+from doubles.made_up_cli import COMMAND
+from doubles.tiny import TINY
 from event_files import points_of
-from made_up_cli import COMMAND
-from tests_tiny import TINY
 
 from limae_jax.cli.main import main
 from limae_jax.config.compose import load_config
@@ -22,37 +22,6 @@ from limae_jax.training import runner
 from limae_jax.training.report import RunReport
 
 pytestmark = pytest.mark.slow
-
-TIMES = {"wall_s", "env_steps_per_s"}
-
-
-def stop_after(monkeypatch, chunks, number=signal.SIGINT):
-    """Sends this process a signal after so many chunks."""
-    seen = []
-    progress = RunReport.progress
-
-    def counted(self, *args):
-        seen.append(args)
-        if len(seen) == chunks:
-            os.kill(os.getpid(), number)
-        progress(self, *args)
-
-    monkeypatch.setattr(RunReport, "progress", counted)
-
-
-def without_times(rows):
-    return [{name: value for name, value in row.items() if name not in TIMES} for row in rows]
-
-
-def assert_equal_runs(one, other, final_arrays):
-    arrays, expected = final_arrays(one), final_arrays(other)
-    assert arrays.keys() == expected.keys()
-    unequal = [name for name in arrays if not np.array_equal(arrays[name], expected[name], equal_nan=True)]
-    assert not unequal
-    assert any(".replay.experience" in name for name in arrays)
-    rows, wanted = read_rows(Path(one) / "metrics.jsonl"), read_rows(Path(other) / "metrics.jsonl")
-    assert without_times(rows) == without_times(wanted)
-    assert len(rows) >= 2
 
 
 @pytest.fixture(scope="module")

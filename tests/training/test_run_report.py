@@ -41,7 +41,7 @@ def test_a_run_shows_itself_unless_told_not_to(tiny, capfd):
     assert capfd.readouterr().out == ""
     runner.train(config)
     lines = capfd.readouterr().out.splitlines()
-    assert lines[0].startswith("qmix on 2m_vs_2m (smax), seed 0, on ")
+    assert lines[0].startswith("vdn on 2m_vs_2m (smax), seed 0, on ")
     assert any(line.startswith("took 0:") and line.endswith(config.run_dir) for line in lines)
     # A duration is said once.
     assert not any("s in all" in line for line in lines)

@@ -10,7 +10,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from made_up_cli import COMMAND
+from doubles.made_up_cli import COMMAND
 
 from limae_jax.config.compose import load_config
 from limae_jax.metrics.jsonl import read_rows
@@ -21,6 +21,8 @@ from limae_jax.training.setup import devices_for
 pytestmark = pytest.mark.slow
 
 NOT_TIMES = ("seed", "iteration", "env_steps", "grad_steps", "episodes", "test_episodes")
+# Few steps, so that no learned argmax flips, and several rows to compare.
+OFTEN = ["evaluation.every_env_steps=1000"]
 TWO_DEVICES = {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"}
 
 
@@ -84,11 +86,11 @@ ONE_AFTER_THE_OTHER = """
 import os, sys
 os.sched_getaffinity = lambda _: range(2)
 sys.path.insert(0, sys.argv[2])
-import made_up_cli
+from doubles import made_up_cli
 from limae_jax.config.compose import load_config
 from limae_jax.training import runner, setup
 setup.make_env = lambda config: made_up_cli.CountingEnv()
-from tests_tiny import TINY
+from doubles.tiny import TINY
 
 def run(name, *more):
     return load_config([*TINY, f"run.dir={sys.argv[1]}/{name}", "run.total_env_steps=2000", *more])
@@ -105,7 +107,7 @@ runner.train(run("new", auto))
 def test_runs_of_one_process_are_as_runs_of_their_own(tiny, tmp_path):
     """The first of them settles how many devices jax has; a run of one seed is then resumed, and one begun."""
     runner.train(load_config(tiny("run.seed_batching=auto", "run.total_env_steps=2000", name="one")))
-    command = [sys.executable, "-c", ONE_AFTER_THE_OTHER, str(tmp_path), str(Path(__file__).parent)]
+    command = [sys.executable, "-c", ONE_AFTER_THE_OTHER, str(tmp_path), str(Path(__file__).parents[1])]
     env = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path), "JAX_PLATFORMS": "cpu"}
     done = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
     assert done.returncode == 0, done.stderr
@@ -115,7 +117,7 @@ def test_runs_of_one_process_are_as_runs_of_their_own(tiny, tmp_path):
 
 
 def test_seeds_over_two_devices_do_as_on_one(tiny, cli):
-    overrides = ["run.num_seeds=3", "run.seed_batching=vmapped", "run.total_env_steps=4000"]
+    overrides = ["run.num_seeds=3", "run.seed_batching=vmapped", "run.total_env_steps=3000", *OFTEN]
     one, two = tiny(*overrides, name="one"), tiny(*overrides, name="two")
     runner.train(load_config(one))
     cli("train", *two, **TWO_DEVICES)
@@ -124,25 +126,25 @@ def test_seeds_over_two_devices_do_as_on_one(tiny, cli):
     ]
     assert json.loads((directories[1] / "groups.json").read_text()) == [[0, 1, 2, 3]]
     assert json.loads((directories[1] / "versions.json").read_text())["device_count"] == 2
-    # Counts agree exactly; a learned argmax may flip late, so values are compared in test_seeds after a few updates.
-    first = [[row for row in rows_of(run) if row["iteration"] < 70] for run in directories]
-    assert first[0] == first[1]
+    # Counts agree exactly; values are compared in test_seeds, after a few updates.
+    first, second = map(rows_of, directories)
+    assert first == second and len(first) >= 6
     assert {row["seed"] for row in rows_of(directories[1])} == {0, 1, 2}
 
 
 def test_a_run_goes_on_on_as_many_devices_as_share_its_groups(tiny, cli):
-    overrides = tiny("run.num_seeds=3", "run.seed_batching=vmapped", "run.total_env_steps=4000")
+    overrides = tiny("run.num_seeds=3", "run.seed_batching=vmapped", "run.total_env_steps=3000", *OFTEN)
     run_dir = Path(runner.train(load_config(overrides)).run_dir)
     # Three seeds cannot be split over two devices.
-    completed = cli("train", *overrides, "run.total_env_steps=5000", **TWO_DEVICES)
+    completed = cli("train", *overrides, "run.total_env_steps=4000", **TWO_DEVICES)
     assert f"seeds 0-2, on {jax.devices()[0].device_kind}" in completed.stdout
     assert {row["seed"] for row in rows_of(run_dir)} == {0, 1, 2}
     last = {row["seed"]: row["env_steps"] for row in rows_of(run_dir)}
-    assert all(steps >= 5000 for steps in last.values())
+    assert all(steps >= 4000 for steps in last.values())
 
 
 def test_two_processes_train_one_run_together(tiny, cli):
-    overrides = ["run.num_seeds=2", "run.seed_batching=vmapped", "run.total_env_steps=6000"]
+    overrides = ["run.num_seeds=2", "run.seed_batching=vmapped", "run.total_env_steps=3000", *OFTEN]
     together, alone = tiny(*overrides, name="together"), tiny(*overrides, name="alone")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -166,8 +168,8 @@ def test_two_processes_train_one_run_together(tiny, cli):
     ]
     rows, expected = (rows_of(run) for run in directories)
     assert {row["seed"] for row in rows} == {0, 1}
-    assert [row for row in rows if row["iteration"] < 70] == [row for row in expected if row["iteration"] < 70]
+    assert rows == expected and len(rows) >= 4
     assert np.all([row["env_steps"] > 0 for row in rows])
     # What two processes saved, one can continue.
-    completed = cli("resume", directories[0], "run.total_env_steps=9000")
+    completed = cli("resume", directories[0], "run.total_env_steps=4000")
     assert completed.returncode == 0

@@ -5,7 +5,7 @@ import signal
 
 import numpy as np
 import pytest
-from tests_tiny import TINY
+from doubles.tiny import TINY
 
 from limae_jax.cli.main import main
 from limae_jax.metrics.jsonl import read_rows
@@ -25,7 +25,7 @@ def test_training_is_stopped_and_continued(tmp_path, monkeypatch):
     monkeypatch.setenv("FAKESC2_LOG", str(log))
     # A log is written when the game is asked to quit, unless a signal is quicker.
     monkeypatch.setenv("FAKESC2_IGNORE_TERM", "1")
-    command = ["train", "env=smac", "env.scenario=3m", "env.workers=2", "system=qmix", *SMALL, f"run.dir={run_dir}"]
+    command = ["train", "env=smac", "env.scenario=3m", "env.workers=2", *SMALL, f"run.dir={run_dir}"]
     command += ["replay.min_rows=4", "run.total_env_steps=200"]
     command += ["evaluation.num_episodes=4", "evaluation.every_time_steps=100"]
 

@@ -13,18 +13,24 @@ class Games(Protocol):
     """Games side by side, see `pool.WorkerPool`."""
 
     @property
-    def crashes(self) -> int: ...
+    def crashes(self) -> int:
+        """Failures of games so far."""
 
     @property
-    def discarded(self) -> int: ...
+    def discarded(self) -> int:
+        """Episodes that ended so."""
 
-    def reset(self) -> Steps: ...
+    def reset(self) -> Steps:
+        """Starts an episode in every game."""
 
-    def step(self, action: np.ndarray) -> Steps: ...
+    def step(self, action: np.ndarray) -> Steps:
+        """Plays one joint action [W, A] in every game, or starts its next episode."""
 
-    def take_records(self) -> list[EpisodeRecord]: ...
+    def take_records(self) -> list[EpisodeRecord]:
+        """The episodes that finished since this was last called."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Ends the games; closing twice is fine."""
 
 
 class GamesBetween:

@@ -27,6 +27,7 @@ class QmixMixer(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: MixerInputs) -> jax.Array:
+        """Q_tot [T, B] of the agents' chosen utilities."""
         chosen_q, state = inputs.chosen_q, inputs.state
         num_agents = chosen_q.shape[-1]
 

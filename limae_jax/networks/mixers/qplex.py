@@ -67,6 +67,7 @@ class QplexMixer(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: MixerInputs) -> jax.Array:
+        """Q_tot [T, B] of the agents' chosen and best utilities."""
         w, v = self._transformation(inputs.state, inputs.chosen_q.shape[-1])
         values = jnp.sum(w * inputs.chosen_q + v, axis=-1)
         # v cancels.

@@ -9,8 +9,8 @@ import tempfile
 from pathlib import Path
 
 import pytest
-from starcraft2_double import FACTORY, OBEDIENT, UNKILLABLE
-from test_pool import running, wait_until
+from doubles.starcraft2_double import FACTORY, OBEDIENT, UNKILLABLE
+from processes import running, wait_until
 
 from limae_jax.catalogue.smac_game import GameSettings
 from limae_jax.environments.smac.leftovers import PREFIX, make_folder, sweep
@@ -61,7 +61,7 @@ def kill(*pids):
 @pytest.mark.parametrize("game", [OBEDIENT, UNKILLABLE], ids=["obedient", "unkillable"])
 @pytest.mark.parametrize("who", ["everyone", "everyone while launching", "main", "worker"])
 def test_a_game_ends_with_its_worker_however_that_is_killed(who, game, temporary, pids):
-    path = [str(Path(__file__).parent), *sys.path]
+    path = sys.path
     program = PARENT.format(path=path, options={"pids": str(pids), "game": game}, factory=FACTORY)
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as main:
         workers = [int(pid) for pid in main.stdout.readline().split()]

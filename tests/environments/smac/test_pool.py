@@ -3,13 +3,13 @@
 import os
 import subprocess
 import sys
-import time
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
-from starcraft2_double import FACTORY, OBEDIENT, UNKILLABLE
+from doubles.starcraft2_double import FACTORY, OBEDIENT, UNKILLABLE
+from processes import running, wait_until
 
 from limae_jax.catalogue.smac_game import GameSettings
 from limae_jax.catalogue.smac_maps import STOP_ACTION
@@ -38,27 +38,6 @@ def play(pool, steps, count):
     for _ in range(count):
         seen.append(pool.step(legal(seen[-1])))
     return seen
-
-
-def wait_until(holds, what):
-    """Long enough for the slowest machine; a test that passes does not wait."""
-    deadline = time.monotonic() + 60
-    while not holds():
-        if time.monotonic() > deadline:
-            pytest.fail(f"{what} did not happen")
-        time.sleep(0.05)
-
-
-def is_running(pid):
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state not in "ZX"
-
-
-def running(folder):
-    return [pid for pid in map(int, os.listdir(folder)) if is_running(pid)]
 
 
 @pytest.fixture
@@ -227,7 +206,7 @@ print(pool._folder, flush=True)
     ids=["kill", "exit", "die"],
 )
 def test_nothing_outlives_the_program(end, game, pids):
-    path = [str(Path(__file__).parent), *sys.path]
+    path = sys.path
     program = PARENT.format(path=path, options={"pids": str(pids), "game": game}, factory=FACTORY, end=end)
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
         folder = Path(parent.stdout.readline().strip())

@@ -16,7 +16,7 @@ from pathlib import Path
 import numpy as np
 import psutil
 import pytest
-from test_pool import wait_until
+from processes import wait_until
 
 from limae_jax.catalogue.smac_game import GameSettings
 from limae_jax.catalogue.smac_maps import SMAC_MAPS, smac_sizes

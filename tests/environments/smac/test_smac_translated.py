@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 import numpy as np
 import pytest
-from fakes import noise_like
+from doubles.fakes import noise_like
 
 from limae_jax.catalogue.smac_maps import SMAC_MAPS
 from limae_jax.config.compose import load_config

@@ -2,9 +2,9 @@
 
 import numpy as np
 import pytest
-import smac_battles
-from battle_games import BattleGames
-from smac_battles import STOP
+from doubles import smac_battles
+from doubles.battle_games import BattleGames
+from doubles.smac_battles import STOP
 
 from limae_jax.config import SmacConfig, SmaxConfig
 from limae_jax.environments.smac.translate import Translator

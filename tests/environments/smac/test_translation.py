@@ -5,9 +5,9 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
-import smac_battles
+from doubles import smac_battles
+from doubles.smac_battles import FACING, LOOPS, SMAC_WAYS, SMAX_RANGES, SMAX_WAYS, STOP
 from jaxmarl.environments.smax.smax_env import State
-from smac_battles import FACING, LOOPS, SMAC_WAYS, SMAX_RANGES, SMAX_WAYS, STOP
 
 from limae_jax.catalogue.scenarios import UNIT_TYPES, parse_scenario
 from limae_jax.catalogue.smac_maps import SMAC_MAPS

@@ -22,7 +22,7 @@ pytestmark = pytest.mark.slow
 
 NOT_TIMES = ("seed", "iteration", "env_steps", "grad_steps", "episodes", "test_episodes")
 # Few steps, so that no learned argmax flips, and several rows to compare.
-OFTEN = ["evaluation.every_env_steps=1000"]
+OFTEN = ["evaluation.every_time_steps=1000"]
 TWO_DEVICES = {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"}
 
 

@@ -50,7 +50,7 @@ class MaeConfig(Section):
     target_copy: bool = False
     context: str = "last_step"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         positive = "window width num_heads encoder_layers decoder_layers learning_rate max_grad_norm loss_weight"
         self._positive(*positive.split(), "pretrain_updates_per_iteration")
@@ -88,7 +88,7 @@ class MaskingConfig(Section):
     history_batches: int = 8
     time_constant_steps: float = 10.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         self._positive("top_k", "history_batches", "time_constant_steps")
         self._at_most(MAX_UPDATES, "history_batches")

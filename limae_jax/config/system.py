@@ -55,7 +55,7 @@ class SystemConfig(Section):
     epsilon_end: float = 0.05
     epsilon_decay_env_steps: int = 100_000
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         positive = "hidden_size mixer_embed_dim mixer_hypernet_dim learning_rate max_grad_norm reward_scale"
         positive += (

@@ -41,7 +41,7 @@ class TrainConfig:
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
     run: RunConfig = field(default_factory=RunConfig)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_types("", self)
         check_system(self.system.name)
         check_name("env", self.env.name, ENV_CONFIGS)

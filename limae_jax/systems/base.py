@@ -73,7 +73,16 @@ class Update(Protocol):
 
     def __call__(
         self, state: LearnerState, batch: Rows, counters: Counters, key: jax.Array
-    ) -> tuple[LearnerState, Metrics]: ...
+    ) -> tuple[LearnerState, Metrics]:
+        """The learner after the step, and metrics [] with "loss" and "grad_norm" among them.
+
+        Args:
+            state: before the step.
+            batch: rows [T, B, ...].
+            counters: of the seed, before the step.
+            key: randomness of this step.
+        """
+        ...
 
 
 class System(NamedTuple):

@@ -33,7 +33,7 @@ from limae_jax.systems.base import (
 )
 from limae_jax.systems.belief_quality import BeliefErrors, Guess, add_step
 from limae_jax.systems.targets import TARGET_RULES
-from limae_jax.types import Counters, EnvSpec, Metrics, Rows, Timestep
+from limae_jax.types import Counters, EnvSpec, Metrics, PyTree, Rows, Timestep
 
 
 def td_optimiser(config: SystemConfig) -> optax.GradientTransformation:
@@ -89,13 +89,17 @@ class ValueBasedCore:
     # Acting
 
     def initial_carry(self, num_rows: int) -> ActorCarry:
+        """What acting remembers at an episode's start, leaves [B, ...]; B = `num_rows`."""
         agents = self.env.num_agents
         last_action = jnp.full((num_rows, agents), -1, jnp.int32)
         model = self.spec.team_model
         history = model.empty_history(num_rows) if model else None
         return ActorCarry(self.agent.initial_carry(num_rows, agents), last_action, history)
 
-    def act(self, params: Params, carry: ActorCarry, timestep: Timestep, epsilon, key: jax.Array):
+    def act(
+        self, params: Params, carry: ActorCarry, timestep: Timestep, epsilon: jax.Array | float, key: jax.Array
+    ) -> tuple[jax.Array, ActorCarry]:
+        """Legal actions [B, A] int32, a share `epsilon` of them random, and the carry after them; see `System`."""
         last_action = jnp.where(timestep.is_first[:, None], -1, carry.last_action)
         inputs = AgentInputs(timestep.obs[None], last_action[None], timestep.is_first[None])
         inputs = inputs.replace(beliefs=self.infer(params, carry, inputs))
@@ -128,6 +132,7 @@ class ValueBasedCore:
     # Learning
 
     def init(self, key: jax.Array) -> LearnerState:
+        """A learner before its first gradient step; the target networks are copies."""
         env = self.env
         agent_key, mixer_key, extra_key = jax.random.split(key, 3)
         params: Params = {}
@@ -170,12 +175,16 @@ class ValueBasedCore:
             return online, self.infer(targets, start, inputs)
         return online, jax.lax.stop_gradient(online)
 
-    def unroll(self, params: Params, start: ActorCarry, inputs: AgentInputs, beliefs: Beliefs | None = None):
+    def unroll(
+        self, params: Params, start: ActorCarry, inputs: AgentInputs, beliefs: Beliefs | None = None
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Utilities [T, B, A, U] and features of a batch, from the state that each row starts with."""
         _, q, features = self.agent.apply(params["agent"], start.hidden, inputs.replace(beliefs=beliefs))
         return q, features
 
-    def mix(self, params: Params, q: jax.Array, batch: Rows, action: jax.Array, features) -> jax.Array:
+    def mix(
+        self, params: Params, q: jax.Array, batch: Rows, action: jax.Array, features: Mapping[str, jax.Array]
+    ) -> jax.Array:
         """Value [T, B] of the team's joint action [T, B, A], or the agents' own values [T, B, A] without a mixer.
 
         Args:
@@ -190,7 +199,9 @@ class ValueBasedCore:
         best_q = best_legal(q, batch.avail)
         return self.mixer.apply(params["mixer"], MixerInputs(chosen_q, best_q, action, batch.state, features))
 
-    def td_errors(self, params: Params, targets: Params, batch: Rows, start: ActorCarry, inputs: AgentInputs):
+    def td_errors(
+        self, params: Params, targets: Params, batch: Rows, start: ActorCarry, inputs: AgentInputs
+    ) -> tuple[jax.Array, jax.Array, jax.Array, dict[str, jax.Array], Metrics]:
         """TD(lambda) error ([T, B] or, without a mixer, [T, B, A]), where it counts, and its by-products."""
         config = self.config
         beliefs, target_beliefs = self.beliefs(params, targets, start, inputs)
@@ -216,7 +227,9 @@ class ValueBasedCore:
         )
         return taken - goal, filled, agent_errors, features, {"q_taken": taken, "target": goal}
 
-    def loss(self, params: Params, state: LearnerState, batch: Rows, key: jax.Array):
+    def loss(
+        self, params: Params, state: LearnerState, batch: Rows, key: jax.Array
+    ) -> tuple[jax.Array, tuple[dict[str, PyTree], Metrics]]:
         """TD loss plus the auxiliary losses; also the auxiliaries' next states and the metrics."""
         start, read = self.read(batch)
         error, filled, agent_errors, features, values = self.td_errors(params, state.target_params, batch, start, read)
@@ -236,6 +249,7 @@ class ValueBasedCore:
     def update(
         self, state: LearnerState, batch: Rows, counters: Counters, key: jax.Array
     ) -> tuple[LearnerState, Metrics]:
+        """One gradient step on the sum of all losses; see `systems.base.Update`."""
         (loss, (auxiliary, metrics)), grads = jax.value_and_grad(self.loss, has_aux=True)(
             state.params, state, batch, key
         )
@@ -255,6 +269,7 @@ class ValueBasedCore:
         return kept, opt_state._replace(inner_states=inner)
 
     def refresh_targets(self, state: LearnerState, before: Counters, after: Counters) -> LearnerState:
+        """The learner with its target networks moved on, by the counters before and after an iteration."""
         targets = {
             part: TARGET_RULES[self.spec.target_rules[part]](state.params[part], target, before, after, self.config)
             for part, target in state.target_params.items()

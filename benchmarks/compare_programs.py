@@ -31,17 +31,17 @@ SETTINGS = (
     "replay.batch_rows=4",
     "replay.min_rows=8",
     "evaluation.num_episodes=8",
-    "evaluation.every_env_steps=2000",
+    "evaluation.every_time_steps|every_env_steps=2000",
     "system.updates_per_iteration=2",
     "system.hidden_size=16",
     "run.total_env_steps=9000",
     "run.compilation_cache=false",
 )
-OF_CONTEXT = ("mae.pretrain_env_steps=2000",)
+OF_CONTEXT = ("mae.pretrain_time_steps|pretrain_env_steps=2000",)
 
 # Runs in each version: writes the text of every program that jax compiles ahead of time, in order.
 DUMP = """
-import pathlib, sys
+import pathlib, runpy, sys
 import jax
 folder, compile_program = pathlib.Path(sys.argv[1]), jax.stages.Lowered.compile
 def compile_and_write(lowered, *args, **kwargs):
@@ -49,8 +49,8 @@ def compile_and_write(lowered, *args, **kwargs):
     (folder / f"{len(list(folder.iterdir())):02d}.hlo").write_text(compiled.as_text())
     return compiled
 jax.stages.Lowered.compile = compile_and_write
-from limae_jax.cli.main import main
-sys.exit(main(sys.argv[2:]))
+sys.argv = ["limae-jax", *sys.argv[2:]]
+runpy.run_module("limae_jax", run_name="__main__")
 """
 
 _METADATA = re.compile(r", metadata=\{[^}]*\}")

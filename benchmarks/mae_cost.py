@@ -23,10 +23,10 @@ from limae_jax.keys import Stream, stream_key
 from limae_jax.losses.td import agent_td_errors
 from limae_jax.masking.base import MaskInputs
 from limae_jax.masking.load import load_rule
-from limae_jax.systems.base import LearnerState
+from limae_jax.systems.base import LearnerState, Step
 from limae_jax.training.loop import SeedState, init_seed, run_iteration
 from limae_jax.training.setup import Setup, clock_at, make_setup
-from limae_jax.types import Counters, Metrics, Rows
+from limae_jax.types import Counters, Rows, Sample
 
 _SMALL = ["replay.capacity_rows=64", "replay.min_rows=32"]
 
@@ -53,7 +53,7 @@ def prepared(setup: Setup, num_seeds: int) -> tuple[Any, Any]:
             return run_iteration(parts, warmup.phase, state, clock_at(0).replace(iteration=index))[0], None
 
         state, _ = jax.lax.scan(collect, state, jnp.arange(8))
-        return state, parts.replay.sample(state.replay, stream_key(seed, Stream.REPLAY))
+        return state, parts.replay.sample(state.replay, stream_key(seed, Stream.REPLAY), state.counters)
 
     state, batch = jax.jit(lambda seeds: jax.lax.map(fill, seeds))(jnp.arange(num_seeds))
     return state, batch
@@ -63,10 +63,10 @@ def measure_update(overrides: list[str], num_seeds: int, rounds: int) -> Row:
     """Time and working memory of one gradient step of all seeds at once."""
     setup = make_setup(load_config([*_SMALL, *overrides]))
     state, batch = prepared(setup, num_seeds)
-    update: Any = setup.plans[-1].phase.update
+    learn: Any = setup.plans[-1].phase.learn
 
-    def step(learner: LearnerState, batch: Rows, counters: Counters, key: jax.Array) -> tuple[LearnerState, Metrics]:
-        return update(learner, batch, counters, key)
+    def step(learner: LearnerState, batch: Sample, counters: Counters, key: jax.Array) -> Step:
+        return learn.update(learner, batch, counters, key)
 
     keys = jax.random.split(jax.random.key(0), num_seeds)
     arguments: Any = (state.learner, batch, state.counters, keys)
@@ -86,8 +86,8 @@ def measure_score(scenario: str, rounds: int) -> Row:
     config = load_config([*_SMALL, "system=li_ma2e", f"env.scenario={scenario}"])
     setup = make_setup(config)
     _, batches = prepared(setup, 1)
-    batch = jax.tree.map(lambda x: x[0], batches)
-    rule = load_rule("mean_td").make_rule(config.masking, setup.env.spec.num_agents, config.mae.window)
+    batch = jax.tree.map(lambda x: x[0], batches).rows
+    rule = load_rule("mean_td").make_rule(config.masking_rule, setup.env.spec.num_agents, config.auto_encoder.window)
     generator = np.random.default_rng(0)
     q, target_q = (jnp.asarray(generator.normal(size=batch.avail.shape), jnp.float32) for _ in range(2))
 

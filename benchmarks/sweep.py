@@ -25,7 +25,7 @@ RATES = (1e-4, 2e-4, 3e-4, 5e-4, 7e-4, 1e-3, 2e-3, 3e-3)
 # The work of JaxMARL's qmix_rnn, see train_throughput.py.
 WORK = (
     "system=qmix env.scenario=3m env.num_envs=8 replay.row_length=128 replay.batch_rows=32 replay.capacity_rows=624"
-    " replay.min_rows=32 system.updates_per_iteration=1 evaluation.every_env_steps=50_000"
+    " replay.min_rows=32 system.updates_per_iteration=1 evaluation.every_time_steps=50_000"
 )
 
 

@@ -20,23 +20,23 @@ import jax
 import numpy as np
 from host import Row, write_rows
 
-from limae_jax.catalogue.systems import CONTEXT_SYSTEMS, SYSTEMS
+from limae_jax.config import SYSTEM_CONFIGS
 from limae_jax.config.compose import load_config
 from limae_jax.devices.sharding import put_seeds
 from limae_jax.training.plan import group_seeds, group_size, phase_at
 from limae_jax.training.setup import clock_at, configure_jax, make_setup
 
 # Those with an auto-encoder do one step of it for each TD step on every row; here their pre-training is short.
-_SHORT_PRETRAINING = " mae.pretrain_env_steps=1000"
+_SHORT_PRETRAINING = " mae.pretrain_time_steps=1000"
 PRESETS = {
     # The work of JaxMARL's qmix_rnn: rows of 128 steps, one update of 32 rows for 8 x 128 environment steps.
     "jaxmarl": "system=qmix env.scenario=3m env.num_envs=8 replay.row_length=128 replay.batch_rows=32"
-    " replay.capacity_rows=624 replay.min_rows=32 system.hidden_size=64 system.mixer_embed_dim=32"
-    " system.mixer_hypernet_dim=64 system.updates_per_iteration=1",
+    " replay.capacity_rows=624 replay.min_rows=32 system.hidden_size=64 mixer.embed_dim=32"
+    " mixer.hypernet_dim=64 system.updates_per_iteration=1",
     # Each system with the settings that the results in docs/speed.md were made with.
     **{
-        name: f"system={name} env.scenario=3s_vs_5z" + (_SHORT_PRETRAINING if CONTEXT_SYSTEMS.get(name) else "")
-        for name in SYSTEMS
+        name: f"system={name} env.scenario=3s_vs_5z" + (_SHORT_PRETRAINING if made.rule else "")
+        for name, made in SYSTEM_CONFIGS.items()
     },
 }
 

@@ -123,9 +123,15 @@ def check_types(section: str, config: Any) -> None:
 
 @dataclass(frozen=True)
 class Section:
-    """A group of settings. Values are brought to the declared types, so that 1e6 will do for a whole number."""
+    """A group of settings. Values are brought to the declared types, so that 1e6 will do for a whole number.
+
+    Class attributes:
+        section: its name.
+        traced: fields that compiled programs take as arguments, see `config.traced`.
+    """
 
     section: ClassVar[str]
+    traced: ClassVar[tuple[str, ...]] = ()
 
     def __post_init__(self) -> None:
         check_types(self.section, self)

@@ -11,11 +11,34 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
 PyTree = Any
 Metrics = dict[str, jax.Array]
+
+
+@dataclass(frozen=True)
+class ActionSpec:
+    """What each agent may do.
+
+    Attributes:
+        size: U: how many actions there are, or the length of an action that is a vector.
+        bounds: lowest and highest value of a vector's entries; None if the actions are numbered, 0 .. U - 1.
+    """
+
+    size: int
+    bounds: tuple[float, float] | None = None
+
+    @property
+    def is_discrete(self) -> bool:
+        """Whether the actions are numbered."""
+        return self.bounds is None
+
+    def zeros(self, *shape: int) -> jax.Array:
+        """Actions of this kind: int32 of `shape`, or float32 of (*shape, U)."""
+        return jnp.zeros(shape, jnp.int32) if self.is_discrete else jnp.zeros((*shape, self.size), jnp.float32)
 
 
 @dataclass(frozen=True)
@@ -26,7 +49,7 @@ class EnvSpec:
         num_agents: A.
         obs_size: O.
         state_size: G.
-        num_actions: U.
+        actions: what each agent may do; U is its size.
         episode_limit: most environment steps an episode can take.
         outcome_names: what `Environment.outcome` reports; "win" among them if episodes are won or not.
         own_features: where an agent's observation has its own health and position.
@@ -39,11 +62,16 @@ class EnvSpec:
     num_agents: int
     obs_size: int
     state_size: int
-    num_actions: int
+    actions: ActionSpec
     episode_limit: int
     outcome_names: tuple[str, ...] = ()
     own_features: tuple[int, ...] = ()
     team_view: Callable[[jax.Array], tuple[jax.Array, jax.Array]] | None = None
+
+    @property
+    def num_actions(self) -> int:
+        """U."""
+        return self.actions.size
 
 
 class Timestep(struct.PyTreeNode):
@@ -58,6 +86,7 @@ class Timestep(struct.PyTreeNode):
         is_first: [] bool, the episode starts here.
         terminal: [] bool, the step that led here ended the episode: nothing follows, its value is 0.
         truncated: [] bool, the step that led here hit the time limit: the value of this observation still counts.
+        agent_reward: [A] each agent's own reward of that step, where the game has rewards for each; None elsewhere.
     """
 
     obs: jax.Array
@@ -68,6 +97,7 @@ class Timestep(struct.PyTreeNode):
     is_first: jax.Array
     terminal: jax.Array
     truncated: jax.Array
+    agent_reward: jax.Array | None = None
 
     @property
     def is_last(self) -> jax.Array:
@@ -83,12 +113,13 @@ class Rows(struct.PyTreeNode):
 
     Attributes:
         obs [T, B, A, O], state [T, B, G], avail [T, B, A, U], alive [T, B, A]: seen before the action.
-        action [T, B, A]: int32.
+        action: [T, B, A] int32, or [T, B, A, U] float32 where actions are vectors.
         reward, terminal, truncated [T, B]: of the step taken *from* slot t.
         is_first [T, B]: an episode starts at slot t; recurrent states are reset here, for every agent.
         filled [T, B]: a real step was taken from slot t.
         start: the acting carry before slot 0 (leaves [B, ...]).
-        extras: further recorded fields, [T, B, ...].
+        extras: what the system recorded while it acted, by name, [T, B, ...]; see `systems.base.Acted`.
+        agent_reward: [T, B, A] of the step taken from slot t, where the game has rewards for each agent.
     """
 
     obs: jax.Array
@@ -103,6 +134,21 @@ class Rows(struct.PyTreeNode):
     filled: jax.Array
     start: PyTree
     extras: dict[str, jax.Array] = struct.field(default_factory=dict)
+    agent_reward: jax.Array | None = None
+
+
+class Sample(struct.PyTreeNode):
+    """A batch of rows to learn from.
+
+    Attributes:
+        rows: [T, B, ...].
+        index: [B] int32, where the rows lie in the replay; None if they were not drawn from one.
+        weight: [B] importance weights of the rows' TD errors; None if all weigh the same.
+    """
+
+    rows: Rows
+    index: jax.Array | None = None
+    weight: jax.Array | None = None
 
 
 class Clock(struct.PyTreeNode):

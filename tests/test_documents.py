@@ -19,8 +19,9 @@ import pytest
 from documents import DOCUMENTS, NOT_RUN, ROOT, anchors, blocks, commands, inline_code, is_run, links, name_of, prose
 
 from limae_jax.cli.arguments import parse
-from limae_jax.config import ENV_CONFIGS, TrainConfig
+from limae_jax.config import TrainConfig
 from limae_jax.config.compose import load_config
+from limae_jax.config.sections import every_class
 from limae_jax.config.sweep import SweepConfig
 from limae_jax.sweeps.grid import load_sweep
 
@@ -56,8 +57,7 @@ def test_what_the_reference_describes_is_there(document):
 @every_document
 def test_settings_named_in_the_text_exist(document):
     sections = {item.name for item in fields(TrainConfig)} - {"env"}
-    known = {f"{section}.{item.name}" for section in sections for item in fields(getattr(TrainConfig(), section))}
-    known |= {f"env.{item.name}" for config in ENV_CONFIGS.values() for item in fields(config)}
+    known = {f"{made.section}.{item.name}" for made in every_class() for item in fields(made)}
     known |= {f"sweep.{item.name}" for item in fields(SweepConfig)}
     files = re.compile(r"[\w./]+\.(py|jsonl|yaml)\b")
     name = re.compile(rf"(?<![\w./-])({'|'.join([*sections, 'env', 'sweep'])})\.(\w+)(?![\w./(])")

@@ -124,8 +124,8 @@ def play(
 
     @jax.jit
     def act(carry: ActorCarry, timestep: Timestep) -> tuple[jax.Array, ActorCarry]:
-        action, carry = system.act(params, carry, batch_of(timestep), 0.0, key)
-        return action[0], carry
+        acted = system.act(params, carry, batch_of(timestep), 0.0, key)
+        return acted.action[0], acted.carry
 
     say("compiling the battle")
     played = []

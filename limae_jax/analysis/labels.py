@@ -9,8 +9,9 @@ from typing import Any, NamedTuple
 
 from limae_jax.catalogue.systems import label
 from limae_jax.checks import one_line
-from limae_jax.config import ENV_CONFIGS, TrainConfig
-from limae_jax.config.text import to_dict
+from limae_jax.config import TrainConfig
+from limae_jax.config.sections import chosen_in, defaults
+from limae_jax.config.text import from_dict, to_dict
 
 # What does not change a result, or is checked on its own: the budget and how it is evaluated.
 _NOT_OF_A_METHOD = ("run.", "checkpoint.", "metrics.", "evaluation.", "env.")
@@ -40,13 +41,19 @@ def map_labels(configs: Sequence[TrainConfig]) -> list[Label]:
 
 
 def method_labels(configs: Sequence[TrainConfig]) -> list[Label]:
-    """The system of each run, its masking rule, and the settings in which runs of both differ."""
-    return _labels(configs, lambda config: (config.system.name, config.masking.name), _is_of_a_method, method_label)
+    """The system of each run, its mixer and masking rule, and the settings in which runs of all three differ."""
+    return _labels(configs, _kind_of_method, _is_of_a_method, method_label)
+
+
+def _kind_of_method(config: TrainConfig) -> tuple[str, ...]:
+    return config.system.name, config.mixing.name, str(config.rule)
 
 
 def method_label(config: TrainConfig, *settings: str) -> str:
     """A method: its system, its masking rule, and what else has to be said."""
-    return label(config.system.name, *filter(None, [config.masking.name]), *settings)
+    own = type(config.system).mixers[0]
+    mixer = [] if config.mixing.name == own else [f"mixer={config.mixing.name}"]
+    return label(config.system.name, *filter(None, [config.rule, *mixer]), *settings)
 
 
 def flat(config: TrainConfig) -> dict[str, Any]:
@@ -60,7 +67,7 @@ def _is_of_a_map(name: str) -> bool:
 
 def _is_of_a_method(name: str) -> bool:
     is_of_a_method = not name.startswith(_NOT_OF_A_METHOD) or name in _OF_A_METHOD
-    return is_of_a_method and name not in ("system.name", "masking.name")
+    return is_of_a_method and name not in ("system.name", "mixer.name", "masking.name")
 
 
 def _map_label(config: TrainConfig, *settings: str) -> str:
@@ -83,7 +90,7 @@ def _labels(
     labels = []
     for config, own in zip(configs, told, strict=True):
         differing = [key for key in own if key in varied[kind(config)]]
-        default = flat(TrainConfig(env=ENV_CONFIGS[config.env.name]()))
+        default = flat(from_dict(defaults(chosen_in(to_dict(config)))))
         unusual = [key for key in differing if own[key] != default[key]]
         named = differing if len(varied[kind(config)]) <= _MOST_SETTINGS else unusual
         settings = [f"{_short_key(key, own)}={_short_value(own[key])}" for key in named]

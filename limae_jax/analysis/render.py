@@ -60,7 +60,7 @@ def render_run(
 
     configure_jax(config)
     battle = play_stored(config, run_dir, seed, checkpoint, agent, number, say)
-    method = label(config.system.name, *filter(None, [config.masking.name]))
+    method = label(config.system.name, *filter(None, [config.rule]))
     title = f"{method} on {config.env.scenario}, seed {seed}, {checkpoint} checkpoint, battle {number}"
     say("drawing the pictures")
     film = draw_battle(battle, agent, title)

@@ -85,7 +85,7 @@ def _facts(outcomes: Outcomes) -> list[str]:
         cell = study.on(map_name)[0]
         facts.append(
             f"{map_name}: {cell.budget_env_steps:,} env steps, an evaluation of {cell.num_episodes} episodes every"
-            f" {cell.every_env_steps:,} time steps (final observations included)."
+            f" {cell.every_time_steps:,} time steps (final observations included)."
         )
     if any(method.partition(" (")[0] in NOT_DECENTRALISED for method in study.methods):
         facts.append("Not decentralised: agents read what no agent could know; a bound, not a method to deploy.")

@@ -74,7 +74,7 @@ class Cell:
         method: system, masking rule, and settings that differ.
         masking: the rule, None for a system without.
         budget_env_steps: environment steps that every seed had.
-        every_env_steps: time steps between evaluations, final observations included.
+        every_time_steps: time steps between evaluations, final observations included.
         num_episodes: of an evaluation.
         seeds: in order.
     """
@@ -84,7 +84,7 @@ class Cell:
     method: str
     masking: str | None
     budget_env_steps: int
-    every_env_steps: int
+    every_time_steps: int
     num_episodes: int
     seeds: tuple[SeedCurve, ...]
 
@@ -196,7 +196,7 @@ def _check_comparable(map_name: str, runs: Sequence[Run]) -> None:
                 f"{where}: {map_name} was played with {package} {games[1]}, in {first.path} with {games[0]};"
                 " report them apart"
             )
-        for name in ("run.total_env_steps", "evaluation.every_env_steps", "evaluation.num_episodes"):
+        for name in ("run.total_env_steps", "evaluation.every_time_steps", "evaluation.num_episodes"):
             here, there = flat(run.config)[name], flat(first.config)[name]
             if here != there:
                 fix = "extend the shorter with limae-jax resume, or " if name.startswith("run.") else ""
@@ -228,9 +228,9 @@ def _cell(map_name: str, method: str, runs: Sequence[Run], notes: list[str]) -> 
         env=config.env.name,
         map=map_name,
         method=method,
-        masking=config.masking.name,
+        masking=config.rule,
         budget_env_steps=config.run.total_env_steps,
-        every_env_steps=config.evaluation.every_env_steps,
+        every_time_steps=config.evaluation.every_time_steps,
         num_episodes=config.evaluation.num_episodes,
         seeds=tuple(seeds[seed] for seed in sorted(seeds)),
     )

@@ -53,7 +53,7 @@ def _key(cell: Cell) -> TableRow:
 def curve_rows(cell: Cell, metric: str) -> list[TableRow]:
     """The learning curve of a cell: interquartile mean over its seeds with a band, at common env steps."""
     scored = [seed.env_steps[np.isfinite(seed.metric(metric))] for seed in cell.seeds]
-    grid = st.common_grid(max(steps[0] for steps in scored), cell.every_env_steps, max(steps[-1] for steps in scored))
+    grid = st.common_grid(max(steps[0] for steps in scored), cell.every_time_steps, max(steps[-1] for steps in scored))
     curves = np.stack([st.at(seed.env_steps, seed.metric(metric), grid) for seed in cell.seeds])
     estimate = st.iqm_estimate([curves])
     return [

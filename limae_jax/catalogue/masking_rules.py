@@ -14,41 +14,31 @@ class RuleSummary(NamedTuple):
 
     Attributes:
         formula: when agent i is hidden; delta is its mean absolute TD error, theta the mean of delta over the agents.
-        parameters: settings of section `masking` that it reads beside the granularity.
         granularities: that it can have, its default first.
         is_control: an experiment's control, not a way to train.
     """
 
     formula: str
-    parameters: tuple[str, ...] = ()
     granularities: tuple[str, ...] = GRANULARITIES
     is_control: bool = False
 
 
-_THRESHOLD = ("tolerance", "top_k")
-
 RULES = {
-    "random": RuleSummary(
-        "Bernoulli(p), at least one hidden and one visible", ("probability",), ("row", "batch", "step")
-    ),
-    "mean_td": RuleSummary("delta_i > theta (1 + tolerance), else the top k", _THRESHOLD),
-    "ema": RuleSummary(
-        "as mean_td on s_i <- (1 - alpha) s_i + alpha delta_i, bias-corrected", ("alpha", *_THRESHOLD), ("batch",)
-    ),
+    "random": RuleSummary("Bernoulli(p), at least one hidden and one visible", ("row", "batch", "step")),
+    "mean_td": RuleSummary("delta_i > theta (1 + tolerance), else the top k"),
+    "ema": RuleSummary("as mean_td on s_i <- (1 - alpha) s_i + alpha delta_i, bias-corrected", ("batch",)),
     "vds": RuleSummary(
         "as mean_td on Var over episodes(delta_i) relu(slope of delta_i over K batches)",
-        ("history_batches", *_THRESHOLD),
         ("batch",),
     ),
     "refds": RuleSummary(
         "as mean_td on delta_i(t) weighted by exp(-(steps to the episode's end) / tau)",
-        ("time_constant_steps", *_THRESHOLD),
     ),
-    "obs_weighted": RuleSummary("as mean_td on delta_i(t) x share of non-zero observation features", _THRESHOLD),
-    "all_but_one": RuleSummary("all but one agent, which rotates from batch to batch", (), ("batch",), True),
-    "random_matched": RuleSummary("as many as mean_td would hide, agents shuffled", _THRESHOLD, is_control=True),
-    "inverse_td": RuleSummary("the lowest delta_i, as many as mean_td would hide", _THRESHOLD, is_control=True),
-    "frozen": RuleSummary("nobody: the auto-encoder is not trained after phase 1", (), ("batch",), True),
+    "obs_weighted": RuleSummary("as mean_td on delta_i(t) x share of non-zero observation features"),
+    "all_but_one": RuleSummary("all but one agent, which rotates from batch to batch", ("batch",), True),
+    "random_matched": RuleSummary("as many as mean_td would hide, agents shuffled", is_control=True),
+    "inverse_td": RuleSummary("the lowest delta_i, as many as mean_td would hide", is_control=True),
+    "frozen": RuleSummary("nobody: the auto-encoder is not trained after phase 1", ("batch",), True),
 }
 
 

@@ -18,6 +18,15 @@ _MOST_TRIES = 20
 T = TypeVar("T")
 
 
+def check_place(directory: Path) -> None:
+    """Checks that parameters can be kept in `directory`.
+
+    Raises:
+        InputError: it is something else than a folder.
+    """
+    CheckpointStore(directory)
+
+
 def has_params(directory: Path) -> bool:
     """Whether `save_params` ever finished here."""
     return CheckpointStore(directory).exists()

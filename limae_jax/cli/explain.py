@@ -10,7 +10,7 @@ from rich.text import Text
 
 from limae_jax.checks import one_line
 from limae_jax.config import TrainConfig
-from limae_jax.config.text import read_settings, section_classes
+from limae_jax.config.text import to_dict
 from limae_jax.metrics.tables import hanging
 from limae_jax.metrics.terminal import make_console
 
@@ -37,9 +37,9 @@ def _entries(attributes: str) -> list[tuple[list[str], str]]:
 
 def print_settings(config: TrainConfig) -> None:
     """Prints every setting that a run reads: its name, its value, and below them what it means."""
-    console, classes = make_console(), section_classes(config.env.name)
-    for section, values in read_settings(config).items():
-        known = meanings(classes[section])
+    console = make_console()
+    for section, values in to_dict(config).items():
+        known = meanings(type(getattr(config, section)))
         for name, value in values.items():
             _print_setting(console, f"{section}.{name}={one_line(value)}", known.get(name, ""))
 

@@ -6,6 +6,7 @@ import contextlib
 import math
 import statistics
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import fields
 from typing import Any
 
 import yaml
@@ -19,9 +20,8 @@ from limae_jax.catalogue.scenarios import MPE_SCENARIOS, SMAX_SCENARIOS, UNIT_LE
 from limae_jax.catalogue.smac_maps import SMAC_MAPS, smac_sizes
 from limae_jax.catalogue.systems import SYSTEMS
 from limae_jax.cli.doctor import Finding
-from limae_jax.config import MatrixConfig, RunConfig, SmacConfig, SmaxConfig, TrainConfig
+from limae_jax.config import MASKING_CONFIGS, MatrixConfig, RunConfig, SmacConfig, SmaxConfig, TrainConfig
 from limae_jax.config.compose import config_dir, options
-from limae_jax.config.context import MaskingConfig
 from limae_jax.metrics.tables import Column, fits, hanging, table
 from limae_jax.metrics.terminal import make_console
 from limae_jax.replay.memory import row_bytes
@@ -202,9 +202,12 @@ def _systems(console: Console) -> None:
 
 def _masking(console: Console) -> None:
     columns = [Column(title) for title in ("rule", "hidden are", "settings", "granularity", "use")]
-    defaults, rows = MaskingConfig(), []
+    rows = []
     for name, rule in RULES.items():
-        settings = "\n".join(f"masking.{setting}={getattr(defaults, setting)}" for setting in rule.parameters)
+        # The probability is read by every rule, in pre-training.
+        shared = ("name", "granularity", *(("probability",) if name != "random" else ()))
+        read = [item for item in fields(MASKING_CONFIGS[name]) if item.name not in shared]
+        settings = "\n".join(f"masking.{item.name}={item.default}" for item in read)
         use = "control" if rule.is_control else "training"
         rows.append([name, rule.formula, settings, ", ".join(rule.granularities), use])
     _print_table(console, "", columns, rows)

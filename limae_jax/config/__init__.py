@@ -2,29 +2,58 @@
 
 Nothing here imports jax, so a mistake is answered at once. Fields that count environment steps end in
 `_env_steps`; one environment step is one joint action of a team. What is due on the clock that all seeds share
-(evaluations, pre-training) counts time steps: environment steps and the final observation of each episode.
+(evaluations, pre-training) counts time steps, environment steps and the final observation of each episode, and ends
+in `_time_steps`.
 """
 
-from limae_jax.config.context import MaeConfig, MaskingConfig
+from limae_jax.config.context import MaeConfig, WindowConfig
 from limae_jax.config.env import ENV_CONFIGS, EnvConfig, MatrixConfig, MpeConfig, SmacConfig, SmaxConfig
+from limae_jax.config.masking import MASKING_CONFIGS, MaskingConfig
+from limae_jax.config.mixer import MIXER_CONFIGS, MixerConfig, QmixMixerConfig, QplexMixerConfig
 from limae_jax.config.run import CheckpointConfig, EvalConfig, MetricsConfig, ReplayConfig, RunConfig
-from limae_jax.config.system import SystemConfig
+from limae_jax.config.system import (
+    SYSTEM_CONFIGS,
+    IqlConfig,
+    LiMa2eConfig,
+    Ma2eConfig,
+    OracleConfig,
+    QmixConfig,
+    QplexConfig,
+    SystemConfig,
+    ValueBasedConfig,
+    VdnConfig,
+)
 from limae_jax.config.train import TrainConfig
 
 __all__ = [
     "ENV_CONFIGS",
+    "MASKING_CONFIGS",
+    "MIXER_CONFIGS",
+    "SYSTEM_CONFIGS",
     "CheckpointConfig",
     "EnvConfig",
     "EvalConfig",
+    "IqlConfig",
+    "LiMa2eConfig",
+    "Ma2eConfig",
     "MaeConfig",
     "MaskingConfig",
     "MatrixConfig",
     "MetricsConfig",
+    "MixerConfig",
     "MpeConfig",
+    "OracleConfig",
+    "QmixConfig",
+    "QmixMixerConfig",
+    "QplexConfig",
+    "QplexMixerConfig",
     "ReplayConfig",
     "RunConfig",
     "SmacConfig",
     "SmaxConfig",
     "SystemConfig",
     "TrainConfig",
+    "ValueBasedConfig",
+    "VdnConfig",
+    "WindowConfig",
 ]

@@ -21,19 +21,17 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from limae_jax.checks import one_line, show
-from limae_jax.config import ENV_CONFIGS, EnvConfig, SmaxConfig, TrainConfig
+from limae_jax.config import ENV_CONFIGS, SmaxConfig, TrainConfig
 from limae_jax.config.changes import check_continuation, differences
 from limae_jax.config.overrides import GROUPS, config_dir, options, parse_override
+from limae_jax.config.sections import ChosenNames, chosen_in, defaults, dotted_names, unknown_setting
 from limae_jax.config.sweep import SweepConfig
 from limae_jax.config.text import (
     check_is_data,
-    dotted_names,
     from_dict,
     from_yaml,
-    section_classes,
     to_dict,
     to_yaml,
-    unknown_setting,
 )
 from limae_jax.errors import InputError
 
@@ -49,6 +47,10 @@ __all__ = [
     "profile_of",
     "to_yaml",
 ]
+
+
+# Sections that another choice of a group replaces by its own.
+_CHOSEN_WITH = {"system": ("mixer", "mae", "masking")}
 
 
 def load_config(overrides: Sequence[str] = ()) -> TrainConfig:
@@ -84,15 +86,15 @@ def experiment_sweep(experiment: str) -> dict[str, Any]:
     known = [item.name for item in dataclasses.fields(SweepConfig)]
     for name, value in section.items():
         if name not in known:
-            raise unknown_setting(f"sweep.{name}", value, [f"sweep.{one}" for one in known])
+            raise unknown_setting(f"sweep.{name}", value, ChosenNames(), [f"sweep.{one}" for one in known])
     return section
 
 
 def _load(overrides: Sequence[str]) -> dict[str, Any]:
     parsed = [parse_override(text) for text in overrides]
-    choices = [override for override in parsed if override.key_or_group in GROUPS]
+    chosen = [override for override in parsed if override.key_or_group in GROUPS]
     settings = [override for override in parsed if override.key_or_group not in GROUPS]
-    return _with_settings(_compose(choices), settings)
+    return _with_settings(_compose(chosen), settings)
 
 
 def override_config(config: TrainConfig, overrides: Sequence[str]) -> TrainConfig:
@@ -113,6 +115,7 @@ def override_config(config: TrainConfig, overrides: Sequence[str]) -> TrainConfi
         if group == "experiment":
             raise InputError(f"{override.input_line}: a run keeps its experiment; override single settings")
         if group in GROUPS:
+            data = {section: part for section, part in data.items() if section not in _CHOSEN_WITH.get(group, ())}
             data[group] = _compose([override])[group]
     return from_dict(_with_settings(data, [override for override in parsed if override.key_or_group not in GROUPS]))
 
@@ -148,22 +151,26 @@ def _composed(choices: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _store_defaults() -> None:
-    """Names the dataclasses' defaults for the YAML files: `limae_jax_schema`, and `<family>_schema` in group env."""
+    """Names defaults for the YAML files: `limae_jax_schema`, and `<family>_schema` in group env.
+
+    What the system chooses the class of is left out: `_with_settings` fills it in.
+    """
     store = ConfigStore.instance()
-    # Each section's own defaults: what `TrainConfig` settles for one environment need not hold for another.
-    sections = {section: dataclasses.asdict(make()) for section, make in section_classes(EnvConfig.name).items()}
-    store.store(name="limae_jax_schema", node={name: node for name, node in sections.items() if name != "env"})
+    plain = defaults(ChosenNames())
+    sections = {section: plain[section] for section in ("replay", "evaluation", "checkpoint", "metrics", "run")}
+    store.store(name="limae_jax_schema", node=sections)
     for family, make in ENV_CONFIGS.items():
         node = to_dict(TrainConfig(env=make()))["env"]
         store.store(group="env", name=f"{family}_schema", node=node)
 
 
 def _with_settings(data: dict[str, Any], settings: Iterable[Override]) -> dict[str, Any]:
-    family = data["env"]["name"]
+    chosen = chosen_in(data)
+    completed = {section: values | data.get(section, {}) for section, values in defaults(chosen).items()}
     try:
-        config = OmegaConf.create(data)
+        config = OmegaConf.create(data | completed)
         for override in settings:
-            _check_setting(family, override.key_or_group, override.value())
+            _check_setting(chosen, override.key_or_group, override.value())
             OmegaConf.update(config, override.key_or_group, override.value())
         return cast(dict[str, Any], OmegaConf.to_container(config, resolve=True))
     except OmegaConfBaseException as error:
@@ -171,15 +178,16 @@ def _with_settings(data: dict[str, Any], settings: Iterable[Override]) -> dict[s
         raise InputError(f"{error.full_key or 'settings'}: cannot be resolved: {problem}") from None
 
 
-def _check_setting(family: str, name: str, value: Any) -> None:
-    known = dotted_names(family)
+def _check_setting(chosen: ChosenNames, name: str, value: Any) -> None:
+    known = dotted_names(chosen)
     given = f"{name}={show(value)}"
-    if name in section_classes(family):
+    if name in chosen.classes():
         example = next(key for key in known if key.startswith(f"{name}."))
         raise InputError(f"{given}: a group of settings; set them one by one, such as {example}=...")
     if name not in known:
-        raise unknown_setting(name, value, [*known, *GROUPS])
-    if name in ("env.name", "system.name"):
-        raise InputError(f"{given}: chosen as a whole; write {name.partition('.')[0]}={show(value)}")
+        raise unknown_setting(name, value, chosen, GROUPS)
+    section, _, field = name.partition(".")
+    if field == "name" and section in chosen.names():
+        raise InputError(f"{given}: chosen as a whole; write {section}={show(value)}")
     if value == "???":
         raise InputError(f"{given}: needs a value")

@@ -22,13 +22,12 @@ from hydra.core.override_parser.types import (
 from hydra.errors import HydraException
 
 from limae_jax.checks import show
-from limae_jax.config import ENV_CONFIGS
+from limae_jax.config.sections import every_class
 from limae_jax.config.sweep import SweepConfig
-from limae_jax.config.text import section_classes
 from limae_jax.errors import InputError
 from limae_jax.registry import check_name
 
-GROUPS = ("env", "system", "masking", "experiment")
+GROUPS = ("env", "system", "mixer", "masking", "experiment")
 
 # Hydra's parser takes seconds for more, and more stack than there is.
 _LONGEST, _DEEPEST = 4000, 32
@@ -158,10 +157,10 @@ def _read(text: str) -> Override:
 @functools.cache
 def _texts() -> set[str]:
     """The settings whose value is text, as section.field."""
-    makes = [make for family in ENV_CONFIGS for make in section_classes(family).values()]
+    makes: list[Any] = [*every_class(), SweepConfig]
     return {
         f"{make.section}.{name}"
-        for make in (*makes, SweepConfig)
+        for make in makes
         for name, hint in typing.get_type_hints(make).items()
         if hint in (str, str | None)
     }

@@ -55,18 +55,18 @@ class EvalConfig(Section):
     """Greedy evaluation.
 
     Attributes:
-        every_env_steps: evaluate whenever this many time steps of each seed have passed, at most once a chunk (4096).
+        every_time_steps: evaluate whenever this many time steps of each seed have passed, at most once a chunk (4096).
         num_episodes: environments, each of which plays one episode to its end.
     """
 
     section: ClassVar[str] = "evaluation"
 
-    every_env_steps: int = 25_000
+    every_time_steps: int = 25_000
     num_episodes: int = 128
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._positive("every_env_steps", "num_episodes")
+        self._positive("every_time_steps", "num_episodes")
         self._at_most(MAX_EPISODES, "num_episodes")
 
 

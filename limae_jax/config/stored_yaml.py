@@ -1,6 +1,6 @@
 """The text of config.yaml: sealed with a checksum when it is written, read as plain data or refused.
 
-format: 2                        a file without this line is of format 1, which had no checksum
+format: 3                        a file without this line is of format 1, which had no checksum
 <sections of settings>
 # sha256 of the lines above: <checksum>
 """
@@ -16,7 +16,9 @@ import yaml
 from limae_jax.checks import one_line, show
 from limae_jax.errors import InputError
 
-FORMAT = 2
+FORMAT = 3
+# Of which the text is sealed in the same way.
+_SEALED = ("2", "3")
 _FORMAT_LINE, _SEAL = "format: ", "# sha256 of the lines above: "
 # A section, a setting, a value that is a list, and some to spare.
 _DEEPEST = 5
@@ -40,7 +42,7 @@ def unseal(text: str) -> tuple[int, Any]:
     above, mark, checksum = text.rpartition(_SEAL)
     version = re.match(rf"{_FORMAT_LINE}([0-9]+)\n", text)
     # Ahead of the checksum: how another version computes it is not ours to know.
-    if version and version[1] != str(FORMAT):
+    if version and version[1] not in _SEALED:
         known = f"this limae_jax reads formats 1 to {FORMAT}"
         raise InputError(f"has format {show(version[1])}, {known}; use the limae_jax that wrote it")
     if not (version or mark):
@@ -50,7 +52,7 @@ def unseal(text: str) -> tuple[int, Any]:
             "was altered or cut off (its checksum differs); put it back from a copy, or, if all settings in it are"
             " right, remove its first and its last line"
         )
-    return FORMAT, plain_yaml(above.partition("\n")[2])
+    return int(version[1]), plain_yaml(above.partition("\n")[2])
 
 
 def _sha256(text: str) -> str:

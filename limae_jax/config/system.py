@@ -1,54 +1,80 @@
-"""Settings of the learner."""
+"""Settings of the learners: a class for each family, and what sets its systems apart.
+
+A system's class says which other sections the system reads, and which of its settings compiled programs take as
+arguments.
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import ClassVar
 
-from limae_jax.catalogue.systems import CONTEXT_SYSTEMS, MIXER_NAMES
+from limae_jax.catalogue.systems import check_system
 from limae_jax.checks import Section
-from limae_jax.config.context import MAX_LAYERS, MAX_UPDATES, MAX_WIDTH
+from limae_jax.config.bounds import MAX_UPDATES, MAX_WIDTH
+from limae_jax.config.context import MaeConfig, WindowConfig
+
+_ALL_MIXERS = ("qmix", "qplex", "vdn", "none")
 
 
 @dataclass(frozen=True)
 class SystemConfig(Section):
-    """The learner. Defaults are PyMARL2's where they carry over (see docs/differences.md).
+    """What every learner has.
+
+    Class attributes:
+        mixers: names of the mixers that the system can have, its own first.
+        beliefs: class of section `mae`; None if the system's agents believe nothing about their team.
+        rule: the masking rule that the system comes with; None if it masks nothing.
 
     Attributes:
         name: system, see `limae-jax list systems`.
         hidden_size: width of the agent's input layer and of its GRU.
-        mixer: `qmix`, `qplex`, `vdn` or `none` in place of the one that ma2e, li_ma2e and oracle come with; null keeps
-            that.
-        mixer_embed_dim: width of QMIX's mixing layer.
-        mixer_hypernet_dim: width of the hidden layers of QMIX's and QPLEX's hypernetworks.
-        mixer_num_heads: heads that QPLEX's weights of the advantages are summed over.
-        mixer_num_layers: layers of the networks of these weights.
         gamma: discount per environment step.
-        td_lambda: 0 is one-step TD, 1 is Monte Carlo within a row.
-        double_q: whether the online network picks the action that the target network values.
         learning_rate: Adam's step size.
         max_grad_norm: gradients are scaled down to this global norm.
         reward_scale: factor on the reward before it enters a target; null: 10 on SMAX, else 1.
+    """
+
+    section: ClassVar[str] = "system"
+    mixers: ClassVar[tuple[str, ...]] = ("none",)
+    beliefs: ClassVar[type[WindowConfig] | None] = None
+    rule: ClassVar[str | None] = None
+    traced: ClassVar[tuple[str, ...]] = ("gamma", "learning_rate", "max_grad_norm", "reward_scale")
+
+    name: str = "qmix"
+    hidden_size: int = 64
+    gamma: float = 0.99
+    learning_rate: float = 1e-3
+    max_grad_norm: float = 10.0
+    reward_scale: float | None = None
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_system(self.name)
+        self._positive("hidden_size", "learning_rate", "max_grad_norm", "reward_scale")
+        self._at_most(MAX_WIDTH, "hidden_size")
+        self._check(0 <= self.gamma <= 1, "gamma", "must be between 0 and 1")
+
+
+@dataclass(frozen=True)
+class ValueBasedConfig(SystemConfig):
+    """Q-learning on replayed rows. Defaults are PyMARL2's where they carry over (see docs/differences.md).
+
+    Attributes:
+        td_lambda: 0 is one-step TD, 1 is Monte Carlo within a row.
+        double_q: whether the online network picks the action that the target network values.
         target_update_env_steps: the target network is copied whenever this many environment steps have passed.
         updates_per_iteration: gradient steps after each collected block of `env.num_envs` rows.
         epsilon_start, epsilon_end, epsilon_decay_env_steps: linear exploration schedule of the training phase.
     """
 
-    section: ClassVar[str] = "system"
+    traced: ClassVar[tuple[str, ...]] = (
+        *("gamma", "td_lambda", "learning_rate", "max_grad_norm", "reward_scale", "target_update_env_steps"),
+        *("epsilon_start", "epsilon_end", "epsilon_decay_env_steps"),
+    )
 
-    name: str = "qmix"
-    hidden_size: int = 64
-    mixer: str | None = None
-    mixer_embed_dim: int = 32
-    mixer_hypernet_dim: int = 64
-    mixer_num_heads: int = 4
-    mixer_num_layers: int = 2
-    gamma: float = 0.99
     td_lambda: float = 0.6
     double_q: bool = True
-    learning_rate: float = 1e-3
-    max_grad_norm: float = 10.0
-    reward_scale: float | None = None
     target_update_env_steps: int = 5000
     updates_per_iteration: int = 4
     epsilon_start: float = 1.0
@@ -57,18 +83,86 @@ class SystemConfig(Section):
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        positive = "hidden_size mixer_embed_dim mixer_hypernet_dim learning_rate max_grad_norm reward_scale"
-        positive += (
-            " mixer_num_heads mixer_num_layers target_update_env_steps updates_per_iteration epsilon_decay_env_steps"
-        )
-        self._positive(*positive.split())
-        self._at_most(MAX_WIDTH, "hidden_size", "mixer_embed_dim", "mixer_hypernet_dim")
+        self._positive("target_update_env_steps", "updates_per_iteration", "epsilon_decay_env_steps")
         self._at_most(MAX_UPDATES, "updates_per_iteration")
-        self._at_most(MAX_LAYERS, "mixer_num_heads", "mixer_num_layers")
-        for name in ("gamma", "td_lambda", "epsilon_start", "epsilon_end"):
+        for name in ("td_lambda", "epsilon_start", "epsilon_end"):
             self._check(0 <= getattr(self, name) <= 1, name, "must be between 0 and 1")
         self._check(self.epsilon_end <= self.epsilon_start, "epsilon_end", "must not exceed system.epsilon_start")
-        if self.mixer is not None:
-            self._one_of("mixer", *MIXER_NAMES)
-            fix = "is for ma2e, li_ma2e and oracle; choose system=iql, vdn, qmix or qplex instead"
-            self._check(self.name in CONTEXT_SYSTEMS, "mixer", fix)
+
+
+@dataclass(frozen=True)
+class IqlConfig(ValueBasedConfig):
+    """Independent learners; as in PyMARL2 with one-step targets and a smaller step size than with a mixer."""
+
+    name: str = "iql"
+    learning_rate: float = 5e-4
+    td_lambda: float = 0.0
+
+
+@dataclass(frozen=True)
+class VdnConfig(ValueBasedConfig):
+    """The sum of the agents' values."""
+
+    mixers: ClassVar[tuple[str, ...]] = ("vdn",)
+
+    name: str = "vdn"
+
+
+@dataclass(frozen=True)
+class QmixConfig(ValueBasedConfig):
+    """A monotone, state-conditioned mix."""
+
+    mixers: ClassVar[tuple[str, ...]] = ("qmix",)
+
+    name: str = "qmix"
+
+
+@dataclass(frozen=True)
+class QplexConfig(ValueBasedConfig):
+    """Duplex dueling."""
+
+    mixers: ClassVar[tuple[str, ...]] = ("qplex",)
+
+    name: str = "qplex"
+
+
+@dataclass(frozen=True)
+class Ma2eConfig(ValueBasedConfig):
+    """Context from a masked auto-encoder; masks are drawn at random."""
+
+    mixers: ClassVar[tuple[str, ...]] = _ALL_MIXERS
+    beliefs: ClassVar[type[WindowConfig] | None] = MaeConfig
+    rule: ClassVar[str | None] = "random"
+
+    name: str = "ma2e"
+
+
+@dataclass(frozen=True)
+class LiMa2eConfig(Ma2eConfig):
+    """As MA2E; agents with a high TD error are hidden."""
+
+    rule: ClassVar[str | None] = "mean_td"
+
+    name: str = "li_ma2e"
+
+
+@dataclass(frozen=True)
+class OracleConfig(ValueBasedConfig):
+    """Context from the true windows of the team-mates."""
+
+    mixers: ClassVar[tuple[str, ...]] = _ALL_MIXERS
+    beliefs: ClassVar[type[WindowConfig] | None] = WindowConfig
+
+    name: str = "oracle"
+
+
+# System -> the class of its settings.
+SYSTEM_CONFIGS: dict[str, type[SystemConfig]] = {
+    "iql": IqlConfig,
+    "vdn": VdnConfig,
+    "qmix": QmixConfig,
+    "qplex": QplexConfig,
+    "ma2e": Ma2eConfig,
+    "li_ma2e": LiMa2eConfig,
+    "oracle": OracleConfig,
+}

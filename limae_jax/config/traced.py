@@ -7,38 +7,25 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterable, Mapping
+from dataclasses import fields
 from typing import Any
 
 from limae_jax.config import TrainConfig
-
-# By the dotted names of the settings.
-TRACED = (
-    "system.gamma",
-    "system.td_lambda",
-    "system.learning_rate",
-    "system.max_grad_norm",
-    "system.reward_scale",
-    "system.target_update_env_steps",
-    "system.epsilon_start",
-    "system.epsilon_end",
-    "system.epsilon_decay_env_steps",
-    "mae.learning_rate",
-    "mae.max_grad_norm",
-    "mae.loss_weight",
-    "masking.probability",
-    "masking.tolerance",
-    "masking.alpha",
-    "masking.time_constant_steps",
-)
 
 # Which seeds a run has and where it lives.
 SEEDS_AND_PLACE = ("run.name", "run.dir", "run.num_seeds", "run.first_seed")
 
 
+def traced_names(config: TrainConfig) -> list[str]:
+    """The traced settings of a run, by dotted name; the classes of its sections name them."""
+    sections = [getattr(config, item.name) for item in fields(config)]
+    return [f"{part.section}.{name}" for part in sections if part is not None for name in part.traced]
+
+
 def traced_values(config: TrainConfig) -> dict[str, float | int]:
     """The values of the traced settings, by name."""
     values = {}
-    for name in TRACED:
+    for name in traced_names(config):
         section, field = name.split(".")
         values[name] = getattr(getattr(config, section), field)
     return values
@@ -72,4 +59,7 @@ def shares_program(one: TrainConfig, other: TrainConfig) -> bool:
 
     They may differ in traced settings, in their seeds and in where they live.
     """
-    return equal_but_for(one, other, (*TRACED, *SEEDS_AND_PLACE)) and not one.env.is_played_by_host
+    names = traced_names(one)
+    if names != traced_names(other) or one.env.is_played_by_host:
+        return False
+    return equal_but_for(one, other, (*names, *SEEDS_AND_PLACE))

@@ -1,40 +1,36 @@
-"""All settings of one training run, and which of them it does not read."""
+"""All settings of one training run."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
-from limae_jax.catalogue.masking_rules import RULES
-from limae_jax.catalogue.systems import CONTEXT_SYSTEMS, check_system, mixer_of, unread_of_the_mixer
-from limae_jax.checks import check, check_types
-from limae_jax.config.context import MaeConfig, MaskingConfig
+from limae_jax.checks import Section, check, check_types
+from limae_jax.config.context import MaeConfig, WindowConfig
 from limae_jax.config.env import ENV_CONFIGS, EnvConfig, SmaxConfig
+from limae_jax.config.masking import MASKING_CONFIGS, MaskingConfig
+from limae_jax.config.mixer import MIXER_CONFIGS, MixerConfig
 from limae_jax.config.run import CheckpointConfig, EvalConfig, MetricsConfig, ReplayConfig, RunConfig
-from limae_jax.config.system import SystemConfig
+from limae_jax.config.system import SYSTEM_CONFIGS, QmixConfig, SystemConfig
+from limae_jax.errors import InputError
 from limae_jax.registry import check_name
 
-# Heads only as the width must be a multiple of them, so that it can be that of a run that it is compared with.
-_READ_BY_THE_ORACLE = ("mae.window", "mae.width", "mae.num_heads", "mae.context", "mae.pretrain_env_steps")
-# Pre-training hides agents with the probability, whatever the rule.
-_READ_WITH_EVERY_RULE = ("name", "granularity", "probability")
-
-
-def _unread_by_rule(rule: str, name: str) -> str:
-    section, _, item = name.partition(".")
-    if section != "masking" or item in (*_READ_WITH_EVERY_RULE, *RULES[rule].parameters):
-        return ""
-    readers = [other for other in RULES if item in RULES[other].parameters]
-    return f"masking={rule} does not read it; choose masking={' or '.join(readers)}"
+_Section = TypeVar("_Section", bound=Section)
 
 
 @dataclass(frozen=True)
 class TrainConfig:
-    """All settings of one training run; `limae-jax config` prints them."""
+    """All settings of one training run; `limae-jax config` prints them.
+
+    Sections that the system does not read are None; of those that it reads, one that is left out has the system's own
+    defaults.
+    """
 
     env: EnvConfig = field(default_factory=SmaxConfig)
-    system: SystemConfig = field(default_factory=SystemConfig)
-    mae: MaeConfig = field(default_factory=MaeConfig)
-    masking: MaskingConfig = field(default_factory=MaskingConfig)
+    system: SystemConfig = field(default_factory=QmixConfig)
+    mixer: MixerConfig | None = None
+    mae: WindowConfig | None = None
+    masking: MaskingConfig | None = None
     replay: ReplayConfig = field(default_factory=ReplayConfig)
     evaluation: EvalConfig = field(default_factory=EvalConfig)
     checkpoint: CheckpointConfig = field(default_factory=CheckpointConfig)
@@ -43,37 +39,43 @@ class TrainConfig:
 
     def __post_init__(self) -> None:
         check_types("", self)
-        check_system(self.system.name)
-        check_name("env", self.env.name, ENV_CONFIGS)
-        fitting = ENV_CONFIGS[self.env.name]
-        check(type(self.env) is fitting, "env.name", self.env.name, f"needs the settings of {fitting.__name__}")
+        _check_class("env", self.env, ENV_CONFIGS)
+        _check_class("system", self.system, SYSTEM_CONFIGS)
+        self._settle_mixer()
+        self._settle_beliefs()
         rows, envs = self.replay.capacity_rows, self.env.num_envs
         check(rows >= envs, "replay.capacity_rows", rows, f"must be at least env.num_envs={envs}")
         if self.system.reward_scale is None:
-            object.__setattr__(self, "system", replace(self.system, reward_scale=self.env.reward_scale))
-        self._settle_masking()
+            self._set("system", replace(self.system, reward_scale=self.env.reward_scale))
 
-    def _settle_masking(self) -> None:
-        """Fills in the system's own rule; refuses settings that the system would not read."""
-        system = self.system.name
-        if rule := CONTEXT_SYSTEMS.get(system):
-            object.__setattr__(self, "masking", replace(self.masking, name=self.masking.name or rule))
-        for name, reason in self.unread_settings.items():
-            section, _, item = name.partition(".")
-            value, default = getattr(getattr(self, section), item), getattr(type(getattr(self, section)), item)
-            check(value == default, name, value, reason)
+    def _set(self, section: str, value: Any) -> None:
+        object.__setattr__(self, section, value)
 
-    @property
-    def unread_settings(self) -> dict[str, str]:
-        """Settings that would do nothing -> why, and what to do; they keep their defaults."""
-        system, rule = self.system.name, self.masking.name
-        of_mixer = unread_of_the_mixer(system, self.system.mixer)
-        names = [f"{part.section}.{item.name}" for part in (self.masking, self.mae) for item in fields(part)]
-        if rule and CONTEXT_SYSTEMS.get(system):
-            return of_mixer | {name: reason for name in names if (reason := _unread_by_rule(rule, name))}
-        read = _READ_BY_THE_ORACLE if system in CONTEXT_SYSTEMS else ()
-        fix = f"system={system} does not read it; choose system=li_ma2e or ma2e"
-        return of_mixer | {name: fix for name in names if name not in read}
+    def _settle_mixer(self) -> None:
+        """Fills in the system's own mixer; refuses one that the system cannot have."""
+        mixers = type(self.system).mixers
+        if self.mixer is None:
+            self._set("mixer", MIXER_CONFIGS[mixers[0]](name=mixers[0]))
+            return
+        _check_class("mixer", self.mixer, MIXER_CONFIGS)
+        others = [name for name, made in SYSTEM_CONFIGS.items() if self.mixer.name in made.mixers]
+        fix = f"system={self.system.name} has mixer={mixers[0]}; choose system={' or '.join(others)}"
+        check(self.mixer.name in mixers, "mixer", self.mixer.name, fix)
+
+    def _settle_beliefs(self) -> None:
+        """Fills in what the system's agents believe by, and its masking rule; refuses what it would not read."""
+        system = type(self.system)
+        if self.mae is None and system.beliefs is not None:
+            self._set("mae", system.beliefs())
+        if self.masking is None and system.rule is not None:
+            self._set("masking", MASKING_CONFIGS[system.rule](name=system.rule))
+        is_fitting = type(self.mae) is (system.beliefs or type(None))
+        if not is_fitting:
+            raise InputError(f"mae: is not read by system={self.system.name} as it is; leave it out")
+        if self.masking is not None:
+            _check_class("masking", self.masking, MASKING_CONFIGS)
+            if system.rule is None:
+                raise InputError(f"masking: is not read by system={self.system.name}; leave it out")
 
     @property
     def run_dir(self) -> str:
@@ -87,16 +89,49 @@ class TrainConfig:
         return self.env.reward_scale if scale is None else scale
 
     @property
-    def mixer(self) -> str:
-        """Name of the mixer; "none" if the agents' utilities are not mixed."""
-        return mixer_of(self.system.name, self.system.mixer)
+    def mixing(self) -> MixerConfig:
+        """The mixer's settings."""
+        return _there(self.mixer, MixerConfig)
+
+    @property
+    def team_window(self) -> WindowConfig:
+        """Settings of what agents draw context from; ValueError if the system has no such thing."""
+        return _there(self.mae, WindowConfig)
+
+    @property
+    def auto_encoder(self) -> MaeConfig:
+        """Settings of the auto-encoder; ValueError if the system has none."""
+        return _there(self.mae, MaeConfig)
+
+    @property
+    def masking_rule(self) -> MaskingConfig:
+        """Settings of the masking rule; ValueError if the system has none."""
+        return _there(self.masking, MaskingConfig)
+
+    @property
+    def rule(self) -> str | None:
+        """Name of the masking rule; None if the system has none."""
+        return self.masking.name if self.masking else None
 
     @property
     def has_context(self) -> bool:
         """Whether the agents have beliefs about their team, and remember a window for them."""
-        return self.system.name in CONTEXT_SYSTEMS and self.mae.context != "off"
+        return self.mae is not None and self.mae.context != "off"
 
     @property
     def seeds(self) -> tuple[int, ...]:
         """The seeds of the run."""
         return tuple(range(self.run.first_seed, self.run.first_seed + self.run.num_seeds))
+
+
+def _there(section: Any, kind: type[_Section]) -> _Section:
+    if not isinstance(section, kind):
+        raise ValueError(f"the system has no {kind.__name__}")
+    return section
+
+
+def _check_class(section: str, settings: Any, classes: dict[str, Any]) -> None:
+    """Checks that the settings are of the class that their name asks for."""
+    check_name(section, settings.name, classes)
+    fitting: type[Section] = classes[settings.name]
+    check(type(settings) is fitting, f"{section}.name", settings.name, f"needs the settings of {fitting.__name__}")

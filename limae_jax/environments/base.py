@@ -2,11 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import Any, Protocol
 
 import jax
 
-from limae_jax.types import EnvSpec, PyTree, Timestep
+from limae_jax.catalogue.scenarios import Sizes
+from limae_jax.types import ActionSpec, EnvSpec, PyTree, Timestep
+
+
+def spec_of(name: str, scenario: str, sizes: Sizes, **more: Any) -> EnvSpec:
+    """The description of a game with numbered actions.
+
+    Args:
+        name, scenario: of the game.
+        sizes: as the catalogue has them.
+        more: further fields of `EnvSpec`.
+    """
+    of_spec = {field: size for field, size in sizes._asdict().items() if field != "num_actions"}
+    return EnvSpec(name=name, scenario=scenario, actions=ActionSpec(sizes.num_actions), **of_spec, **more)
 
 
 class Environment(Protocol):

@@ -17,7 +17,7 @@ import numpy as np
 from flax import struct
 
 from limae_jax.checks import MAX_INT
-from limae_jax.types import EnvSpec, PyTree, Timestep
+from limae_jax.types import ActionSpec, EnvSpec, PyTree, Timestep
 
 # jaxmarl tests its limit before it counts the step, and does not tell it from a real end: it gets none, we keep it.
 NO_LIMIT = MAX_INT
@@ -94,7 +94,7 @@ class StackedEnvironment:
             num_agents=len(game.agents),
             obs_size=max(obs_sizes),
             state_size=sum(obs_sizes),
-            num_actions=int(num_actions.max()),
+            actions=ActionSpec(int(num_actions.max())),
             episode_limit=max_steps,
         )
 

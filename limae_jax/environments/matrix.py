@@ -9,7 +9,8 @@ from flax import struct
 
 from limae_jax.catalogue.matrix_games import build_game, matrix_sizes
 from limae_jax.config import MatrixConfig
-from limae_jax.types import EnvSpec, Timestep
+from limae_jax.environments.base import spec_of
+from limae_jax.types import Timestep
 
 
 class StageState(struct.PyTreeNode):
@@ -39,8 +40,7 @@ class MatrixGame:
         self._is_best = np.array(game.is_best)
         # What an agent's action is worth in the number of the joint action.
         self._places = game.num_actions ** np.arange(game.num_agents, dtype=np.int32)[::-1]
-        sizes = matrix_sizes(config)._asdict()
-        self.spec = EnvSpec(config.name, config.scenario, **sizes, outcome_names=("optimum",))
+        self.spec = spec_of(config.name, config.scenario, matrix_sizes(config), outcome_names=("optimum",))
 
     def reset(self, key: jax.Array) -> tuple[StageState, Timestep]:
         """Starts an episode; see `base.Environment.reset`."""

@@ -12,8 +12,9 @@ from flax import struct
 
 from limae_jax.catalogue.scenarios import OWN_FEATURES, UNIT_FEATURES, UNIT_TYPES, parse_scenario, smax_sizes
 from limae_jax.config import SmaxConfig
+from limae_jax.environments.base import spec_of
 from limae_jax.environments.jaxmarl import NO_LIMIT, import_jaxmarl, strongly_typed
-from limae_jax.types import EnvSpec, PyTree, Timestep
+from limae_jax.types import PyTree, Timestep
 
 _PASSED_ON = (
     "enemy_shoots attack_mode walls_cause_death see_enemy_actions won_battle_bonus use_self_play_reward map_width "
@@ -80,14 +81,14 @@ class Smax:
         self.sight_ranges: jax.Array = self._game.unit_type_sight_ranges
         self.attack_ranges: jax.Array = self._game.unit_type_attack_ranges
         sizes = smax_sizes(config)
-        self.spec = EnvSpec(
-            name=config.name,
-            scenario=config.scenario,
+        self.spec = spec_of(
+            config.name,
+            config.scenario,
+            sizes,
             outcome_names=("win", "ally_deaths", "enemy_deaths"),
             own_features=tuple(range(sizes.obs_size - OWN_FEATURES, sizes.obs_size - OWN_FEATURES + own_shown)),
             # A cone's entries do not say whom they show.
             team_view=self._team_view if config.observation_type == "unit_list" else None,
-            **sizes._asdict(),
         )
 
     def reset(self, key: jax.Array) -> tuple[SmaxState, Timestep]:

@@ -184,8 +184,8 @@ def _make_policy(config: TrainConfig, params: Params) -> Policy:
     @jax.jit
     def act(carry: ActorCarry, obs: jax.Array, avail: jax.Array) -> tuple[jax.Array, ActorCarry]:
         timestep = _observed(spec, obs, avail)
-        action, carry = system.act(params, carry, timestep, 0.0, jax.random.key(0))
-        return action[0], carry
+        acted = system.act(params, carry, timestep, 0.0, jax.random.key(0))
+        return acted.action[0], acted.carry
 
     return Policy(act, system.initial_carry(1), spec, config.system.name not in NOT_DECENTRALISED)
 

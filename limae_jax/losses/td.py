@@ -113,6 +113,25 @@ def agent_td_errors(
     return jax.lax.stop_gradient(jnp.concatenate([error, jnp.zeros_like(error[:1])]))
 
 
+def row_priority(error: jax.Array, filled: jax.Array) -> jax.Array:
+    """How much there is to learn from each row: its TD errors, between their sum and their mean (PyMARL2).
+
+        p_b = sum_t |delta_t| / sqrt(number of real steps)
+
+    Args:
+        error: [T, B] TD errors, or [T, B, A] one for each agent, of which a step has the mean over the agents.
+        filled: of the same shape, where they count.
+
+    Returns:
+        [B], 0 for a row without a real step.
+    """
+    size = jnp.where(filled, jnp.abs(error), 0.0)
+    if error.ndim > 2:
+        size = jnp.sum(size, axis=-1) / jnp.maximum(jnp.sum(filled, axis=-1), 1)
+        filled = jnp.any(filled, axis=-1)
+    return jnp.sum(size, axis=0) / jnp.sqrt(jnp.maximum(jnp.sum(filled, axis=0), 1))
+
+
 def td_loss(error: jax.Array, filled: jax.Array, weight: jax.Array | float = 1.0) -> jax.Array:
     """Mean of error^2 / 2 over the real steps; `weight` as in `masked_mean`."""
     # Selected before the square too: its gradient is 0 * error, which is not 0 for an error that is not finite.

@@ -5,9 +5,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from limae_jax.config.context import MaskingConfig
-from limae_jax.masking.base import MaskingRule, MaskInputs
-from limae_jax.types import Metrics
+from limae_jax.config.masking import MaskingConfig
+from limae_jax.masking.base import MaskingRule, MaskInputs, Selection
 
 
 def make_rule(config: MaskingConfig, num_agents: int, window: int) -> MaskingRule:
@@ -16,8 +15,8 @@ def make_rule(config: MaskingConfig, num_agents: int, window: int) -> MaskingRul
     def init() -> jax.Array:
         return jnp.zeros((), jnp.int32)
 
-    def select(state: jax.Array, inputs: MaskInputs, key: jax.Array) -> tuple[jax.Array, jax.Array, Metrics]:
+    def select(state: jax.Array, inputs: MaskInputs, key: jax.Array) -> Selection:
         is_hidden = jnp.broadcast_to(jnp.arange(num_agents) != state, inputs.is_counted.shape)
-        return is_hidden, (state + 1) % num_agents, {}
+        return Selection(is_hidden, (state + 1) % num_agents, {})
 
     return MaskingRule(init, select)

@@ -8,7 +8,7 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from limae_jax.config.context import MaskingConfig
+from limae_jax.config.masking import ThresholdConfig
 from limae_jax.masking.scores import Groups, above_mean
 from limae_jax.types import Metrics, PyTree
 
@@ -31,16 +31,30 @@ class MaskInputs(NamedTuple):
     filled: jax.Array
 
 
+class Selection(NamedTuple):
+    """Who is hidden.
+
+    Attributes:
+        is_hidden: [T, B, A] bool.
+        state: of the rule, for the next batch.
+        metrics: [] float32 by name.
+    """
+
+    is_hidden: jax.Array
+    state: PyTree
+    metrics: Metrics
+
+
 class MaskingRule(NamedTuple):
     """Chooses who is hidden.
 
     Attributes:
         init: () -> state, carried from batch to batch and stored in checkpoints.
-        select: (state, inputs, key) -> (is_hidden [T, B, A] bool, state, metrics of [] float32).
+        select: (state, inputs, key) -> Selection.
     """
 
     init: Callable[[], PyTree]
-    select: Callable[[PyTree, MaskInputs, jax.Array], tuple[jax.Array, PyTree, Metrics]]
+    select: Callable[[PyTree, MaskInputs, jax.Array], Selection]
 
 
 def stateless(choose: Callable[[MaskInputs, jax.Array], tuple[jax.Array, Metrics]]) -> MaskingRule:
@@ -50,15 +64,15 @@ def stateless(choose: Callable[[MaskInputs, jax.Array], tuple[jax.Array, Metrics
         choose: (inputs, key) -> (is_hidden [T, B, A] bool, metrics).
     """
 
-    def select(state: PyTree, inputs: MaskInputs, key: jax.Array) -> tuple[jax.Array, PyTree, Metrics]:
+    def select(state: PyTree, inputs: MaskInputs, key: jax.Array) -> Selection:
         is_hidden, metrics = choose(inputs, key)
-        return is_hidden, state, metrics
+        return Selection(is_hidden, state, metrics)
 
     return MaskingRule(init=lambda: (), select=select)
 
 
 def hide_above_mean(
-    score: jax.Array, groups: Groups, config: MaskingConfig, inputs: MaskInputs, then: jax.Array | None = None
+    score: jax.Array, groups: Groups, config: ThresholdConfig, inputs: MaskInputs, then: jax.Array | None = None
 ) -> tuple[jax.Array, Metrics]:
     """Hides the agents with a high score, in each group by itself; see `scores.above_mean`.
 

@@ -7,10 +7,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from limae_jax.config.context import MaskingConfig
-from limae_jax.masking.base import MaskingRule, MaskInputs, hide_above_mean
+from limae_jax.config.masking import EmaConfig
+from limae_jax.masking.base import MaskingRule, MaskInputs, Selection, hide_above_mean
 from limae_jax.masking.scores import Groups, agent_mean
-from limae_jax.types import Metrics
 
 
 class EmaState(NamedTuple):
@@ -25,7 +24,7 @@ class EmaState(NamedTuple):
     weight: jax.Array
 
 
-def make_rule(config: MaskingConfig, num_agents: int, window: int) -> MaskingRule:
+def make_rule(config: EmaConfig, num_agents: int, window: int) -> MaskingRule:
     """Running mean of the TD error of LI-MA2E, bias-corrected as in Adam (Kingma & Ba 2015, section 3).
 
     s_i <- (1 - alpha) s_i + alpha delta_i;  score_i = s_i / (1 - (1 - alpha)^n) after n batches
@@ -35,12 +34,12 @@ def make_rule(config: MaskingConfig, num_agents: int, window: int) -> MaskingRul
     def init() -> EmaState:
         return EmaState(jnp.zeros(num_agents, jnp.float32), jnp.zeros((), jnp.float32))
 
-    def select(state: EmaState, inputs: MaskInputs, key: jax.Array) -> tuple[jax.Array, EmaState, Metrics]:
+    def select(state: EmaState, inputs: MaskInputs, key: jax.Array) -> Selection:
         delta = agent_mean(inputs.td_error_agent, inputs.is_counted, groups)[0, 0]
         keep = 1.0 - config.alpha
         state = EmaState(keep * state.mean + config.alpha * delta, keep * state.weight + config.alpha)
         score = state.mean / state.weight
         is_hidden, metrics = hide_above_mean(score[None, None], groups, config, inputs)
-        return is_hidden, state, metrics
+        return Selection(is_hidden, state, metrics)
 
     return MaskingRule(init, select)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from limae_jax.config.context import MaskingConfig
+from limae_jax.config.masking import MaskingConfig
 from limae_jax.masking.base import MaskingRule, MaskInputs, stateless
 from limae_jax.types import Metrics
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import jax
 
-from limae_jax.config.context import MaskingConfig
+from limae_jax.config.masking import ThresholdConfig
 from limae_jax.masking.base import MaskingRule, MaskInputs, hide_above_mean, stateless
 from limae_jax.masking.scores import Groups, agent_mean
 from limae_jax.types import Metrics
 
 
-def make_rule(config: MaskingConfig, num_agents: int, window: int) -> MaskingRule:
+def make_rule(config: ThresholdConfig, num_agents: int, window: int) -> MaskingRule:
     """Mean TD-error threshold of LI-MA2E.
 
     M_i = 1  iff  delta_i > theta (1 + tolerance),  theta = mean_i delta_i;  if nobody is, the top k

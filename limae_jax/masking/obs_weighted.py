@@ -5,13 +5,13 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from limae_jax.config.context import MaskingConfig
+from limae_jax.config.masking import ThresholdConfig
 from limae_jax.masking.base import MaskingRule, MaskInputs, hide_above_mean, stateless
 from limae_jax.masking.scores import Groups, agent_mean
 from limae_jax.types import Metrics
 
 
-def make_rule(config: MaskingConfig, num_agents: int, window: int) -> MaskingRule:
+def make_rule(config: ThresholdConfig, num_agents: int, window: int) -> MaskingRule:
     """Observation-weighted score of LI-MA2E.
 
     score_i = mean_t delta_i(t) (share of the features of agent i's observation at t that are not 0)

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import jax
 import jax.numpy as jnp
 
-from limae_jax.config.context import MaskingConfig
+from limae_jax.config.masking import MaskingConfig
 from limae_jax.masking.base import MaskingRule, MaskInputs, stateless
 from limae_jax.masking.scores import Groups, highest
 from limae_jax.types import Metrics

@@ -5,13 +5,13 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from limae_jax.config.context import MaskingConfig
+from limae_jax.config.masking import ThresholdConfig
 from limae_jax.masking.base import MaskingRule, MaskInputs, stateless
 from limae_jax.masking.scores import Groups, above_mean, agent_mean, highest
 from limae_jax.types import Metrics
 
 
-def make_rule(config: MaskingConfig, num_agents: int, window: int) -> MaskingRule:
+def make_rule(config: ThresholdConfig, num_agents: int, window: int) -> MaskingRule:
     """The number of agents of the mean TD-error threshold of LI-MA2E, drawn uniformly in each group."""
     groups = Groups(config.unit, window)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from limae_jax.config.context import MaskingConfig
+from limae_jax.config.masking import RefdsConfig
 from limae_jax.masking.base import MaskingRule, MaskInputs, hide_above_mean, stateless
 from limae_jax.masking.scores import Groups, agent_mean
 from limae_jax.types import Metrics
@@ -33,7 +33,7 @@ def steps_to_end(is_first: jax.Array, filled: jax.Array) -> jax.Array:
     return jnp.maximum(end - slot, 0)
 
 
-def make_rule(config: MaskingConfig, num_agents: int, window: int) -> MaskingRule:
+def make_rule(config: RefdsConfig, num_agents: int, window: int) -> MaskingRule:
     """Recency-focused score of LI-MA2E: mean TD error, weighted towards the end of each episode.
 
     score_i = sum_t w_t delta_i(t) / sum_t w_t,  w_t = exp(-(steps from t to the end) / tau)

@@ -7,10 +7,9 @@ from typing import NamedTuple
 import jax
 import jax.numpy as jnp
 
-from limae_jax.config.context import MaskingConfig
-from limae_jax.masking.base import MaskingRule, MaskInputs, hide_above_mean
+from limae_jax.config.masking import VdsConfig
+from limae_jax.masking.base import MaskingRule, MaskInputs, Selection, hide_above_mean
 from limae_jax.masking.scores import Groups, agent_mean
-from limae_jax.types import Metrics
 
 
 class VdsState(NamedTuple):
@@ -71,7 +70,7 @@ def episode_variance(values: jax.Array, is_counted: jax.Array, is_first: jax.Arr
     return jnp.where(num_episodes >= 2, squares / jnp.maximum(num_episodes, 1), 0.0)
 
 
-def make_rule(config: MaskingConfig, num_agents: int, window: int) -> MaskingRule:
+def make_rule(config: VdsConfig, num_agents: int, window: int) -> MaskingRule:
     """Variance-directional score of LI-MA2E: an error that varies and rises is a sign of forgetting.
 
     score_i = Var over episodes(delta_i) relu(slope of delta_i over the last K batches)
@@ -83,7 +82,7 @@ def make_rule(config: MaskingConfig, num_agents: int, window: int) -> MaskingRul
     def init() -> VdsState:
         return VdsState(jnp.zeros((config.history_batches, num_agents), jnp.float32), jnp.zeros((), jnp.int32))
 
-    def select(state: VdsState, inputs: MaskInputs, key: jax.Array) -> tuple[jax.Array, VdsState, Metrics]:
+    def select(state: VdsState, inputs: MaskInputs, key: jax.Array) -> Selection:
         delta = agent_mean(inputs.td_error_agent, inputs.is_counted, groups)[0]
         history = jnp.concatenate([state.history[1:], delta])
         state = VdsState(history, jnp.minimum(state.num_valid + 1, config.history_batches))
@@ -91,6 +90,6 @@ def make_rule(config: MaskingConfig, num_agents: int, window: int) -> MaskingRul
         score = variance * jax.nn.relu(slope(*state))
         # Where no error rises all scores are 0, and the top k go by the error itself.
         is_hidden, metrics = hide_above_mean(score[None, None], groups, config, inputs, then=delta[None])
-        return is_hidden, state, metrics
+        return Selection(is_hidden, state, metrics)
 
     return MaskingRule(init, select)

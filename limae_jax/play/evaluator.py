@@ -95,11 +95,11 @@ def _play_batch(
         key = jax.random.fold_in(step_key, now.step)
         # Key N next to the N keys of the environments.
         explore_key = jax.random.fold_in(key, num_episodes)
-        action, carry = system.act(params, now.carry, now.timestep, epsilon, explore_key)
+        acted = system.act(params, now.carry, now.timestep, epsilon, explore_key)
         errors = now.belief_errors
         if system.belief_errors:
             errors = system.belief_errors(params, now.carry, now.timestep, ~now.finished, errors)
-        env_state, brought = jax.vmap(env.step)(now.env_state, action, jax.random.split(key, num_episodes))
+        env_state, next_timestep = jax.vmap(env.step)(now.env_state, acted.action, jax.random.split(key, num_episodes))
 
         def keep_finished(old: jax.Array, new: jax.Array) -> jax.Array:
             shape = (num_episodes,) + (1,) * (new.ndim - 1)
@@ -108,10 +108,10 @@ def _play_batch(
         return _Episodes(
             step=now.step + 1,
             env_state=jax.tree.map(keep_finished, now.env_state, env_state),
-            timestep=jax.tree.map(keep_finished, now.timestep, brought),
-            carry=carry,
-            finished=now.finished | brought.is_last,
-            returns=now.returns + jnp.where(now.finished, 0.0, brought.reward),
+            timestep=jax.tree.map(keep_finished, now.timestep, next_timestep),
+            carry=acted.carry,
+            finished=now.finished | next_timestep.is_last,
+            returns=now.returns + jnp.where(now.finished, 0.0, next_timestep.reward),
             lengths=now.lengths + ~now.finished,
             belief_errors=errors,
         )

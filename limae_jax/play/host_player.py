@@ -17,13 +17,16 @@ import numpy as np
 from limae_jax.environments.smac.games import Games
 from limae_jax.environments.smac.records import EpisodeRecord, Steps
 from limae_jax.play.rollout import RolloutState
-from limae_jax.systems.base import ActorCarry, Params, System
+from limae_jax.systems.base import Acted, ActorCarry, Params, System
 from limae_jax.types import Rows, Timestep
+
+# The games on the host have no rewards for each agent.
+_OF_STEPS = [item.name for item in dataclasses.fields(Timestep) if item.name != "agent_reward"]
 
 
 def timestep_of(steps: Steps) -> Timestep:
     """What the teams see, as the acting functions take it; arrays of numpy."""
-    return Timestep(**{item.name: getattr(steps, item.name) for item in dataclasses.fields(Timestep)})
+    return Timestep(**{name: getattr(steps, name) for name in _OF_STEPS})
 
 
 class HostPlayer:
@@ -53,13 +56,13 @@ class HostPlayer:
         params: Params,
         carry: ActorCarry,
         seen: Timestep,
-        epsilon: jax.Array | float,
+        exploration: jax.Array | float,
         key: jax.Array,
         step: jax.Array | int,
-    ) -> tuple[jax.Array, ActorCarry]:
+    ) -> Acted:
         """`params` have the seed's leading axis of 1."""
         key = jax.random.fold_in(key, step)
-        return self._system.act(jax.tree.map(lambda x: x[0], params), carry, seen, epsilon, key)
+        return self._system.act(jax.tree.map(lambda x: x[0], params), carry, seen, exploration, key)
 
     def take_up(self, seed: int) -> Games:
         """Takes up the games of a seed."""
@@ -76,17 +79,18 @@ class HostPlayer:
         self.games = self._seed = None
 
     def _play(
-        self, games: Games, params: Params, epsilon: jax.Array | float, key: jax.Array, step: int
-    ) -> tuple[Steps, np.ndarray, Steps]:
-        """One time step of every game: (`Steps` that were seen, actions [W, A], `Steps` that they brought)."""
+        self, games: Games, params: Params, exploration: jax.Array | float, key: jax.Array, step: int
+    ) -> tuple[Steps, Acted, Steps]:
+        """One time step of every game: (`Steps` that were seen, what was done, `Steps` that came of it)."""
         seen = self._steps
-        action, self._carry = self._act(params, self._carry, timestep_of(seen), epsilon, key, step)
-        action = np.asarray(action)
-        self._steps = games.step(action)
-        return seen, action, self._steps
+        acted = self._act(params, self._carry, timestep_of(seen), exploration, key, step)
+        self._carry = acted.carry
+        acted = jax.tree.map(np.asarray, acted._replace(carry=()))
+        self._steps = games.step(acted.action)
+        return seen, acted, self._steps
 
     def collect(
-        self, seed: int, params: Params, epsilon: float, row_length: int, key: jax.Array
+        self, seed: int, params: Params, exploration: float, row_length: int, key: jax.Array
     ) -> tuple[RolloutState, Rows, dict[str, Any]]:
         """Plays `row_length` time steps in every game; see `rollout.collect_rows`, whose results these are.
 
@@ -95,22 +99,23 @@ class HostPlayer:
         Args:
             seed: who plays.
             params: of the seed, with a leading axis of 1.
-            epsilon: exploration rate.
+            exploration: exploration rate.
             row_length: T.
             key: of the exploration.
         """
         games = self.take_up(seed)
         games.take_records()
         start: ActorCarry = self._carry
-        slots: list[dict[str, np.ndarray]] = []
+        slots: list[dict[str, Any]] = []
         for step in range(row_length):
-            seen, action, brought = self._play(games, params, epsilon, key, step)
+            seen, acted, next_steps = self._play(games, params, exploration, key, step)
             is_playing = ~(seen.terminal | seen.truncated)
-            slots.append(_slot(seen, action, brought, filled=is_playing))
-            _discard(slots, is_playing & brought.is_discarded)
+            slots.append(_slot(seen, acted, next_steps, filled=is_playing))
+            _discard(slots, is_playing & next_steps.is_discarded)
         records, seen = games.take_records(), self._steps
-        slots.append(_slot(seen, np.zeros_like(action), seen, filled=np.zeros(self._num_games, bool)))
-        stacked: dict[str, Any] = {name: np.stack([slot[name] for slot in slots]) for name in slots[0]}
+        no_action = jax.tree.map(np.zeros_like, acted)
+        slots.append(_slot(seen, no_action, seen, filled=np.zeros(self._num_games, bool)))
+        stacked: dict[str, Any] = jax.tree.map(lambda *values: np.stack(values), *slots)
         rows = Rows(**stacked, start=start)
         # Returns are in the records.
         rollout = RolloutState((), timestep_of(seen), self._carry, jnp.zeros(self._num_games))
@@ -143,32 +148,33 @@ class HostPlayer:
         counted: list[EpisodeRecord] = []
         step = 0
         while share.any():
-            _, _, brought = self._play(games, params, 0.0, key, step)
+            _, _, next_steps = self._play(games, params, 0.0, key, step)
             for record in games.take_records():
                 if counts[record.worker] and share[record.worker]:
                     share[record.worker] -= 1
                     counted.append(record)
-            counts, step = counts | brought.is_first, step + 1
+            counts, step = counts | next_steps.is_first, step + 1
         return counted
 
 
-def _slot(seen: Steps, action: np.ndarray, brought: Steps, filled: np.ndarray) -> dict[str, np.ndarray]:
+def _slot(seen: Steps, acted: Acted, next_steps: Steps, filled: np.ndarray) -> dict[str, Any]:
     """One slot [W, ...] as `rollout.make_slot` makes it."""
     return {
         "obs": seen.obs,
         "state": seen.state,
         "avail": seen.avail,
         "alive": seen.alive,
-        "action": action,
-        "reward": np.where(filled, brought.reward, np.float32(0)),
-        "terminal": brought.terminal & filled,
-        "truncated": brought.truncated & filled,
+        "action": acted.action,
+        "reward": np.where(filled, next_steps.reward, np.float32(0)),
+        "terminal": next_steps.terminal & filled,
+        "truncated": next_steps.truncated & filled,
         "is_first": seen.is_first,
         "filled": filled,
+        "extras": dict(acted.recorded or {}),
     }
 
 
-def _discard(slots: list[dict[str, np.ndarray]], is_discarded: np.ndarray) -> None:
+def _discard(slots: list[dict[str, Any]], is_discarded: np.ndarray) -> None:
     """Empties the slots of episodes that have just been discarded, back to where they began or the row does."""
     for worker in np.flatnonzero(is_discarded):
         for slot in reversed(slots):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 import jax
 import jax.numpy as jnp
 from flax import struct
@@ -33,7 +35,13 @@ def init_rollout(env: VectorEnv, system: System, key: jax.Array) -> RolloutState
     return RolloutState(env_state, timestep, system.initial_carry(env.num_envs), jnp.zeros(env.num_envs))
 
 
-def make_slot(seen: Timestep, action: jax.Array, brought: Timestep, filled: jax.Array) -> Rows:
+def make_slot(
+    seen: Timestep,
+    action: jax.Array,
+    next_timestep: Timestep,
+    filled: jax.Array,
+    extras: Mapping[str, jax.Array] | None,
+) -> Rows:
     """One slot [B, ...]: what was seen and done, and what came of it (nothing, where the episode was over)."""
     return Rows(
         obs=seen.obs,
@@ -41,13 +49,19 @@ def make_slot(seen: Timestep, action: jax.Array, brought: Timestep, filled: jax.
         avail=seen.avail,
         alive=seen.alive,
         action=action,
-        reward=jnp.where(filled, brought.reward, 0.0),
-        terminal=brought.terminal & filled,
-        truncated=brought.truncated & filled,
+        reward=jnp.where(filled, next_timestep.reward, 0.0),
+        terminal=next_timestep.terminal & filled,
+        truncated=next_timestep.truncated & filled,
         is_first=seen.is_first,
         filled=filled,
         start=(),
+        extras=dict(extras or {}),
+        agent_reward=_where_filled(filled, next_timestep.agent_reward),
     )
+
+
+def _where_filled(filled: jax.Array, agent_reward: jax.Array | None) -> jax.Array | None:
+    return None if agent_reward is None else jnp.where(filled[:, None], agent_reward, 0.0)
 
 
 def collect_rows(
@@ -55,7 +69,7 @@ def collect_rows(
     system: System,
     params: Params,
     state: RolloutState,
-    epsilon: jax.Array,
+    exploration: jax.Array,
     row_length: int,
     env_key: jax.Array,
     explore_key: jax.Array,
@@ -76,17 +90,18 @@ def collect_rows(
     ) -> tuple[RolloutState, tuple[Rows, jax.Array, jax.Array]]:
         env_key, explore_key = keys
         seen = state.timestep
-        action, carry = system.act(params, state.carry, seen, epsilon, explore_key)
-        env_state, brought = env.step(state.env_state, seen, action, env_key)
-        slot = make_slot(seen, action, brought, ~seen.is_last)
-        episode_return = jnp.where(brought.is_first, 0.0, state.episode_return + brought.reward)
-        state = RolloutState(env_state, brought, carry, episode_return)
-        return state, (slot, brought.is_last, jnp.where(brought.is_last, episode_return, 0.0))
+        acted = system.act(params, state.carry, seen, exploration, explore_key)
+        env_state, next_timestep = env.step(state.env_state, seen, acted.action, env_key)
+        slot = make_slot(seen, acted.action, next_timestep, ~seen.is_last, acted.recorded)
+        episode_return = jnp.where(next_timestep.is_first, 0.0, state.episode_return + next_timestep.reward)
+        state = RolloutState(env_state, next_timestep, acted.carry, episode_return)
+        return state, (slot, next_timestep.is_last, jnp.where(next_timestep.is_last, episode_return, 0.0))
 
     keys = (jax.random.split(env_key, row_length), jax.random.split(explore_key, row_length))
     state, (slots, ended, returns) = jax.lax.scan(play, state, keys)
     nothing = jnp.zeros_like(slots.filled[0])
-    last = make_slot(state.timestep, jnp.zeros_like(slots.action[0]), state.timestep, nothing)
+    no_extras = {name: jnp.zeros_like(values[0]) for name, values in slots.extras.items()}
+    last = make_slot(state.timestep, jnp.zeros_like(slots.action[0]), state.timestep, nothing, no_extras)
     rows = jax.tree.map(lambda many, one: jnp.concatenate([many, one[None]]), slots, last)
     sums = {
         "env_steps": jnp.sum(rows.filled, dtype=jnp.int32),

@@ -6,8 +6,16 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 import jax
+import jax.numpy as jnp
 
-from limae_jax.types import PyTree, Rows
+from limae_jax.types import Counters, PyTree, Rows, Sample
+
+
+def take_rows(rows: Rows, index: jax.Array) -> Rows:
+    """The rows [T, B, ...] at index [N] of their axis B, in its order."""
+    start = rows.start
+    taken = jax.tree.map(lambda x: jnp.take(x, index, axis=1), rows.replace(start=()))
+    return taken.replace(start=jax.tree.map(lambda x: jnp.take(x, index, axis=0), start))
 
 
 class Replay(NamedTuple):
@@ -16,18 +24,22 @@ class Replay(NamedTuple):
     Attributes:
         init: example (Rows with B rows) -> state; allocates.
         add: (state, Rows with B rows) -> state; overwrites the oldest.
-        sample: (state, key) -> Rows with `replay.batch_rows` rows, time-major, observations in float32.
+        sample: (state, key, counters) -> Sample of `replay.batch_rows` rows, time-major, observations in float32.
+            Schedules of the replay go by the counters.
         split: state -> (ring, rest): the large arrays with a ring of rows on axis `row_axis`, and everything small.
         join: (ring, rest) -> state.
         emptied: rest -> rest of a replay without rows, whose ring is zero.
+        update_priority: (state, index [B], priority [B]) -> state, which changes nothing of the ring; None if rows are
+            drawn without priorities.
         row_axis: axis of the ring when seeds are stacked in front. Row number r, counted from when the ring was last
             empty, is at index r % capacity_rows.
     """
 
     init: Callable[[Rows], PyTree]
     add: Callable[[PyTree, Rows], PyTree]
-    sample: Callable[[PyTree, jax.Array], Rows]
+    sample: Callable[[PyTree, jax.Array, Counters], Sample]
     split: Callable[[PyTree], tuple[PyTree, PyTree]]
     join: Callable[[PyTree, PyTree], PyTree]
     emptied: Callable[[PyTree], PyTree]
     row_axis: int
+    update_priority: Callable[[PyTree, jax.Array, jax.Array], PyTree] | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Protocol
 
-from limae_jax.config import TrainConfig
+from limae_jax.config import MaeConfig, TrainConfig
 from limae_jax.errors import InputError
 
 GIB = 2**30
@@ -44,7 +44,7 @@ def row_bytes(config: TrainConfig, sizes: Sizes) -> int:
     slot = floats * per_float + flags + agents * 4 + 4  # action, reward
     start = agents * config.system.hidden_size * 4 + agents * 4
     if config.has_context:
-        start += (config.mae.window - 1) * agents * (sizes.obs_size + 1) * 4 + 4
+        start += (config.team_window.window - 1) * agents * (sizes.obs_size + 1) * 4 + 4
     return (config.replay.row_length + 1) * slot + start
 
 
@@ -68,11 +68,7 @@ def update_bytes(config: TrainConfig, sizes: Sizes) -> int:
     agents, system = sizes.num_agents, config.system
     batch = slots * 4 * (agents * sizes.obs_size + sizes.state_size) * 3
     activations = slots * agents * system.hidden_size * 4 * 20
-    mixing = slots * agents * system.mixer_embed_dim * 4 * 6
-    if config.mixer == "qplex":
-        mixing = (
-            slots * system.mixer_num_heads * (system.mixer_hypernet_dim * system.mixer_num_layers + agents) * 4 * 10
-        )
+    mixing = slots * config.mixing.floats_per_slot(agents) * 4
     return batch + activations + mixing + _beliefs_bytes(config, slots * agents, agents)
 
 
@@ -80,14 +76,15 @@ def _beliefs_bytes(config: TrainConfig, windows: int, agents: int) -> int:
     """What a gradient step with a team model holds: the team as every agent makes it out, in a layer's width."""
     if not config.has_context:
         return 0
-    mae = config.mae
+    mae = config.team_window
+    decoder_layers = mae.decoder_layers if isinstance(mae, MaeConfig) else 1
     tokens = windows * mae.width * 4
-    if mae.context != "window" and mae.decoder_layers == 1:
+    if mae.context != "window" and decoder_layers == 1:
         return tokens * (40 + 8 * agents)
     # The decoder's general path, see `MaskedAutoEncoder.infer`: every agent has queries for all, each with its weights.
     queries = agents * (mae.window if mae.context == "window" else 1)
     weights = windows * queries**2 * mae.num_heads * 4
-    return tokens * 40 + mae.decoder_layers * (12 * tokens * queries + 2 * weights)
+    return tokens * 40 + decoder_layers * (12 * tokens * queries + 2 * weights)
 
 
 def evaluation_bytes(config: TrainConfig, sizes: Sizes) -> int:
@@ -105,10 +102,11 @@ def _episode_bytes(config: TrainConfig, sizes: Sizes) -> int:
     agents, hidden = sizes.num_agents, config.system.hidden_size
     floats = 8 * agents * sizes.obs_size + 6 * sizes.state_size + 5 * agents * hidden
     if config.has_context:
-        mae = config.mae
+        mae = config.team_window
+        decoder_layers = mae.decoder_layers if isinstance(mae, MaeConfig) else 1
         token = sizes.obs_size + sizes.num_actions + 8 * mae.width
         # As in `_beliefs_bytes`: who has queries for all of the team, and their weights, on the decoder's general path.
-        is_general = mae.context == "window" or mae.decoder_layers > 1
+        is_general = mae.context == "window" or decoder_layers > 1
         queries = agents * (mae.window if mae.context == "window" else 1) if is_general else agents - 1
         floats += 3 * agents * (mae.window + queries) * token
         floats += 2 * agents * queries**2 * mae.num_heads if is_general else 0

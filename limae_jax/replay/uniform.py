@@ -12,7 +12,7 @@ from flashbax.buffers.trajectory_buffer import TrajectoryBufferState
 
 from limae_jax.config import ReplayConfig
 from limae_jax.replay.base import Replay
-from limae_jax.types import PyTree, Rows
+from limae_jax.types import Counters, PyTree, Rows, Sample
 
 
 def _swap(rows: Rows) -> Rows:
@@ -45,8 +45,8 @@ def uniform_replay(config: ReplayConfig) -> Replay:
     def add(state: TrajectoryBufferState, rows: Rows) -> TrajectoryBufferState:
         return buffer.add(state, _swap(_cast(rows, stored)))
 
-    def sample(state: TrajectoryBufferState, key: jax.Array) -> Rows:
-        return _cast(_swap(buffer.sample(state, key).experience), jnp.float32)
+    def sample(state: TrajectoryBufferState, key: jax.Array, counters: Counters) -> Sample:
+        return Sample(_cast(_swap(buffer.sample(state, key).experience), jnp.float32))
 
     def split(state: TrajectoryBufferState) -> tuple[PyTree, PyTree]:
         return state.experience, state.replace(experience=())

@@ -14,8 +14,8 @@ from limae_jax.checks import show
 from limae_jax.config import TrainConfig
 from limae_jax.config.compose import experiment_sweep, load_cell
 from limae_jax.config.overrides import Choices, read_choices
+from limae_jax.config.sections import ChosenNames, unknown_setting
 from limae_jax.config.sweep import SweepConfig
-from limae_jax.config.text import unknown_setting
 from limae_jax.errors import InputError
 
 # Each takes about 30 ms to compose and check.
@@ -97,7 +97,7 @@ def _sweep_setting(choices: Sequence[str]) -> tuple[str, Any]:
     name = _key(choices[0])
     known = [f"sweep.{item.name}" for item in fields(SweepConfig)]
     if name not in known:
-        raise unknown_setting(name, choices[0].partition("=")[2], known)
+        raise unknown_setting(name, choices[0].partition("=")[2], ChosenNames(), known)
     if len(choices) > 1:
         raise InputError(f"{name}: takes one value, not several")
     return name.removeprefix("sweep."), read_choices(choices[0]).value

@@ -13,7 +13,7 @@ from limae_jax.networks.agent import AgentInputs
 from limae_jax.networks.attention import Beliefs
 from limae_jax.networks.windows import History
 from limae_jax.systems.belief_quality import BeliefErrors
-from limae_jax.types import Counters, Metrics, PyTree, Rows, Timestep
+from limae_jax.types import Counters, Metrics, PyTree, Rows, Sample, Timestep
 
 Params = dict[str, PyTree]
 
@@ -48,62 +48,145 @@ class ActorCarry(struct.PyTreeNode):
     history: History | None = None
 
 
+class Acted(NamedTuple):
+    """What acting gives. Leading axis [B].
+
+    Attributes:
+        action: [B, A] int32, or [B, A, U] float32 where actions are vectors; legal.
+        carry: for the next step.
+        recorded: further arrays [B, ...] by name, such as log-probabilities, which the rows keep in `Rows.extras`;
+            None is none.
+    """
+
+    action: jax.Array
+    carry: ActorCarry
+    recorded: Mapping[str, jax.Array] | None = None
+
+
+class Step(NamedTuple):
+    """What a gradient step gives.
+
+    Attributes:
+        state: after the step. The loop drops it where `loss` or `grad_norm` is not finite, and marks the seed failed.
+        loss, grad_norm: [] each, reported under these names.
+        metrics: further [] float32 by name, the same names in every call.
+        priority: [B] of the batch's rows, not negative, for a replay that draws by priority; None if the system has
+            none to give.
+    """
+
+    state: LearnerState
+    loss: jax.Array
+    grad_norm: jax.Array
+    metrics: Metrics
+    priority: jax.Array | None = None
+
+
+class Update(Protocol):
+    """One gradient step on a batch of rows. Pure: what it draws comes from `key`."""
+
+    def __call__(self, state: LearnerState, batch: Sample, counters: Counters, key: jax.Array) -> Step:
+        """Takes the step; `counters` are the seed's before it."""
+        ...
+
+
+class OffPolicy(NamedTuple):
+    """Learning from stored rows.
+
+    Attributes:
+        update: gradient step.
+        updates_per_iteration: gradient steps after each collected block of rows.
+        streams: random streams of what the gradient steps draw, from the replay and within the update.
+    """
+
+    update: Update
+    updates_per_iteration: int
+    streams: tuple[Stream, Stream] = (Stream.REPLAY, Stream.UPDATE)
+
+
+class OnPolicy(NamedTuple):
+    """Learning from the rows that were just collected, which are not stored.
+
+    Attributes:
+        prepare: (state, rows [T, B, ...]) -> rows with what all steps of the iteration read, such as advantages under
+            the parameters that acted, in `extras`.
+        update: gradient step on a minibatch of whole rows.
+        epochs: passes over the rows of an iteration.
+        minibatches: of each pass; the rows are shuffled before it. Divides the number of environment copies.
+        streams: random streams of the shuffling and of what is drawn within the update.
+    """
+
+    prepare: Callable[[LearnerState, Rows], Rows]
+    update: Update
+    epochs: int
+    minibatches: int
+    streams: tuple[Stream, Stream] = (Stream.REPLAY, Stream.UPDATE)
+
+
 class Phase(NamedTuple):
     """A stretch of training with one compiled program.
 
     Attributes:
         name: as shown and stored in metrics.
-        env_steps: time steps of each seed that it lasts; None lasts to the end of the run.
-        explores_by_schedule: epsilon follows the schedule, whose clock runs; otherwise play is uniformly random.
-        update: gradient step, or None to only collect.
-        updates_per_iteration: gradient steps after each collected block of rows.
-        streams: random streams of what the gradient steps draw, from the replay and within the update.
+        time_steps: of each seed, final observations counted in, that it lasts; None lasts to the end of the run.
+        explores_by_schedule: exploration follows the system's schedule, whose clock runs; otherwise play is uniformly
+            random.
+        learn: how its gradient steps are made; None only collects.
     """
 
     name: str
-    env_steps: int | None
+    time_steps: int | None
     explores_by_schedule: bool
-    update: Update | None = None
-    updates_per_iteration: int = 0
-    streams: tuple[Stream, Stream] = (Stream.REPLAY, Stream.UPDATE)
-
-
-class Update(Protocol):
-    """One gradient step on a batch of rows."""
-
-    def __call__(
-        self, state: LearnerState, batch: Rows, counters: Counters, key: jax.Array
-    ) -> tuple[LearnerState, Metrics]:
-        """The learner after the step, and metrics [] with "loss" and "grad_norm" among them.
-
-        Args:
-            state: before the step.
-            batch: rows [T, B, ...].
-            counters: of the seed, before the step.
-            key: randomness of this step.
-        """
-        ...
+    learn: OffPolicy | OnPolicy | None = None
 
 
 class System(NamedTuple):
     """A learning system as pure functions.
 
+    It is built again inside a compiled program, from settings of which those that `config.traced` names are traced
+    arrays: building must not decide anything in Python by their values.
+
     Attributes:
         init: key -> LearnerState.
         initial_carry: number of rows B -> ActorCarry at an episode's start.
-        act: (params, carry, timestep [B, ...], epsilon [], key) -> (action [B, A] int32, carry).
-        refresh_targets: (state, counters before, counters after an iteration) -> state with its targets moved on.
-        phases: in order; the last one has env_steps None.
+        act: (params, carry, timestep [B, ...], exploration [], key) -> Acted. Exploration 0 is greedy, 1 is uniformly
+            random over the legal actions; what is between is the system's own.
+        exploration: counters -> [] exploration of the phases that explore by schedule. A function of what the seed
+            has done, never of how long the run is.
+        after_iteration: (state, counters before, counters after an iteration) -> state; moves the targets on.
+        phases: in order; the last one has time_steps None.
         belief_errors: (params, carry, timestep [B, ...], is_running [B], errors) -> errors; None if the agents
             guess nothing; see `systems.belief_quality`.
     """
 
     init: Callable[[jax.Array], LearnerState]
     initial_carry: Callable[[int], ActorCarry]
-    act: Callable[[Params, ActorCarry, Timestep, jax.Array | float, jax.Array], tuple[jax.Array, ActorCarry]]
-    refresh_targets: Callable[[LearnerState, Counters, Counters], LearnerState]
+    act: Callable[[Params, ActorCarry, Timestep, jax.Array | float, jax.Array], Acted]
+    exploration: Callable[[Counters], jax.Array]
+    after_iteration: Callable[[LearnerState, Counters, Counters], LearnerState]
     phases: tuple[Phase, ...]
     belief_errors: Callable[[Params, ActorCarry, Timestep, jax.Array, BeliefErrors], BeliefErrors] | None = None
+
+    @property
+    def stores_rows(self) -> bool:
+        """Whether a phase learns from stored rows, and so needs a replay."""
+        return any(isinstance(phase.learn, OffPolicy) for phase in self.phases)
+
+
+class TdErrors(NamedTuple):
+    """TD errors of a batch. Axes [T, B, ...], time-major.
+
+    Attributes:
+        team: [T, B], or [T, B, A] without a mixer, with gradient.
+        is_counted: where `team` means something.
+        agent: [T, B, A] each agent's own absolute TD error, without gradient.
+        chosen_value, target: what `team` is the difference of.
+    """
+
+    team: jax.Array
+    is_counted: jax.Array
+    agent: jax.Array
+    chosen_value: jax.Array
+    target: jax.Array
 
 
 class AuxiliaryInputs(NamedTuple):
@@ -114,8 +197,7 @@ class AuxiliaryInputs(NamedTuple):
         batch: the rows.
         start, inputs: the carry that the rows start from, and what the agents read along them.
         features: of the online agent network.
-        td_error: [T, B], or [T, B, A] without a mixer.
-        td_error_agent: [T, B, A] each agent's own absolute TD error, without gradient.
+        errors: TD errors of the batch.
     """
 
     params: Params
@@ -124,8 +206,15 @@ class AuxiliaryInputs(NamedTuple):
     start: ActorCarry
     inputs: AgentInputs
     features: Mapping[str, jax.Array]
-    td_error: jax.Array
-    td_error_agent: jax.Array
+    errors: TdErrors
+
+
+class AuxiliaryLoss(NamedTuple):
+    """What an auxiliary objective makes of a batch: its [] loss, its next state, and [] metrics by name."""
+
+    loss: jax.Array
+    state: PyTree
+    metrics: Metrics
 
 
 class Auxiliary(NamedTuple):
@@ -135,14 +224,14 @@ class Auxiliary(NamedTuple):
         name: its part in `LearnerState.params` and `.auxiliary`.
         init_params: key -> parameters, or None if it has none.
         init_state: () -> state, carried from batch to batch and stored in checkpoints.
-        loss: (inputs, state, key) -> (loss, state, metrics).
+        loss: (inputs, state, key) -> AuxiliaryLoss.
         optimiser: label of the optimiser that trains its parameters.
     """
 
     name: str
     init_params: Callable[[jax.Array], PyTree] | None
     init_state: Callable[[], PyTree]
-    loss: Callable[[AuxiliaryInputs, PyTree, jax.Array], tuple[jax.Array, PyTree, Metrics]]
+    loss: Callable[[AuxiliaryInputs, PyTree, jax.Array], AuxiliaryLoss]
     optimiser: str = "td"
 
 

@@ -5,32 +5,32 @@ LI-MA2E is the same with another rule for who is hidden (section `masking` of th
 
 from collections.abc import Callable
 
-from limae_jax.config import SystemConfig, TrainConfig
+from limae_jax.config import TrainConfig, ValueBasedConfig
 from limae_jax.networks.agent import GruAgent
 from limae_jax.systems.masked_training import mae_auxiliary, mae_optimiser, pretraining
 from limae_jax.systems.team_models import MAE, mae_team_model
-from limae_jax.systems.value_based import ValueBasedSpec, mixer_or, td_optimiser
+from limae_jax.systems.value_based import ValueBasedSpec, mixer_of, td_optimiser
 from limae_jax.types import EnvSpec
 
 
 def make_spec(config: TrainConfig, env: EnvSpec) -> ValueBasedSpec:
     """Agents that attend to what the auto-encoder makes of their team; QMIX's mixer unless another is named."""
     return ValueBasedSpec(
-        mixer=mixer_or("qmix", config.system),
+        mixer=mixer_of(config),
         make_agent=context_agent(config),
         auxiliaries=(mae_auxiliary(config, env),),
-        optimisers={"td": td_optimiser, MAE: lambda system: mae_optimiser(config)},
-        train_labels=("td",) if config.masking.name == "frozen" else None,
-        target_rules={"agent": "hard", "mixer": "hard"} | ({MAE: "hard"} if config.mae.target_copy else {}),
+        optimisers={"td": td_optimiser, MAE: lambda system: mae_optimiser(config.auto_encoder)},
+        train_labels=("td",) if config.rule == "frozen" else None,
+        target_rules={"agent": "hard", "mixer": "hard"} | ({MAE: "hard"} if config.auto_encoder.target_copy else {}),
         team_model=mae_team_model(config, env),
         phases=lambda core, config: pretraining(config, core),
     )
 
 
-def context_agent(config: TrainConfig) -> Callable[[EnvSpec, SystemConfig], GruAgent]:
+def context_agent(config: TrainConfig) -> Callable[[EnvSpec, ValueBasedConfig], GruAgent]:
     """Makes an agent that attends over its beliefs."""
 
-    def make(env: EnvSpec, system: SystemConfig) -> GruAgent:
-        return GruAgent(env.num_actions, system.hidden_size, config.mae.width if config.has_context else None)
+    def make(env: EnvSpec, system: ValueBasedConfig) -> GruAgent:
+        return GruAgent(env.num_actions, system.hidden_size, config.team_window.width if config.has_context else None)
 
     return make

@@ -9,7 +9,7 @@ import jax
 import jax.numpy as jnp
 import optax
 
-from limae_jax.config import TrainConfig
+from limae_jax.config import MaeConfig, TrainConfig
 from limae_jax.keys import Stream
 from limae_jax.losses.reconstruction import reconstruction_loss
 from limae_jax.losses.td import masked_mean
@@ -18,17 +18,26 @@ from limae_jax.masking.load import load_rule
 from limae_jax.masking.random import bernoulli_mask
 from limae_jax.networks.agent import AgentInputs
 from limae_jax.networks.windows import count_windows, empty_history, make_stretch, split_windows
-from limae_jax.systems.base import ActorCarry, Auxiliary, AuxiliaryInputs, LearnerState, Phase
+from limae_jax.systems.base import (
+    ActorCarry,
+    Auxiliary,
+    AuxiliaryInputs,
+    AuxiliaryLoss,
+    LearnerState,
+    OffPolicy,
+    Phase,
+    Step,
+)
 from limae_jax.systems.team_models import MAE, init_mae, make_mae
 from limae_jax.systems.value_based import ValueBasedCore
-from limae_jax.types import Counters, EnvSpec, Metrics, PyTree, Rows
+from limae_jax.types import Counters, EnvSpec, Metrics, PyTree, Sample
 
 _EPSILON = 1e-9
 
 
-def mae_optimiser(config: TrainConfig) -> optax.GradientTransformation:
+def mae_optimiser(config: MaeConfig) -> optax.GradientTransformation:
     """Gradients clipped to a global norm of their own, then Adam (Kingma & Ba 2015)."""
-    return optax.chain(optax.clip_by_global_norm(config.mae.max_grad_norm), optax.adam(config.mae.learning_rate))
+    return optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.adam(config.learning_rate))
 
 
 def mae_loss(
@@ -69,21 +78,23 @@ def mae_loss(
 
 def mae_auxiliary(config: TrainConfig, env: EnvSpec) -> Auxiliary:
     """lambda L_MAE with the agents hidden that the rule chooses."""
-    mae = make_mae(config.mae, env)
-    rule = load_rule(str(config.masking.name)).make_rule(config.masking, env.num_agents, config.mae.window)
+    mae, masking = make_mae(config.auto_encoder, env), config.masking_rule
+    rule = load_rule(masking.name).make_rule(masking, env.num_agents, mae.window)
 
-    def loss(inputs: AuxiliaryInputs, state: PyTree, key: jax.Array) -> tuple[jax.Array, PyTree, Metrics]:
+    def loss(inputs: AuxiliaryInputs, state: PyTree, key: jax.Array) -> AuxiliaryLoss:
         mask_key, window_key = jax.random.split(key)
         batch = inputs.batch
         is_counted = batch.filled[..., None] & batch.alive
-        chosen_by = MaskInputs(inputs.td_error_agent, is_counted, batch.obs, batch.is_first, batch.filled)
-        is_hidden, state, seen = rule.select(state, chosen_by, mask_key)
-        seen = seen | _per_agent(inputs.td_error_agent, is_counted, is_hidden)
+        delta = inputs.errors.agent
+        chosen = rule.select(state, MaskInputs(delta, is_counted, batch.obs, batch.is_first, batch.filled), mask_key)
+        seen = chosen.metrics | _per_agent(delta, is_counted, chosen.is_hidden)
         seen |= attention_metrics(inputs.features, batch.filled)
-        if config.masking.name == "frozen":
-            return jnp.zeros(()), state, seen
-        error = mae_loss(mae, inputs.params[MAE], inputs.start, inputs.inputs, batch.alive, is_hidden, window_key)
-        return config.mae.loss_weight * error, state, seen | {"loss": error}
+        if masking.name == "frozen":
+            return AuxiliaryLoss(jnp.zeros(()), chosen.state, seen)
+        error = mae_loss(
+            mae, inputs.params[MAE], inputs.start, inputs.inputs, batch.alive, chosen.is_hidden, window_key
+        )
+        return AuxiliaryLoss(config.auto_encoder.loss_weight * error, chosen.state, seen | {"loss": error})
 
     return Auxiliary(MAE, lambda key: init_mae(mae, key), rule.init, loss, MAE)
 
@@ -111,34 +122,36 @@ def attention_metrics(features: Mapping[str, jax.Array], filled: jax.Array) -> M
 def attention_auxiliary() -> Auxiliary:
     """No loss, only the attention's metrics."""
 
-    def loss(inputs: AuxiliaryInputs, state: PyTree, key: jax.Array) -> tuple[jax.Array, PyTree, Metrics]:
-        return jnp.zeros(()), state, attention_metrics(inputs.features, inputs.batch.filled)
+    def loss(inputs: AuxiliaryInputs, state: PyTree, key: jax.Array) -> AuxiliaryLoss:
+        return AuxiliaryLoss(jnp.zeros(()), state, attention_metrics(inputs.features, inputs.batch.filled))
 
     return Auxiliary("team", None, tuple, loss)
 
 
 def pretraining(config: TrainConfig, core: ValueBasedCore) -> tuple[Phase, ...]:
     """Phase 1: random legal play, Bernoulli masks, nothing but L_MAE."""
-    if not config.mae.pretrain_env_steps:
+    settings, probability = config.auto_encoder, config.masking_rule.probability
+    if not settings.pretrain_time_steps:
         return ()
-    mae = make_mae(config.mae, core.env)
+    mae = make_mae(settings, core.env)
 
-    def update(state: LearnerState, batch: Rows, counters: Counters, key: jax.Array) -> tuple[LearnerState, Metrics]:
+    def update(state: LearnerState, batch: Sample, counters: Counters, key: jax.Array) -> Step:
         mask_key, window_key = jax.random.split(key)
-        start, inputs = core.read(batch)
-        num_rows, num_agents = batch.alive.shape[1:]
-        hidden = bernoulli_mask(mask_key, (1, num_rows), num_agents, config.masking.probability)
-        is_hidden = jnp.broadcast_to(hidden, batch.alive.shape)
+        rows = batch.rows
+        start, inputs = core.read(rows)
+        num_rows, num_agents = rows.alive.shape[1:]
+        hidden = bernoulli_mask(mask_key, (1, num_rows), num_agents, probability)
+        is_hidden = jnp.broadcast_to(hidden, rows.alive.shape)
 
         def loss(params: PyTree) -> jax.Array:
-            return mae_loss(mae, params, start, inputs, batch.alive, is_hidden, window_key)
+            return mae_loss(mae, params, start, inputs, rows.alive, is_hidden, window_key)
 
         error, grads = jax.value_and_grad(loss)(state.params[MAE])
         everything = {part: jax.tree.map(jnp.zeros_like, params) for part, params in state.params.items()}
         params, opt_state = core.step(state, everything | {MAE: grads}, (MAE,))
-        metrics = {"loss": error, "grad_norm": optax.tree.norm(grads), f"{MAE}/loss": error}
-        return state.replace(params=params, opt_state=opt_state), metrics
+        after = state.replace(params=params, opt_state=opt_state)
+        return Step(after, error, optax.tree.norm(grads), {f"{MAE}/loss": error})
 
     streams = (Stream.PRETRAIN_REPLAY, Stream.PRETRAIN_UPDATE)
-    count = config.mae.pretrain_updates_per_iteration
-    return (Phase("pretrain", config.mae.pretrain_env_steps, False, update, count, streams),)
+    learn = OffPolicy(update, settings.pretrain_updates_per_iteration, streams)
+    return (Phase("pretrain", settings.pretrain_time_steps, explores_by_schedule=False, learn=learn),)

@@ -5,18 +5,18 @@ from limae_jax.systems.base import Phase
 from limae_jax.systems.ma2e import context_agent
 from limae_jax.systems.masked_training import attention_auxiliary
 from limae_jax.systems.team_models import true_team_model
-from limae_jax.systems.value_based import ValueBasedSpec, mixer_or
+from limae_jax.systems.value_based import ValueBasedSpec, mixer_of
 from limae_jax.types import EnvSpec
 
 
 def make_spec(config: TrainConfig, env: EnvSpec) -> ValueBasedSpec:
     """As MA2E, but the agents are told what MA2E's have to guess."""
     # As much random play before training as MA2E has, so that the budgets are equal.
-    steps = config.mae.pretrain_env_steps
+    steps = config.team_window.pretrain_time_steps
     return ValueBasedSpec(
-        mixer=mixer_or("qmix", config.system),
+        mixer=mixer_of(config),
         make_agent=context_agent(config),
         auxiliaries=(attention_auxiliary(),),
         team_model=true_team_model(config, env),
-        phases=lambda core, config: (Phase("pretrain", steps, False),) if steps else (),
+        phases=lambda core, config: (Phase("pretrain", steps, explores_by_schedule=False),) if steps else (),
     )

@@ -9,7 +9,7 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 
-from limae_jax.config import MaeConfig, TrainConfig
+from limae_jax.config import MaeConfig, TrainConfig, WindowConfig
 from limae_jax.networks.agent import AgentInputs
 from limae_jax.networks.attention import Beliefs
 from limae_jax.networks.mae import MaskedAutoEncoder
@@ -20,7 +20,7 @@ from limae_jax.types import EnvSpec, PyTree
 MAE = "mae"
 
 
-def num_read(config: MaeConfig) -> int:
+def num_read(config: WindowConfig) -> int:
     """R: how many of a window's last steps are reconstructed."""
     return config.window if config.context == "window" else 1
 
@@ -50,7 +50,7 @@ def mae_team_model(config: TrainConfig, env: EnvSpec) -> TeamModel | None:
     """Each agent reconstructs its team-mates from its own window; None if the context is off."""
     if not config.has_context:
         return None
-    mae = make_mae(config.mae, env)
+    mae = make_mae(config.auto_encoder, env)
 
     def infer(params: PyTree, history: History, inputs: AgentInputs) -> Beliefs:
         stretch = make_stretch(history, inputs.obs, inputs.last_action, inputs.is_first, env.num_actions)
@@ -61,23 +61,24 @@ def mae_team_model(config: TrainConfig, env: EnvSpec) -> TeamModel | None:
         decoded = jnp.reshape(decoded, (*decoded.shape[:-2], mae.num_read * mae.width))
         return Beliefs(_last_steps(stretch, mae.window, mae.num_read), decoded, params["params"]["head"])
 
-    return TeamModel(MAE, _empty(config, env), infer, config.mae.td_gradient_to_mae)
+    return TeamModel(MAE, _empty(config, env), infer, config.auto_encoder.td_gradient_to_mae)
 
 
 def true_team_model(config: TrainConfig, env: EnvSpec) -> TeamModel | None:
     """Every agent knows its team-mates' windows. Not decentralised: a bound, not a system to deploy."""
     if not config.has_context:
         return None
+    settings = config.team_window
 
     def infer(params: PyTree, history: History, inputs: AgentInputs) -> Beliefs:
         stretch = make_stretch(history, inputs.obs, inputs.last_action, inputs.is_first, env.num_actions)
-        return Beliefs(_last_steps(stretch, config.mae.window, num_read(config.mae)))
+        return Beliefs(_last_steps(stretch, settings.window, num_read(settings)))
 
     return TeamModel(None, _empty(config, env), infer)
 
 
 def _empty(config: TrainConfig, env: EnvSpec) -> Callable[[int], History]:
-    return partial(empty_history, num_agents=env.num_agents, obs_size=env.obs_size, window=config.mae.window)
+    return partial(empty_history, num_agents=env.num_agents, obs_size=env.obs_size, window=config.team_window.window)
 
 
 def _present_steps(stretch: Stretch, window: int, count: int) -> jax.Array:

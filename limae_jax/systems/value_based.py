@@ -14,36 +14,61 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from limae_jax.config import SystemConfig, TrainConfig
-from limae_jax.losses.td import agent_td_errors, best_legal, bootstrap_action, choose, td_lambda_targets, td_loss
+from limae_jax.config import TrainConfig, ValueBasedConfig
+from limae_jax.losses.td import (
+    agent_td_errors,
+    best_legal,
+    bootstrap_action,
+    choose,
+    row_priority,
+    td_lambda_targets,
+    td_loss,
+)
 from limae_jax.networks.agent import AgentInputs, GruAgent
 from limae_jax.networks.attention import Beliefs
 from limae_jax.networks.mixers import MIXERS, MixerInputs
 from limae_jax.networks.windows import advance
 from limae_jax.systems.acting import epsilon_greedy
 from limae_jax.systems.base import (
+    Acted,
     ActorCarry,
     Auxiliary,
     AuxiliaryInputs,
     LearnerState,
+    OffPolicy,
     Params,
     Phase,
+    Step,
     System,
+    TdErrors,
     TeamModel,
 )
 from limae_jax.systems.belief_quality import BeliefErrors, Guess, add_step
+from limae_jax.systems.schedules import epsilon_at
 from limae_jax.systems.targets import TARGET_RULES
-from limae_jax.types import Counters, EnvSpec, Metrics, PyTree, Rows, Timestep
+from limae_jax.types import Counters, EnvSpec, Metrics, PyTree, Rows, Sample, Timestep
 
 
-def td_optimiser(config: SystemConfig) -> optax.GradientTransformation:
+def value_based(config: TrainConfig) -> ValueBasedConfig:
+    """The settings of the learner; ValueError if they are of another family."""
+    if not isinstance(config.system, ValueBasedConfig):
+        raise ValueError(f"system={config.system.name} does not learn values from replayed rows")
+    return config.system
+
+
+def td_optimiser(config: ValueBasedConfig) -> optax.GradientTransformation:
     """Gradients clipped to a global norm, then Adam (Kingma & Ba 2015)."""
     return optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.adam(config.learning_rate))
 
 
-def mixer_or(default: str, config: SystemConfig) -> str | None:
-    """The mixer that the settings name, else `default`."""
-    return None if config.mixer == "none" else config.mixer or default
+def mixer_of(config: TrainConfig) -> str | None:
+    """The mixer that the settings name; None if each agent learns alone."""
+    return None if config.mixing.name == "none" else config.mixing.name
+
+
+def _of_rows(weight: jax.Array | None, like: jax.Array) -> jax.Array | float:
+    """Weights [B] of rows for values [T, B] or [T, B, A]; 1 without any."""
+    return 1.0 if weight is None else jnp.reshape(weight, (1, -1) + (1,) * (like.ndim - 2))
 
 
 class ValueBasedSpec(NamedTuple):
@@ -61,11 +86,11 @@ class ValueBasedSpec(NamedTuple):
     """
 
     mixer: str | None
-    make_agent: Callable[[EnvSpec, SystemConfig], nn.Module] = lambda spec, config: GruAgent(
+    make_agent: Callable[[EnvSpec, ValueBasedConfig], nn.Module] = lambda spec, config: GruAgent(
         spec.num_actions, config.hidden_size
     )
     auxiliaries: tuple[Auxiliary, ...] = ()
-    optimisers: Mapping[str, Callable[[SystemConfig], optax.GradientTransformation]] = {"td": td_optimiser}
+    optimisers: Mapping[str, Callable[[ValueBasedConfig], optax.GradientTransformation]] = {"td": td_optimiser}
     train_labels: tuple[str, ...] | None = None
     target_rules: Mapping[str, str] = {"agent": "hard", "mixer": "hard"}
     team_model: TeamModel | None = None
@@ -76,14 +101,14 @@ class ValueBasedCore:
     """The pure functions of one system; holds only what is fixed before training."""
 
     def __init__(self, spec: ValueBasedSpec, config: TrainConfig, env: EnvSpec):
-        self.spec, self.config, self.env = spec, config.system, env
+        self.spec, self.config, self.env = spec, value_based(config), env
         self.reward_scale = config.reward_scale
         self.stores_carry = config.replay.initial_carry == "stored"
         # flax types `apply` as returning anything or a pair.
-        self.agent: Any = spec.make_agent(env, config.system)
-        self.mixer: Any = MIXERS[spec.mixer](config.system, env) if spec.mixer else None
+        self.agent: Any = spec.make_agent(env, self.config)
+        self.mixer: Any = MIXERS[spec.mixer](config.mixing, env) if spec.mixer else None
         self.labels = {"agent": "td", "mixer": "td", **{extra.name: extra.optimiser for extra in spec.auxiliaries}}
-        optimisers = {label: make(config.system) for label, make in spec.optimisers.items()}
+        optimisers = {label: make(self.config) for label, make in spec.optimisers.items()}
         self.optimiser = optax.multi_transform(optimisers, lambda params: {part: self.labels[part] for part in params})
 
     # Acting
@@ -98,8 +123,8 @@ class ValueBasedCore:
 
     def act(
         self, params: Params, carry: ActorCarry, timestep: Timestep, epsilon: jax.Array | float, key: jax.Array
-    ) -> tuple[jax.Array, ActorCarry]:
-        """Legal actions [B, A] int32, a share `epsilon` of them random, and the carry after them; see `System`."""
+    ) -> Acted:
+        """Legal actions [B, A], a share `epsilon` of them random, and the carry after them; see `System`."""
         last_action = jnp.where(timestep.is_first[:, None], -1, carry.last_action)
         inputs = AgentInputs(timestep.obs[None], last_action[None], timestep.is_first[None])
         inputs = inputs.replace(beliefs=self.infer(params, carry, inputs))
@@ -108,7 +133,7 @@ class ValueBasedCore:
         history = carry.history
         if history is not None:
             history = advance(history, timestep.obs, last_action, timestep.is_first)
-        return action, ActorCarry(hidden, action, history)
+        return Acted(action, ActorCarry(hidden, action, history))
 
     def infer(self, params: Params, carry: ActorCarry, inputs: AgentInputs) -> Beliefs | None:
         """What the agents make of their team; None without a team model."""
@@ -201,8 +226,8 @@ class ValueBasedCore:
 
     def td_errors(
         self, params: Params, targets: Params, batch: Rows, start: ActorCarry, inputs: AgentInputs
-    ) -> tuple[jax.Array, jax.Array, jax.Array, dict[str, jax.Array], Metrics]:
-        """TD(lambda) error ([T, B] or, without a mixer, [T, B, A]), where it counts, and its by-products."""
+    ) -> tuple[TdErrors, Mapping[str, jax.Array]]:
+        """TD(lambda) errors of a batch, and the features of the online agent network."""
         config = self.config
         beliefs, target_beliefs = self.beliefs(params, targets, start, inputs)
         q, features = self.unroll(params, start, inputs, beliefs)
@@ -214,8 +239,8 @@ class ValueBasedCore:
         terminal, filled = batch.terminal, batch.filled
         if not self.mixer:
             reward, terminal, filled = (jnp.broadcast_to(x[..., None], value.shape) for x in (reward, terminal, filled))
-        goal = td_lambda_targets(reward, terminal, filled, value, config.gamma, config.td_lambda)
-        taken = self.mix(params, q, batch, batch.action, features)
+        target = td_lambda_targets(reward, terminal, filled, value, config.gamma, config.td_lambda)
+        chosen_value = self.mix(params, q, batch, batch.action, features)
         agent_errors = agent_td_errors(
             online_q,
             target_q,
@@ -225,37 +250,38 @@ class ValueBasedCore:
             batch.terminal,
             config.gamma,
         )
-        return taken - goal, filled, agent_errors, features, {"q_taken": taken, "target": goal}
+        return TdErrors(chosen_value - target, filled, agent_errors, chosen_value, target), features
 
     def loss(
-        self, params: Params, state: LearnerState, batch: Rows, key: jax.Array
-    ) -> tuple[jax.Array, tuple[dict[str, PyTree], Metrics]]:
-        """TD loss plus the auxiliary losses; also the auxiliaries' next states and the metrics."""
-        start, read = self.read(batch)
-        error, filled, agent_errors, features, values = self.td_errors(params, state.target_params, batch, start, read)
-        total = td_loss(error, filled)
+        self, params: Params, state: LearnerState, batch: Sample, key: jax.Array
+    ) -> tuple[jax.Array, tuple[dict[str, PyTree], Metrics, TdErrors]]:
+        """TD loss plus the auxiliary losses; also the auxiliaries' next states, the metrics and the TD errors."""
+        rows = batch.rows
+        start, inputs = self.read(rows)
+        errors, features = self.td_errors(params, state.target_params, rows, start, inputs)
+        filled = errors.is_counted
+        total = td_loss(errors.team, filled, _of_rows(batch.weight, errors.team))
         real = jnp.maximum(jnp.sum(filled), 1)
+        values = {"q_taken": errors.chosen_value, "target": errors.target}
         metrics = {name: jnp.sum(jnp.where(filled, value, 0.0)) / real for name, value in values.items()}
-        metrics |= {"td_loss": total, "td_error_abs": jnp.sum(jnp.where(filled, jnp.abs(error), 0.0)) / real}
-        inputs = AuxiliaryInputs(params, state.target_params, batch, start, read, features, error, agent_errors)
+        metrics |= {"td_loss": total, "td_error_abs": jnp.sum(jnp.where(filled, jnp.abs(errors.team), 0.0)) / real}
+        seen = AuxiliaryInputs(params, state.target_params, rows, start, inputs, features, errors)
         states = dict(state.auxiliary)
         for index, extra in enumerate(self.spec.auxiliaries):
-            key_extra = jax.random.fold_in(key, index)
-            extra_loss, states[extra.name], seen = extra.loss(inputs, state.auxiliary[extra.name], key_extra)
-            total = total + extra_loss
-            metrics |= {f"{extra.name}/{name}": value for name, value in seen.items()}
-        return total, (states, metrics)
+            found = extra.loss(seen, state.auxiliary[extra.name], jax.random.fold_in(key, index))
+            states[extra.name] = found.state
+            total = total + found.loss
+            metrics |= {f"{extra.name}/{name}": value for name, value in found.metrics.items()}
+        return total, (states, metrics, errors)
 
-    def update(
-        self, state: LearnerState, batch: Rows, counters: Counters, key: jax.Array
-    ) -> tuple[LearnerState, Metrics]:
+    def update(self, state: LearnerState, batch: Sample, counters: Counters, key: jax.Array) -> Step:
         """One gradient step on the sum of all losses; see `systems.base.Update`."""
-        (loss, (auxiliary, metrics)), grads = jax.value_and_grad(self.loss, has_aux=True)(
+        (loss, (auxiliary, metrics, errors)), grads = jax.value_and_grad(self.loss, has_aux=True)(
             state.params, state, batch, key
         )
         params, opt_state = self.step(state, grads, self.spec.train_labels)
-        metrics |= {"loss": loss, "grad_norm": optax.tree.norm(grads)}
-        return LearnerState(params, state.target_params, opt_state, auxiliary), metrics
+        after = LearnerState(params, state.target_params, opt_state, auxiliary)
+        return Step(after, loss, optax.tree.norm(grads), metrics, row_priority(errors.team, errors.is_counted))
 
     def step(self, state: LearnerState, grads: Params, labels: tuple[str, ...] | None = None) -> tuple[Params, Any]:
         """Parameters and optimiser state after one step; labels that are not named stay exactly as they are."""
@@ -268,7 +294,11 @@ class ValueBasedCore:
         inner = {label: (opt_state if label in labels else old).inner_states[label] for label in old.inner_states}
         return kept, opt_state._replace(inner_states=inner)
 
-    def refresh_targets(self, state: LearnerState, before: Counters, after: Counters) -> LearnerState:
+    def exploration(self, counters: Counters) -> jax.Array:
+        """Epsilon [], by the schedule."""
+        return epsilon_at(self.config, counters.explore_env_steps)
+
+    def after_iteration(self, state: LearnerState, before: Counters, after: Counters) -> LearnerState:
         """The learner with its target networks moved on, by the counters before and after an iteration."""
         targets = {
             part: TARGET_RULES[self.spec.target_rules[part]](state.params[part], target, before, after, self.config)
@@ -280,15 +310,17 @@ class ValueBasedCore:
 def build_value_based(spec: ValueBasedSpec, config: TrainConfig, env: EnvSpec) -> System:
     """Binds a specification to its settings and an environment's sizes."""
     core = ValueBasedCore(spec, config, env)
-    warmup = Phase("warmup", config.replay.min_rows * config.replay.row_length, False)
-    train = Phase("train", None, True, core.update, config.system.updates_per_iteration)
+    warmup = Phase("warmup", config.replay.min_rows * config.replay.row_length, explores_by_schedule=False)
+    learn = OffPolicy(core.update, core.config.updates_per_iteration)
+    train = Phase("train", None, explores_by_schedule=True, learn=learn)
     # Who is alone has nobody to guess.
     guesses = spec.team_model is not None and spec.team_model.part is not None and env.num_agents > 1
     return System(
         init=core.init,
         initial_carry=core.initial_carry,
         act=core.act,
-        refresh_targets=core.refresh_targets,
+        exploration=core.exploration,
+        after_iteration=core.after_iteration,
         phases=(warmup, *spec.phases(core, config), train),
         belief_errors=core.belief_errors if guesses else None,
     )

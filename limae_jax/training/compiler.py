@@ -15,7 +15,7 @@ from typing import NamedTuple, Protocol, TypeVar
 import jax
 
 from limae_jax.config import CheckpointConfig, MetricsConfig, RunConfig, TrainConfig
-from limae_jax.config.traced import TRACED, with_values
+from limae_jax.config.traced import traced_names, with_values
 from limae_jax.metrics.waiting import Compiling
 from limae_jax.runs.directory import write_atomically
 
@@ -147,11 +147,11 @@ def _directory() -> Path | None:
 
 def _described(config: TrainConfig, num_devices: int) -> str:
     """All that a run's programs depend on, beside the number of seeds."""
-    evaluation = replace(config.evaluation, every_env_steps=1)
+    evaluation = replace(config.evaluation, every_time_steps=1)
     same = replace(
         config, run=RunConfig(), checkpoint=CheckpointConfig(), metrics=MetricsConfig(), evaluation=evaluation
     )
-    same = with_values(same, dict.fromkeys(TRACED))
+    same = with_values(same, dict.fromkeys(traced_names(same)))
     return f"{same} {num_devices} {jax.__version__} {os.environ.get('XLA_FLAGS', '')}"
 
 

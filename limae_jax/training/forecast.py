@@ -79,7 +79,7 @@ class Forecast:
     def _num_evaluations(self, begin: float, end: float) -> int:
         if end <= begin:
             return 0
-        each = time_steps_per_iteration(self._config) / self._config.evaluation.every_env_steps
+        each = time_steps_per_iteration(self._config) / self._config.evaluation.every_time_steps
         # The one at the end is made in any case.
         return max(int(end * each) - int(begin * each), 1)
 
@@ -88,7 +88,7 @@ class Forecast:
         if plan.phase.name in self._work:
             iterations, seconds = self._work[plan.phase.name]
             return seconds / iterations
-        learning = [one.phase.name for one in self._plans if one.phase.update and one.phase.name in self._work]
+        learning = [one.phase.name for one in self._plans if one.phase.learn and one.phase.name in self._work]
         return max((self._work[name][1] / self._work[name][0] for name in learning), default=None)
 
 

@@ -11,6 +11,7 @@ import jax
 import numpy as np
 
 from limae_jax.catalogue.systems import label
+from limae_jax.checkpoints.params import check_place
 from limae_jax.checkpoints.store import CheckpointStore
 from limae_jax.devices.hosts import any_host, fetch
 from limae_jax.devices.sharding import put_seeds
@@ -82,6 +83,8 @@ class GroupTrainer:
         self._best = BestParams(self.state.learner.params, self._shares, setup.mesh)
         # The iteration at which the replay was last empty.
         self._replay_from = 0
+        for share in self._shares:
+            check_place(share.directory / "last")
         self.is_restored = self._restore()
         self._plans = with_refill(setup.plans, self._replay_from)
         self.counters, self.is_failed = fetch((self.state.counters, self.state.is_failed))
@@ -178,7 +181,7 @@ class GroupTrainer:
         A group that never came to train keeps it too: pre-training on half of it would not be made up for.
         """
         keeps = any(share.config.checkpoint.keep_replay for share in self._shares)
-        is_training = phase_at(self._plans, self.progress.iteration).phase.env_steps is None
+        is_training = phase_at(self._plans, self.progress.iteration).phase.time_steps is None
         if is_training and not keeps and self._saved_iteration != self.progress.iteration:
             self._replay_from = self.progress.iteration
 

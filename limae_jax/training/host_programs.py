@@ -13,7 +13,7 @@ from limae_jax.play.host_player import HostPlayer, means_of
 from limae_jax.play.rollout import RolloutState
 from limae_jax.systems.base import Params, Phase
 from limae_jax.training.compiler import Compiler
-from limae_jax.training.loop import Parts, SeedState, epsilon_of, take_in
+from limae_jax.training.loop import ChunkMetrics, Parts, SeedState, exploration_of, store_and_learn
 from limae_jax.training.seed_program import SeedProgram
 from limae_jax.types import Clock, Metrics, Rows
 
@@ -26,21 +26,21 @@ class HostChunk:
 
     def __init__(self, parts: Parts, phase: Phase, player: HostPlayer, mesh: Mesh, compiler: Compiler):
         self._parts, self._phase, self._player = parts, phase, player
-        self._epsilon = jax.jit(partial(epsilon_of, parts, phase))
+        self._exploration = jax.jit(partial(exploration_of, parts, phase))
         self._take_in = SeedProgram(self._learn, mesh, phase.name, compiler, donate=True)
 
     def _learn(
         self, state: SeedState, clock: Clock, collected: tuple[RolloutState, Rows, Metrics]
-    ) -> tuple[SeedState, Metrics]:
-        return take_in(self._parts, self._phase, state, clock, *collected)
+    ) -> tuple[SeedState, ChunkMetrics]:
+        return store_and_learn(self._parts, self._phase, state, clock, *collected)
 
-    def __call__(self, state: SeedState, clock: Clock) -> tuple[SeedState, Metrics]:
+    def __call__(self, state: SeedState, clock: Clock) -> tuple[SeedState, ChunkMetrics]:
         """Plays one iteration and learns from it."""
         seed = int(state.seed[0])
-        epsilon = self._epsilon(jax.tree.map(lambda x: x[0], state.counters))
+        exploration = self._exploration(jax.tree.map(lambda x: x[0], state.counters))
         key = stream_key(np.int32(seed), Stream.EXPLORE, clock.iteration)
         length = self._parts.config.replay.row_length
-        collected = self._player.collect(seed, state.learner.params, epsilon, length, key)
+        collected = self._player.collect(seed, state.learner.params, exploration, length, key)
         return self._take_in(state, clock, collected)
 
 

@@ -19,11 +19,10 @@ from limae_jax.config.traced import traced_values, with_values
 from limae_jax.environments.vector import VectorEnv
 from limae_jax.keys import Stream, stream_key
 from limae_jax.play.rollout import RolloutState, collect_rows, init_rollout
-from limae_jax.replay.base import Replay
-from limae_jax.systems.base import LearnerState, Phase, System
+from limae_jax.replay.base import Replay, take_rows
+from limae_jax.systems.base import LearnerState, OffPolicy, OnPolicy, Phase, Step, System, Update
 from limae_jax.systems.build import build_system
-from limae_jax.training.schedules import epsilon_at
-from limae_jax.types import Clock, Counters, Metrics, PyTree, Rows
+from limae_jax.types import Clock, Counters, Metrics, PyTree, Rows, Sample
 
 
 class SeedState(struct.PyTreeNode):
@@ -45,6 +44,20 @@ class SeedState(struct.PyTreeNode):
     counters: Counters
 
 
+class ChunkMetrics(struct.PyTreeNode):
+    """What a chunk reports of a seed: [] each, by name.
+
+    Attributes:
+        latest: of its last iteration.
+        means: over its gradient steps.
+        sums: over its iterations.
+    """
+
+    latest: Metrics
+    means: Metrics
+    sums: Metrics
+
+
 class Parts(NamedTuple):
     """What a training program is made of."""
 
@@ -57,6 +70,10 @@ class Parts(NamedTuple):
         """The same with other values of the traced settings."""
         config = with_values(self.config, settings)
         return self._replace(config=config, system=build_system(config, self.env.spec))
+
+
+# (state, clock) -> (state, what is reported of it)
+Chunk = Callable[[SeedState, Clock], tuple[SeedState, ChunkMetrics]]
 
 
 def init_seed(parts: Parts, seed: jax.Array) -> SeedState:
@@ -79,58 +96,85 @@ def _keep_if(holds: jax.Array, new: PyTree, old: PyTree) -> PyTree:
     return jax.tree.map(lambda a, b: jnp.where(holds, a, b), new, old)
 
 
-def _learn(parts: Parts, phase: Phase, state: SeedState, clock: Clock) -> tuple[SeedState, Metrics]:
-    """The gradient steps of one iteration. A step that is not finite changes nothing and marks the seed failed."""
-    updates, update = phase.updates_per_iteration, phase.update
-    if update is None:
-        return state, {}
-    replay_stream, update_stream = phase.streams
+def _gradient_step(state: SeedState, update: Update, batch: Sample, key: jax.Array) -> tuple[SeedState, Step]:
+    """A step that is not finite changes nothing and marks the seed failed."""
+    step = update(state.learner, batch, state.counters, key)
+    is_finite = jnp.isfinite(step.loss) & jnp.isfinite(step.grad_norm) & ~state.is_failed
+    counters = state.counters.replace(grad_steps=state.counters.grad_steps + is_finite)
+    learner = _keep_if(is_finite, step.state, state.learner)
+    return state.replace(learner=learner, counters=counters, is_failed=~is_finite), step
 
-    def step(state: SeedState, index: jax.Array) -> tuple[SeedState, Metrics]:
-        count = clock.iteration * updates + index
-        batch = parts.replay.sample(state.replay, stream_key(state.seed, replay_stream, count))
-        key = stream_key(state.seed, update_stream, count)
-        learner, metrics = update(state.learner, batch, state.counters, key)
-        is_finite = jnp.isfinite(metrics["loss"]) & jnp.isfinite(metrics["grad_norm"]) & ~state.is_failed
-        counters = state.counters.replace(grad_steps=state.counters.grad_steps + is_finite)
-        learner = _keep_if(is_finite, learner, state.learner)
-        return state.replace(learner=learner, counters=counters, is_failed=~is_finite), metrics
 
-    # The replay is only read here: kept out of the scan's carry, it is not copied.
-    replay = state.replay
-    small = state.replace(replay=())
+def _reported(step: Step) -> Metrics:
+    return step.metrics | {"loss": step.loss, "grad_norm": step.grad_norm}
+
+
+def _learn_from_stored(parts: Parts, learn: OffPolicy, state: SeedState, clock: Clock) -> tuple[SeedState, Metrics]:
+    """The gradient steps of one iteration on rows of the replay; metrics have a leading [updates]."""
+    updates, (replay_stream, update_stream) = learn.updates_per_iteration, learn.streams
+    replay = parts.replay
+    # The rows are only read here: kept out of the scan's carry, they are not copied. Priorities change.
+    ring, rest = replay.split(state.replay) if replay.update_priority else (state.replay, ())
 
     def body(small: SeedState, index: jax.Array) -> tuple[SeedState, Metrics]:
-        state, metrics = step(small.replace(replay=replay), index)
-        return state.replace(replay=()), metrics
+        count = clock.iteration * updates + index
+        stored = replay.join(ring, small.replay) if replay.update_priority else ring
+        batch = replay.sample(stored, stream_key(small.seed, replay_stream, count), small.counters)
+        small, step = _gradient_step(small, learn.update, batch, stream_key(small.seed, update_stream, count))
+        if replay.update_priority and batch.index is not None and step.priority is not None:
+            small = small.replace(replay=replay.split(replay.update_priority(stored, batch.index, step.priority))[1])
+        return small, _reported(step)
 
-    small, metrics = jax.lax.scan(body, small, jnp.arange(updates))
-    return small.replace(replay=replay), {f"mean_{name}": jnp.mean(value) for name, value in metrics.items()}
+    small, metrics = jax.lax.scan(body, state.replace(replay=rest), jnp.arange(updates))
+    return small.replace(replay=replay.join(ring, small.replay) if replay.update_priority else ring), metrics
 
 
-def epsilon_of(parts: Parts, phase: Phase, counters: Counters) -> jax.Array:
-    """Exploration rate of a phase: by the schedule, or 1."""
-    return epsilon_at(parts.config.system, counters.explore_env_steps) if phase.explores_by_schedule else jnp.ones(())
+def _learn_from_collected(learn: OnPolicy, state: SeedState, clock: Clock, rows: Rows) -> tuple[SeedState, Metrics]:
+    """The gradient steps of one iteration on its own rows; metrics have a leading [epochs * minibatches]."""
+    shuffle_stream, update_stream = learn.streams
+    prepared = learn.prepare(state.learner, rows)
+    num_rows = rows.filled.shape[1]
+
+    def epoch(state: SeedState, index: jax.Array) -> tuple[SeedState, Metrics]:
+        count = clock.iteration * learn.epochs + index
+        order = jax.random.permutation(stream_key(state.seed, shuffle_stream, count), num_rows)
+
+        def minibatch(state: SeedState, part: tuple[jax.Array, jax.Array]) -> tuple[SeedState, Metrics]:
+            number, chosen = part
+            key = stream_key(state.seed, update_stream, count * learn.minibatches + number)
+            state, step = _gradient_step(state, learn.update, Sample(take_rows(prepared, chosen), chosen), key)
+            return state, _reported(step)
+
+        chosen = jnp.reshape(order, (learn.minibatches, -1))
+        return jax.lax.scan(minibatch, state, (jnp.arange(learn.minibatches), chosen))
+
+    state, metrics = jax.lax.scan(epoch, state, jnp.arange(learn.epochs))
+    return state, jax.tree.map(jnp.ravel, metrics)
 
 
-def run_iteration(parts: Parts, phase: Phase, state: SeedState, clock: Clock) -> tuple[SeedState, Metrics]:
+def exploration_of(parts: Parts, phase: Phase, counters: Counters) -> jax.Array:
+    """Exploration of a phase: by the system's schedule, or 1."""
+    return parts.system.exploration(counters) if phase.explores_by_schedule else jnp.ones(())
+
+
+def run_iteration(parts: Parts, phase: Phase, state: SeedState, clock: Clock) -> tuple[SeedState, ChunkMetrics]:
     """Collects rows, stores them and learns from stored ones."""
     collected = collect_rows(
         parts.env,
         parts.system,
         state.learner.params,
         state.rollout,
-        epsilon_of(parts, phase, state.counters),
+        exploration_of(parts, phase, state.counters),
         parts.config.replay.row_length,
         stream_key(state.seed, Stream.ENV, clock.iteration),
         stream_key(state.seed, Stream.EXPLORE, clock.iteration),
     )
-    return take_in(parts, phase, state, clock, *collected)
+    return store_and_learn(parts, phase, state, clock, *collected)
 
 
-def take_in(
+def store_and_learn(
     parts: Parts, phase: Phase, state: SeedState, clock: Clock, rollout: RolloutState, rows: Rows, sums: Metrics
-) -> tuple[SeedState, Metrics]:
+) -> tuple[SeedState, ChunkMetrics]:
     """The rest of an iteration: counts and stores what `collect_rows` collected, and learns."""
     before, is_alive = state.counters, ~state.is_failed
     env_steps = sums["env_steps"] * is_alive
@@ -139,44 +183,37 @@ def take_in(
         explore_env_steps=before.explore_env_steps + env_steps * phase.explores_by_schedule,
         episodes=before.episodes + sums["episodes"] * is_alive,
     )
-    metrics = {
-        "epsilon": epsilon_of(parts, phase, before),
-        "train_episodes": sums["episodes"],
-        "train_return_sum": sums["episode_return"],
-    }
     state = state.replace(rollout=rollout, replay=parts.replay.add(state.replay, rows), counters=counters)
-    state, learned = _learn(parts, phase, state, clock)
-    refreshed = parts.system.refresh_targets(state.learner, before, counters)
+    learned: Metrics = {}
+    if isinstance(phase.learn, OffPolicy):
+        state, learned = _learn_from_stored(parts, phase.learn, state, clock)
+    elif phase.learn is not None:
+        state, learned = _learn_from_collected(phase.learn, state, clock, rows)
+    refreshed = parts.system.after_iteration(state.learner, before, counters)
     state = state.replace(learner=_keep_if(~state.is_failed, refreshed, state.learner))
-    return state, metrics | learned
+    sums = {"train_episodes": sums["episodes"], "train_return_sum": sums["episode_return"]}
+    means = {name: jnp.mean(values) for name, values in learned.items()}
+    return state, ChunkMetrics({"epsilon": exploration_of(parts, phase, before)}, means, sums)
 
 
-def _over_iterations(name: str, values: jax.Array) -> jax.Array:
-    if name.startswith("train_"):
-        return jnp.sum(values)
-    return jnp.mean(values) if name.startswith("mean_") else values[-1]
+def make_chunk(parts: Parts, phase: Phase, iterations: int) -> Chunk:
+    """`iterations` iterations of one seed as one function; `seed_program.SeedProgram` makes it a program for many."""
 
-
-def make_chunk(parts: Parts, phase: Phase, iterations: int) -> Callable[[SeedState, Clock], tuple[SeedState, Metrics]]:
-    """`iterations` iterations of one seed as one function; `sharding.over_seeds` makes it a program for many.
-
-    Its metrics are sums over the chunk where the name begins with `train_`, means where it begins with `mean_`, else
-    the last iteration's value.
-    """
-
-    def chunk(state: SeedState, clock: Clock) -> tuple[SeedState, Metrics]:
-        def body(state: SeedState, index: jax.Array) -> tuple[SeedState, Metrics]:
+    def chunk(state: SeedState, clock: Clock) -> tuple[SeedState, ChunkMetrics]:
+        def body(state: SeedState, index: jax.Array) -> tuple[SeedState, ChunkMetrics]:
             return run_iteration(parts, phase, state, Clock(clock.iteration + index))
 
         state, metrics = jax.lax.scan(body, state, jnp.arange(iterations, dtype=jnp.int32))
-        return state, {name: _over_iterations(name, value) for name, value in metrics.items()}
+        return state, ChunkMetrics(
+            latest=jax.tree.map(lambda values: values[-1], metrics.latest),
+            means=jax.tree.map(jnp.mean, metrics.means),
+            sums=jax.tree.map(jnp.sum, metrics.sums),
+        )
 
     return chunk
 
 
-def make_chunk_under_own_settings(
-    parts: Parts, phase: Phase, iterations: int
-) -> Callable[[SeedState, Clock], tuple[SeedState, Metrics]]:
+def make_chunk_under_own_settings(parts: Parts, phase: Phase, iterations: int) -> Chunk:
     """As `make_chunk`, under the settings that each seed's state has in place of those that `parts` were built with.
 
     Args:
@@ -185,7 +222,7 @@ def make_chunk_under_own_settings(
         iterations: of the chunk.
     """
 
-    def chunk(state: SeedState, clock: Clock) -> tuple[SeedState, Metrics]:
+    def chunk(state: SeedState, clock: Clock) -> tuple[SeedState, ChunkMetrics]:
         own = parts.under(state.settings)
         own_phases = {candidate.name: candidate for candidate in own.system.phases}
         return make_chunk(own, own_phases.get(phase.name, phase), iterations)(state, clock)

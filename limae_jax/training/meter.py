@@ -6,6 +6,11 @@ from typing import Any
 
 import numpy as np
 
+from limae_jax.training.loop import ChunkMetrics
+
+# Tells a mean from a sum in the state, which checkpoints hold.
+_MEAN = "mean_"
+
 
 class Meter:
     """Training between two evaluations, for all seeds of a group. Its state is part of a checkpoint.
@@ -30,21 +35,21 @@ class Meter:
         sums = {name: values.tolist() for name, values in self._sums.items()}
         return {"first": self._first.tolist(), "seconds": self._seconds, "sums": sums, "chunks": self._chunks}
 
-    def add(self, metrics: dict[str, np.ndarray], env_steps: np.ndarray, seconds: float) -> None:
+    def add(self, metrics: ChunkMetrics, env_steps: np.ndarray, seconds: float) -> None:
         """Adds a chunk: its metrics [S], the seeds' env_steps [S] after it, and how long it ran."""
         self._now = np.asarray(env_steps, np.int64)
         self._seconds += seconds
-        means = {name for name in metrics if name.startswith("mean_")}
-        if means != {name for name in self._sums if name.startswith("mean_")}:
+        latest: dict[str, Any] = {**metrics.latest, **metrics.means}
+        means = {f"{_MEAN}{name}": values for name, values in metrics.means.items()}
+        if set(means) != {name for name in self._sums if name.startswith(_MEAN)}:
             # Another phase learns something else: its means are its own.
-            self._sums = {name: total for name, total in self._sums.items() if not name.startswith("mean_")}
+            self._sums = {name: total for name, total in self._sums.items() if not name.startswith(_MEAN)}
             self._chunks = 0
         self._chunks += 1
         # Nothing older stays: what only the phase before reported would be lost to a meter that goes on from a state.
-        self.last = {name.removeprefix("mean_"): x for name, x in metrics.items() if not name.startswith("train_")}
-        for name, value in metrics.items():
-            if name.startswith(("train_", "mean_")):
-                self._sums[name] = self._sums.get(name, 0.0) + np.asarray(value, np.float64)
+        self.last = latest
+        for name, value in (means | metrics.sums).items():
+            self._sums[name] = self._sums.get(name, 0.0) + np.asarray(value, np.float64)
 
     @property
     def env_steps_per_s(self) -> float:
@@ -54,7 +59,7 @@ class Meter:
     def per_seed(self, index: int) -> dict[str, float | int | None]:
         """One seed's metrics: newest values, means over gradient steps, and the mean return of finished episodes."""
         row: dict[str, float | int | None] = {name: float(values[index]) for name, values in self.last.items()}
-        means = {name.removeprefix("mean_"): total for name, total in self._sums.items() if name.startswith("mean_")}
+        means = {name.removeprefix(_MEAN): total for name, total in self._sums.items() if name.startswith(_MEAN)}
         row |= {name: float(total[index]) / self._chunks for name, total in means.items()}
         if "train_episodes" in self._sums:
             count = int(self._sums["train_episodes"][index])

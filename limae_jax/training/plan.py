@@ -51,10 +51,10 @@ def plan_phases(config: TrainConfig, phases: Sequence[Phase], chunk_time_steps: 
     usual = max(1, (chunk_time_steps or CHUNK_TIME_STEPS) // per_iteration)
     plans, begin = [], 0
     for phase in phases:
-        if phase.env_steps is None:
+        if phase.time_steps is None:
             plans.append(PhasePlan(phase, begin, None, usual))
             break
-        iterations = -(-phase.env_steps // per_iteration)
+        iterations = -(-phase.time_steps // per_iteration)
         chunk = min(usual, iterations)
         iterations = -(-iterations // chunk) * chunk
         plans.append(PhasePlan(phase, begin, begin + iterations, chunk))
@@ -94,8 +94,8 @@ def phase_at(plans: Sequence[PhasePlan], iteration: int) -> PhasePlan:
 
 
 def is_evaluation_due(config: TrainConfig, before: int, after: int) -> bool:
-    """Whether a multiple of `evaluation.every_env_steps` time steps lies between two iterations of the clock."""
-    per_iteration, every = time_steps_per_iteration(config), config.evaluation.every_env_steps
+    """Whether a multiple of `evaluation.every_time_steps` time steps lies between two iterations of the clock."""
+    per_iteration, every = time_steps_per_iteration(config), config.evaluation.every_time_steps
     return after * per_iteration // every > before * per_iteration // every
 
 

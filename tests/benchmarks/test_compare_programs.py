@@ -33,7 +33,7 @@ def test_other_names_are_equal_and_another_number_is_not():
 
 
 def test_a_setting_is_spelled_as_a_version_knows_it():
-    known = "evaluation:\n  every_env_steps: 5\n"
+    known = "evaluation:\n  every_time_steps: 5\n"
     spelled = tool().spelled
-    assert spelled("evaluation.every_time_steps|every_env_steps=7", known) == "evaluation.every_env_steps=7"
+    assert spelled("evaluation.every_time_steps|every_time_steps=7", known) == "evaluation.every_time_steps=7"
     assert spelled("evaluation.num_episodes=8", known) == "evaluation.num_episodes=8"

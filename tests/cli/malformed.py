@@ -16,9 +16,10 @@ from types import ModuleType, SimpleNamespace
 from limae_jax.cli import doctor
 from limae_jax.cli.main import main
 from limae_jax.config import RunConfig, TrainConfig
-from limae_jax.config.text import dotted_names, to_yaml
+from limae_jax.config.sections import ChosenNames, dotted_names
+from limae_jax.config.text import to_yaml
 
-NAMES = dotted_names("smax")
+NAMES = dotted_names(ChosenNames())
 NUMBERS = ["0", "-1", "1e9", "2147483648", "9" * 400, "9" * 5000, "nan", "inf", "-inf", "1e400", "0x10", "1e-400", "१"]
 OTHER_TYPES = ["[1]", "[]", "{}", "{a:1}", "true", "maybe", "null", "", " ", "???", "1,2", "500k", "[1,[2]]", "None"]
 NESTED = ["[" * 9, "[" * 5000, "[" * 30 + "]" * 30, "{a:" * 20 + "1" + "}" * 20, "{a:" * 99 + "}" * 99, "(" * 40]

@@ -1,5 +1,6 @@
 """The command line up to the point where work would begin: answers, mistakes, exit codes."""
 
+import dataclasses
 import errno
 import importlib.util
 import itertools
@@ -21,9 +22,8 @@ from limae_jax.catalogue.scenarios import MPE_SCENARIOS, SMAX_SCENARIOS
 from limae_jax.catalogue.systems import SYSTEMS
 from limae_jax.cli.listing import print_evaluation
 from limae_jax.cli.main import main
-from limae_jax.config import MetricsConfig, RunConfig, TrainConfig
+from limae_jax.config import MASKING_CONFIGS, MetricsConfig, RunConfig, TrainConfig
 from limae_jax.config.compose import experiment_sweep, load_cell, load_config, options
-from limae_jax.config.context import MaskingConfig
 from limae_jax.config.text import from_yaml, to_yaml
 from limae_jax.metrics import terminal
 
@@ -358,7 +358,9 @@ def test_masking_rules_are_listed_with_what_they_read(monkeypatch, capsys):
     for name, (formula, settings, granularity, use) in rows.items():
         rule = RULES[name]
         assert formula == rule.formula
-        assert settings.split() == [f"masking.{key}={getattr(MaskingConfig(), key)}" for key in rule.parameters]
+        shared = ("name", "granularity", *(() if name == "random" else ("probability",)))
+        own = [item for item in dataclasses.fields(MASKING_CONFIGS[name]) if item.name not in shared]
+        assert settings.split() == [f"masking.{item.name}={item.default}" for item in own]
         assert granularity == ", ".join(rule.granularities)
         assert use == ("control" if rule.is_control else "training")
 

@@ -11,10 +11,11 @@ from hypothesis import strategies as st
 
 from limae_jax.catalogue.systems import SYSTEMS
 from limae_jax.checks import show
-from limae_jax.config import MetricsConfig, MpeConfig, ReplayConfig, RunConfig, SmaxConfig, SystemConfig, TrainConfig
+from limae_jax.config import MetricsConfig, MpeConfig, QmixConfig, ReplayConfig, RunConfig, SmaxConfig, TrainConfig
 from limae_jax.config.changes import check_continuation, check_evaluation, differences, may_change
 from limae_jax.config.compose import GROUPS, load_config, options, override_config
-from limae_jax.config.text import dotted_names, from_yaml, to_yaml
+from limae_jax.config.sections import ChosenNames, dotted_names
+from limae_jax.config.text import from_yaml, to_yaml
 from limae_jax.errors import InputError
 from limae_jax.runs.stored import check_run_dir, read_run
 
@@ -36,10 +37,10 @@ def test_without_overrides_the_dataclasses_hold():
 def test_every_setting_can_be_overridden(family):
     config = load_config([f"env={family}"])
     overrides = [f"env={family}"]
-    for name in dotted_names(family):
+    for name in dotted_names(ChosenNames(env=family)):
         section, field = name.split(".")
         value = getattr(getattr(config, section), field)
-        if name not in ("env.name", "system.name"):
+        if name not in ("env.name", "system.name", "mixer.name"):
             overrides.append(f"{name}={show(value)}")
     assert load_config(overrides) == config
 
@@ -73,7 +74,7 @@ def test_values_that_people_type():
         ("run.num_seed=3", "run.num_seed=3: no such setting; did you mean run.num_seeds?"),
         ("num_seeds=3", "num_seeds=3: no such setting; did you mean run.num_seeds?"),
         ("system.td_lamda=0.5", "system.td_lamda=0.5: no such setting; did you mean system.td_lambda?"),
-        ("env.num_agents=3", "env.num_agents=3: no such setting here; only env=mpe has it"),
+        ("env.num_agents=3", "env.num_agents=3: env=smax does not read it; choose env=mpe"),
         ("sytem=vdn", "sytem=vdn: no such setting; did you mean system?"),
         ("hydra.run.dir=x", "hydra.run.dir=x: no such setting"),
         (
@@ -134,7 +135,7 @@ def test_each_mistake_is_one_clear_line(overrides, said):
 
 
 def test_settings_of_another_environment_are_pointed_out():
-    assert refusal("env=mpe", "env.sight_scale=0.5").endswith("no such setting here; only env=smax has it")
+    assert refusal("env=mpe", "env.sight_scale=0.5").endswith("env=mpe does not read it; choose env=smax")
 
 
 @settings(max_examples=50, deadline=None)
@@ -149,7 +150,7 @@ def test_no_text_escapes_as_another_error(text):
 def test_every_experiment_composes_and_every_group_is_complete():
     assert options("system") == sorted(SYSTEMS)
     for name in options("experiment"):
-        if name.startswith(("study_", "games_")):
+        if name.startswith(("study_", "games_", "qplex_")):
             assert refusal(f"experiment={name}").startswith("experiment: is a sweep of several runs; start it with")
         else:
             config = load_config([f"experiment={name}"])
@@ -189,7 +190,7 @@ def test_an_application_of_hydra_around_us_is_left_alone(tmp_path, monkeypatch):
 def test_yaml_gives_back_what_was_written(gamma, rate, steps, project, health):
     config = TrainConfig(
         env=SmaxConfig(unit_type_health=health),
-        system=SystemConfig(gamma=gamma, learning_rate=rate),
+        system=QmixConfig(gamma=gamma, learning_rate=rate),
         metrics=MetricsConfig(wandb_project=project),
         run=RunConfig(total_env_steps=steps),
     )
@@ -258,7 +259,7 @@ def test_a_run_may_move_and_grow_but_not_change(tmp_path):
 
 def test_what_changes_no_result_may_change(tmp_path):
     stored = TrainConfig()
-    free = {name for name in dotted_names("smax") if may_change(name)}
+    free = {name for name in dotted_names(ChosenNames()) if may_change(name)}
     assert {"checkpoint.every_s", "run.max_memory_gib", "run.compilation_cache", "run.name", "run.dir"} <= free
     assert {f"metrics.{item.name}" for item in dataclasses.fields(MetricsConfig)} <= free
     assert {name.partition(".")[0] for name in free} == {"checkpoint", "metrics", "run"}

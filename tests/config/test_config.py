@@ -1,6 +1,6 @@
 """The dataclasses: types brought to order, impossible settings refused, all in one line."""
 
-import dataclasses
+import inspect
 import os
 import subprocess
 import sys
@@ -14,15 +14,15 @@ from limae_jax.config import (
     CheckpointConfig,
     EnvConfig,
     EvalConfig,
-    MatrixConfig,
     MetricsConfig,
     MpeConfig,
+    QmixConfig,
     ReplayConfig,
     RunConfig,
     SmaxConfig,
-    SystemConfig,
     TrainConfig,
 )
+from limae_jax.config.sections import every_class
 from limae_jax.environments import ENVIRONMENTS
 from limae_jax.errors import InputError
 
@@ -48,9 +48,9 @@ def test_values_are_brought_to_the_declared_type():
     run = RunConfig(total_env_steps=1e6, seed_batching=4, num_seeds=np.int64(2), name=7)  # type: ignore[arg-type]
     assert (run.total_env_steps, run.seed_batching, run.num_seeds, run.name) == (1_000_000, "4", 2, "7")
     assert type(run.total_env_steps) is int and type(run.num_seeds) is int
-    gamma = SystemConfig(gamma=1).gamma
+    gamma = QmixConfig(gamma=1).gamma
     assert gamma == 1.0 and type(gamma) is float
-    assert SystemConfig(learning_rate="1e-3").learning_rate == 1e-3  # type: ignore[arg-type]
+    assert QmixConfig(learning_rate="1e-3").learning_rate == 1e-3  # type: ignore[arg-type]
     env = SmaxConfig(unit_type_health=[1, 2, 3, 4, 5, 6])  # type: ignore[arg-type]
     assert env.unit_type_health == (1.0, 2.0, 3.0, 4.0, 5.0, 6.0)
     assert isinstance(hash(TrainConfig(env=env)), int)
@@ -78,14 +78,14 @@ def test_values_are_brought_to_the_declared_type():
         (RunConfig, "dir", "", "run.dir=: must be a path"),
         (RunConfig, "deterministic", 1, "run.deterministic=1: must be true or false"),
         (RunConfig, "max_memory_gib", -1, "run.max_memory_gib=-1.0: must be greater than 0"),
-        (SystemConfig, "gamma", "abc", "system.gamma=abc: must be a finite number"),
-        (SystemConfig, "gamma", 10**400, f"system.gamma=1{'0' * 56}...: must be a finite number"),
+        (QmixConfig, "gamma", "abc", "system.gamma=abc: must be a finite number"),
+        (QmixConfig, "gamma", 10**400, f"system.gamma=1{'0' * 56}...: must be a finite number"),
         (RunConfig, "num_seeds", 10**400, f"run.num_seeds=1{'0' * 56}...: must not exceed {MAX_INT}"),
-        (SystemConfig, "gamma", NAN, "system.gamma=nan: must be a finite number"),
-        (SystemConfig, "gamma", -INF, "system.gamma=-inf: must be a finite number"),
-        (SystemConfig, "gamma", 1.01, "system.gamma=1.01: must be between 0 and 1"),
-        (SystemConfig, "learning_rate", 0, "system.learning_rate=0.0: must be greater than 0"),
-        (SystemConfig, "epsilon_start", 0.01, "system.epsilon_end=0.05: must not exceed system.epsilon_start"),
+        (QmixConfig, "gamma", NAN, "system.gamma=nan: must be a finite number"),
+        (QmixConfig, "gamma", -INF, "system.gamma=-inf: must be a finite number"),
+        (QmixConfig, "gamma", 1.01, "system.gamma=1.01: must be between 0 and 1"),
+        (QmixConfig, "learning_rate", 0, "system.learning_rate=0.0: must be greater than 0"),
+        (QmixConfig, "epsilon_start", 0.01, "system.epsilon_end=0.05: must not exceed system.epsilon_start"),
         (ReplayConfig, "min_rows", 2000, "replay.min_rows=2000: must not exceed replay.capacity_rows=1500"),
         (ReplayConfig, "observation_dtype", "int8", "replay.observation_dtype=int8: choose one of float32, float16"),
         (ReplayConfig, "initial_carry", "ones", "replay.initial_carry=ones: choose one of stored, zeros"),
@@ -117,7 +117,7 @@ def test_combinations_of_sections_are_checked():
     assert message(TrainConfig, env=EnvConfig()).startswith("env.name=smax: needs the settings of SmaxConfig")
     assert message(TrainConfig, env=SmaxConfig(name="mpe")).startswith("env.name=mpe: needs the settings of MpeConfig")
     assert message(TrainConfig, env=SmaxConfig(name="chess")).startswith("env=chess: unknown")
-    assert message(TrainConfig, system=SystemConfig(name="qmxi")).endswith("Did you mean 'qmix'?")
+    assert message(QmixConfig, name="qmxi").endswith("Did you mean 'qmix'?")
     few = ReplayConfig(capacity_rows=4, min_rows=4, batch_rows=4)
     assert message(TrainConfig, replay=few) == "replay.capacity_rows=4: must be at least env.num_envs=8"
     last = f"run.first_seed={MAX_INT}: the last seed must not exceed {MAX_INT}"
@@ -131,9 +131,10 @@ def test_every_environment_has_settings():
 
 
 def test_every_setting_is_described():
-    sections = [item.default_factory for item in dataclasses.fields(TrainConfig) if item.name != "env"]
-    for make in (*sections, EnvConfig, SmaxConfig, MpeConfig, MatrixConfig):
-        own = [name for name in make.__annotations__ if name not in ("section", "name", "scenario")]
+    for make in (*every_class(), EnvConfig):
+        above = {name for base in make.__mro__[1:-1] for name in inspect.get_annotations(base)}
+        known = above | {"section", "traced", "mixers", "beliefs", "rule", "name", "scenario"}
+        own = [name for name in inspect.get_annotations(make) if name not in known]
         own = [name for name in own if not name.startswith("unit_type_")]
         missing = [name for name in own if f"{name}:" not in make.__doc__ and f"{name}," not in make.__doc__]
         assert not missing, f"{make.__name__} does not say what {missing} are"

@@ -24,7 +24,7 @@ LOOK_LIKE_NUMBERS = [
 OUTSIDE_HYDRAS_GRAMMAR = ["a~b", "a#b!", "Müller", "名前", "a=b", "100%", "a&b", "<a>", "a;b", "`a`", "a^b", "é 🙂"]
 ENDLESS = ["0,nan", "nan,1", "0,inf,1", "0,1e400", "1,3000000", "0,1,1e-9", "1,5,0", f"0,{'9' * 400}", "0,1,-inf"]
 TOO_LARGE = ["run.num_seeds=1e9", "evaluation.num_episodes=2147483647", "env.num_envs=1e9", "env.max_steps=2147483647"]
-TOO_LARGE += ["system.hidden_size=1e6", "system.mixer_embed_dim=1e9", "system.updates_per_iteration=1e9"]
+TOO_LARGE += ["system.hidden_size=1e6", "mixer.embed_dim=1e9", "system.updates_per_iteration=1e9"]
 TOO_LARGE += ["replay.row_length=1e9", "env.world_steps_per_env_step=1e9", "env.map_width=1e9"]
 TOO_LARGE += ["mae.window=1e6", "mae.encoder_layers=1e5", "mae.pretrain_updates_per_iteration=1e9"]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Sequence
 from typing import Any
@@ -11,13 +12,21 @@ import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
-from limae_jax.catalogue.systems import CONTEXT_SYSTEMS, unread_of_the_mixer
-from limae_jax.config import MaeConfig, MaskingConfig, ReplayConfig, SmaxConfig, SystemConfig, TrainConfig
+from limae_jax.config import (
+    MASKING_CONFIGS,
+    MIXER_CONFIGS,
+    SYSTEM_CONFIGS,
+    ReplayConfig,
+    SmaxConfig,
+    TrainConfig,
+)
 from limae_jax.networks.windows import History
-from limae_jax.systems.base import ActorCarry
-from limae_jax.types import Counters, EnvSpec, Rows, Timestep
+from limae_jax.systems.base import ActorCarry, Update
+from limae_jax.types import ActionSpec, Counters, EnvSpec, Rows, Sample, Timestep
 
-TINY_ENV = EnvSpec("made_up", "made_up", num_agents=2, obs_size=4, state_size=3, num_actions=3, episode_limit=10)
+TINY_ENV = EnvSpec(
+    "made_up", "made_up", num_agents=2, obs_size=4, state_size=3, actions=ActionSpec(3), episode_limit=10
+)
 
 
 class CountingState(struct.PyTreeNode):
@@ -34,7 +43,7 @@ class CountingEnv:
 
     lengths = (3, 5, 2)
     is_won = (True, False, True)
-    spec = EnvSpec("counting", "counting", 2, 3, 2, 3, max(lengths), ("win",))
+    spec = EnvSpec("counting", "counting", 2, 3, 2, ActionSpec(3), max(lengths), ("win",))
 
     def reset(self, key: jax.Array) -> tuple[CountingState, Timestep]:
         state = CountingState(jax.random.randint(key, (), 0, len(self.lengths)), jnp.zeros((), jnp.int32))
@@ -145,20 +154,26 @@ def noise_like(tree, seed: int, scale: float = 1.0):
 
 
 def tiny_config(
-    name: str = "qmix", replay: dict | None = None, mae: dict | None = None, masking: dict | None = None, **system
+    name: str = "qmix",
+    replay: dict | None = None,
+    mae: dict | None = None,
+    masking: dict | None = None,
+    mixer: dict | None = None,
+    **system,
 ) -> TrainConfig:
     """Settings of a learner small enough to compile at once."""
-    sizes: dict[str, Any] = {"hidden_size": 8}
-    unread = unread_of_the_mixer(name, system.get("mixer"))
-    of_the_mixer = {"mixer_embed_dim": 4, "mixer_hypernet_dim": 5}
-    sizes |= {name: size for name, size in of_the_mixer.items() if f"system.{name}" not in unread}
+    made = SYSTEM_CONFIGS[name]
+    mixer_name = (mixer or {}).get("name", made.mixers[0])
+    read = {item.name for item in dataclasses.fields(MIXER_CONFIGS[mixer_name])}
+    sizes = {size: value for size, value in {"embed_dim": 4, "hypernet_dim": 5}.items() if size in read}
     rows: dict[str, Any] = {"row_length": 11, "capacity_rows": 8, "batch_rows": 3, "min_rows": 2} | (replay or {})
-    tokens: dict[str, Any] = {"window": 3, "width": 4, "num_heads": 2} if name in CONTEXT_SYSTEMS else {}
+    rule = (masking or {}).get("name", made.rule)
     return TrainConfig(
         env=SmaxConfig(num_envs=2),
-        system=SystemConfig(name=name, **(sizes | system)),
-        mae=MaeConfig(**(tokens | (mae or {}))),
-        masking=MaskingConfig(**(masking or {})),
+        system=made(**({"hidden_size": 8, "td_lambda": 0.6, "learning_rate": 1e-3} | system)),
+        mixer=MIXER_CONFIGS[mixer_name](**(sizes | {"name": mixer_name} | (mixer or {}))),
+        mae=made.beliefs(**({"window": 3, "width": 4, "num_heads": 2} | (mae or {}))) if made.beliefs else None,
+        masking=MASKING_CONFIGS[rule](**({"name": rule} | (masking or {}))) if made.rule else None,
         replay=ReplayConfig(**rows),
     )
 
@@ -167,3 +182,13 @@ def counters(env_steps: int) -> Counters:
     """Counters of a seed after so many environment steps."""
     zero = jnp.zeros((), jnp.int32)
     return Counters(jnp.asarray(env_steps, jnp.int32), zero, zero, zero)
+
+
+def on_rows(update: Update):
+    """The gradient step as a function of bare rows: (state, rows, counters, key) -> (state, everything reported)."""
+
+    def step(state, rows: Rows, counters: Counters, key: jax.Array):
+        found = update(state, Sample(rows), counters, key)
+        return found.state, found.metrics | {"loss": found.loss, "grad_norm": found.grad_norm}
+
+    return step

@@ -15,7 +15,7 @@ TINY = [
     "replay.batch_rows=8",
     "replay.min_rows=16",
     "evaluation.num_episodes=4",
-    "evaluation.every_env_steps=4000",
+    "evaluation.every_time_steps=4000",
     "run.total_env_steps=10000",
     "run.seed_batching=sequential",
 ]
@@ -24,7 +24,7 @@ TINY = [
 TINY_MIXED = [
     *TINY,
     "system=qmix",
-    "system.mixer_embed_dim=4",
-    "system.mixer_hypernet_dim=4",
+    "mixer.embed_dim=4",
+    "mixer.hypernet_dim=4",
     "system.updates_per_iteration=2",
 ]

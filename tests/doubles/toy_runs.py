@@ -28,7 +28,7 @@ def write_run(
     Its last evaluation is `overshoot` times s + 1 steps behind the budget.
     """
     run = {"num_seeds": len(wins), "total_env_steps": len(wins[0]) * every, "dir": str(folder)}
-    config = _config({"run": run, "evaluation": {"every_env_steps": every}}, settings)
+    config = _config({"run": run, "evaluation": {"every_time_steps": every}}, settings)
     folder.mkdir(parents=True)
     (folder / "config.yaml").write_text(to_yaml(config), encoding="utf-8")
     (folder / "versions.json").write_text(json.dumps(VERSIONS | (versions or {})))

@@ -6,7 +6,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from doubles.fakes import counters, tiny_config
+from doubles.fakes import counters, on_rows, tiny_config
 from reference import row_utilities
 
 from limae_jax.catalogue.matrix_games import (
@@ -23,6 +23,7 @@ from limae_jax.environments import make_env
 from limae_jax.environments.vector import VectorEnv
 from limae_jax.errors import InputError
 from limae_jax.play.rollout import collect_rows, init_rollout
+from limae_jax.systems.base import Acted
 from limae_jax.systems.build import build_system
 
 KEY = jax.random.key(0)
@@ -183,9 +184,9 @@ def _scripted_rows(config, actions, row_length, num_rows=1, **system):
     params = built.init(KEY).params
 
     def act(params, carry, timestep, epsilon, key):
-        _, carry = built.act(params, carry, timestep, epsilon, key)
+        carry = built.act(params, carry, timestep, epsilon, key).carry
         action = jax.vmap(lambda todo, state: todo[jnp.argmax(state)])(script, timestep.state)
-        return action, carry.replace(last_action=action)
+        return Acted(action, carry.replace(last_action=action))
 
     copies, played = VectorEnv(env, len(script)), []
     state = init_rollout(copies, built, KEY)
@@ -225,9 +226,9 @@ def _learn(system, rows, num_updates):
     """Parameters after so many updates on one batch, with a target copy after each 25."""
 
     def update(state, count):
-        state, _ = system.phases[-1].update(state, rows, counters(0), KEY)
+        state, _ = on_rows(system.phases[-1].learn.update)(state, rows, counters(0), KEY)
         before, after = (counters(0).replace(env_steps=count + more) for more in (0, 1))
-        return system.refresh_targets(state, before, after), None
+        return system.after_iteration(state, before, after), None
 
     learn = jax.jit(lambda: jax.lax.scan(update, system.init(KEY), jnp.arange(num_updates, dtype=jnp.int32))[0])
     return jax.tree.map(np.asarray, learn().params)

@@ -4,7 +4,7 @@ import numpy as np
 from flax import struct
 
 from limae_jax.environments.vector import VectorEnv
-from limae_jax.types import EnvSpec, Timestep
+from limae_jax.types import ActionSpec, EnvSpec, Timestep
 
 
 @struct.dataclass
@@ -17,7 +17,7 @@ class Count:
 
 
 class Counting:
-    spec = EnvSpec("counting", "counting", 1, 1, 1, 2, 9, ("total",))
+    spec = EnvSpec("counting", "counting", 1, 1, 1, ActionSpec(2), 9, ("total",))
 
     def reset(self, key):
         state = Count(jnp.int32(0), jax.random.randint(key, (), 2, 9), jnp.int32(0))

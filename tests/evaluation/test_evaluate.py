@@ -23,9 +23,9 @@ from limae_jax.training import runner
 pytestmark = pytest.mark.slow
 
 PLAYS_SMAX = True
-# Agents that guess their team-mates.
-SMALL_MAE = ["mae.width=4", "mae.num_heads=2", "mae.window=2", "mae.encoder_layers=1"]
-GUESSING = [*TINY, "system=li_ma2e", "system.mixer=vdn", *SMALL_MAE]
+# Agents that guess their team-mates, so that what is told of the guesses is evaluated too.
+SMALL_MAE = ["mae.width=4", "mae.num_heads=2", "mae.window=2", "mae.encoder_layers=1", "mae.pretrain_time_steps=0"]
+GUESSING = [*TINY, "system=li_ma2e", "mixer=vdn", *SMALL_MAE]
 
 
 @pytest.fixture(scope="module")
@@ -105,8 +105,8 @@ def test_every_episode_is_counted_once_and_to_its_end():
 
 
 def test_evaluating_changes_no_training(trained, tmp_path):
-    other = ["run.num_seeds=2", "evaluation.every_env_steps=1000", f"run.dir={tmp_path / 'often'}"]
-    often = load_config([*TINY, *other])
+    other = ["run.num_seeds=2", "evaluation.every_time_steps=1000", f"run.dir={tmp_path / 'often'}"]
+    often = load_config([*GUESSING, *other])
     rows = {(row["seed"], row["iteration"]): row["loss"] for row in runner.train(often).rows if "loss" in row}
     shared = [(row["seed"], row["iteration"]) for row in trained.rows if (row["seed"], row["iteration"]) in rows]
     assert shared

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from mask_inputs import THRESHOLD_RULES, VARIANTS, first_mask, inputs, make, random_inputs
 
 from limae_jax.catalogue.masking_rules import RULES
-from limae_jax.config import TrainConfig
+from limae_jax.config import MASKING_CONFIGS, LiMa2eConfig, TrainConfig
 from limae_jax.config.traced import with_values
 from limae_jax.masking.load import load_rule
 
@@ -164,13 +164,15 @@ def test_of_a_lone_survivors_team_the_survivor_is_hidden(name, unit):
 
 @pytest.mark.parametrize("name", RULES)
 def test_numbers_of_a_rule_can_be_traced(name):
-    numbers = {"probability": 0.4, "tolerance": 0.3, "alpha": 0.6, "time_constant_steps": 3.0}
+    others = {"probability": 0.4, "tolerance": 0.3, "alpha": 0.6, "time_constant_steps": 3.0}
+    plain = TrainConfig(system=LiMa2eConfig(), masking=MASKING_CONFIGS[name](name=name))
+    numbers = {number: others[number] for number in plain.masking_rule.traced}
     built_for = make(name, 4, **numbers)
 
     @jax.jit
     def select(numbers, state, given_inputs, key):
-        config = with_values(TrainConfig(), {"masking.name": name} | {f"masking.{n}": x for n, x in numbers.items()})
-        return load_rule(name).make_rule(config.masking, 4, 2).select(state, given_inputs, key)
+        config = with_values(plain, {f"masking.{number}": value for number, value in numbers.items()})
+        return load_rule(name).make_rule(config.masking_rule, 4, 2).select(state, given_inputs, key)
 
     states = [built_for.init()] * 2
     for batch in range(3):

@@ -1,3 +1,4 @@
+import dataclasses
 from pathlib import Path
 
 import jax
@@ -7,8 +8,8 @@ from mask_inputs import random_inputs
 
 import limae_jax.masking
 from limae_jax.catalogue.masking_rules import GRANULARITIES, RULES, check_rule
+from limae_jax.config import MASKING_CONFIGS
 from limae_jax.config.compose import config_dir, options
-from limae_jax.config.context import MaskingConfig
 from limae_jax.errors import InputError
 from limae_jax.masking.load import load_rule
 
@@ -20,6 +21,12 @@ def _text(name: str) -> str:
     return (config_dir() / "masking" / f"{name}.yaml").read_text(encoding="utf-8")
 
 
+def _own_settings(name: str) -> dict[str, float]:
+    """What the rule reads beside the granularity, with its defaults; pre-training reads the probability."""
+    shared = {"name", "granularity"} | ({"probability"} if name != "random" else set())
+    return {item.name: item.default for item in dataclasses.fields(MASKING_CONFIGS[name]) if item.name not in shared}
+
+
 def test_rules_modules_and_files_are_the_same():
     modules = {path.stem for path in Path(limae_jax.masking.__file__).parent.glob("*.py")}
     assert modules - SHARED == set(RULES) == set(options("masking"))
@@ -28,8 +35,7 @@ def test_rules_modules_and_files_are_the_same():
 @pytest.mark.parametrize("name", RULES)
 def test_each_file_has_the_defaults_of_what_its_rule_reads(name):
     assert _text(name).startswith("# ")
-    defaults = {key: getattr(MaskingConfig(), key) for key in RULES[name].parameters}
-    assert yaml.safe_load(_text(name)) == {"name": name, **defaults}
+    assert yaml.safe_load(_text(name)) == {"name": name, **_own_settings(name)}
 
 
 class _Recorded:
@@ -45,10 +51,10 @@ class _Recorded:
 
 @pytest.mark.parametrize("name", RULES)
 def test_each_rule_reads_what_it_says(name):
-    config = _Recorded(MaskingConfig(name=name))
+    config = _Recorded(MASKING_CONFIGS[name](name=name))
     rule = load_rule(name).make_rule(config, 4, 2)
     jax.eval_shape(rule.select, rule.init(), random_inputs(0), jax.random.key(0))
-    assert config.seen - {"unit"} == set(RULES[name].parameters)
+    assert config.seen - {"unit"} == set(_own_settings(name))
     assert ("unit" in config.seen) or RULES[name].granularities == ("batch",)
 
 
@@ -56,11 +62,11 @@ def test_each_rule_reads_what_it_says(name):
 def test_granularities(name):
     units = RULES[name].granularities
     assert units and set(units) <= set(GRANULARITIES)
-    assert MaskingConfig(name=name).unit == units[0]
-    assert all(MaskingConfig(name=name, granularity=unit).unit == unit for unit in units)
+    assert MASKING_CONFIGS[name](name=name).unit == units[0]
+    assert all(MASKING_CONFIGS[name](name=name, granularity=unit).unit == unit for unit in units)
     if missing := set(GRANULARITIES) - set(units):
         with pytest.raises(InputError, match=r"^masking.granularity=\w+: choose one of"):
-            MaskingConfig(name=name, granularity=missing.pop())
+            MASKING_CONFIGS[name](name=name, granularity=missing.pop())
 
 
 def test_unknown_rules_are_refused():

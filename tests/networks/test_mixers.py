@@ -94,7 +94,7 @@ def test_gradient_reaches_every_hypernetwork():
 
 
 def test_sizes_come_from_the_settings():
-    mixer = MIXERS["qmix"](tiny_config(mixer_embed_dim=7, mixer_hypernet_dim=9).system, TINY_ENV)
+    mixer = MIXERS["qmix"](tiny_config(mixer={"embed_dim": 7, "hypernet_dim": 9}).mixer, TINY_ENV)
     params = jax.eval_shape(mixer.init, jax.random.key(0), _inputs(CHOSEN, STATES))["params"]
     assert params["w1_hidden"]["kernel"].shape == (STATE, 9)
     assert params["w1"]["kernel"].shape == (9, NUM_AGENTS * 7)

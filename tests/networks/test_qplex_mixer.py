@@ -127,7 +127,7 @@ def test_every_network_learns():
 
 
 def test_sizes_come_from_the_settings():
-    settings = tiny_config("qplex", mixer_hypernet_dim=9, mixer_num_heads=5, mixer_num_layers=3).system
+    settings = tiny_config("qplex", mixer={"hypernet_dim": 9, "num_heads": 5, "num_layers": 3}).mixer
     mixer = MIXERS["qplex"](settings, TINY_ENV)
     example = inputs_of(np.zeros((TINY_ENV.num_agents, TINY_ENV.num_actions), np.float32), JOINT)
     params = jax.eval_shape(mixer.init, jax.random.key(0), example)["params"]

@@ -8,7 +8,7 @@ from doubles.fakes import CountingEnv
 
 from limae_jax.play import evaluator
 from limae_jax.play.evaluator import play_episodes
-from limae_jax.systems.base import ActorCarry, System
+from limae_jax.systems.base import Acted, ActorCarry, System
 
 pytestmark = pytest.mark.slow
 
@@ -21,7 +21,7 @@ def initial_carry(num_rows):
 
 
 def act(params, carry, timestep, epsilon, key):
-    return jnp.argmax(timestep.avail, axis=-1).astype(jnp.int32), carry
+    return Acted(jnp.argmax(timestep.avail, axis=-1).astype(jnp.int32), carry)
 
 
 def count_running(params, carry, timestep, is_running, errors):
@@ -29,7 +29,9 @@ def count_running(params, carry, timestep, is_running, errors):
     return errors.replace(weight=errors.weight + jnp.sum(is_running))
 
 
-TEAM = System(lambda key: {}, initial_carry, act, lambda state, *_: state, (), count_running)
+TEAM = System(
+    lambda key: {}, initial_carry, act, lambda counters: jnp.ones(()), lambda state, *_: state, (), count_running
+)
 
 
 @pytest.fixture

@@ -13,9 +13,10 @@ from limae_jax.environments.smac.records import Steps
 from limae_jax.environments.vector import VectorEnv
 from limae_jax.play.host_player import HostPlayer, means_of
 from limae_jax.play.rollout import collect_rows, init_rollout
-from limae_jax.types import EnvSpec
+from limae_jax.systems.base import Acted
+from limae_jax.types import ActionSpec, EnvSpec
 
-SPEC = EnvSpec("made_up", "made_up", num_agents=2, obs_size=3, state_size=2, num_actions=3, episode_limit=9)
+SPEC = EnvSpec("made_up", "made_up", num_agents=2, obs_size=3, state_size=2, actions=ActionSpec(3), episode_limit=9)
 PARAMS = {"agent": jnp.zeros((1, 1))}  # with the seed's axis
 KEY = jax.random.key(0)
 
@@ -24,7 +25,7 @@ def act(params, carry, seen, epsilon, key):
     """The first available action, or the last one where epsilon is 0; the carry counts steps of the episode."""
     first, last = jnp.argmax(seen.avail, -1), seen.avail.shape[-1] - 1
     carry = jnp.where(seen.is_first, 0, carry) + 1
-    return jnp.where(epsilon > 0, first, last).astype(jnp.int32), carry
+    return Acted(jnp.where(epsilon > 0, first, last).astype(jnp.int32), carry)
 
 
 SYSTEM = SimpleNamespace(act=act, initial_carry=lambda rows: jnp.zeros(rows, jnp.int32))
@@ -104,7 +105,8 @@ class CountingGames:
 
     def _steps(self):
         seen = jax.tree.map(np.asarray, self._timestep)
-        return Steps(**vars(seen), is_discarded=np.zeros(self._env.num_envs, bool), facts=None)
+        fields = {name: values for name, values in vars(seen).items() if values is not None}
+        return Steps(**fields, is_discarded=np.zeros(self._env.num_envs, bool), facts=None)
 
     def reset(self):
         return self._steps()

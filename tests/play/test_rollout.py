@@ -115,7 +115,7 @@ def test_carry_is_that_of_acting_through_the_stored_slots(played):
             timestep = played.starts[0].timestep.replace(
                 obs=rows.obs[t], state=rows.state[t], avail=rows.avail[t], is_first=rows.is_first[t]
             )
-            _, carry = act(played.params, carry, timestep, 0.0, jax.random.key(0))
+            carry = act(played.params, carry, timestep, 0.0, jax.random.key(0)).carry
             carry = carry.replace(last_action=rows.action[t])
         np.testing.assert_allclose(carry.hidden, played.starts[k + 1].carry.hidden, atol=1e-5)
 

@@ -4,16 +4,15 @@ from typing import Any
 
 import jax
 import pytest
-from doubles.fakes import TINY_ENV, counters, made_up_rows, marks
+from doubles.fakes import TINY_ENV, counters, made_up_rows, marks, on_rows
 
 from limae_jax.config import (
+    SYSTEM_CONFIGS,
     EvalConfig,
-    MaeConfig,
     ReplayConfig,
     RunConfig,
     SmacConfig,
     SmaxConfig,
-    SystemConfig,
     TrainConfig,
 )
 from limae_jax.config.compose import override_config
@@ -31,11 +30,11 @@ from limae_jax.replay.memory import (
 )
 from limae_jax.replay.uniform import uniform_replay
 from limae_jax.systems.build import build_system
-from limae_jax.types import EnvSpec
+from limae_jax.types import ActionSpec, EnvSpec
 
 pytestmark = pytest.mark.slow
 
-WIDE_ENV = EnvSpec("wide", "wide", num_agents=3, obs_size=75, state_size=72, num_actions=8, episode_limit=100)
+WIDE_ENV = EnvSpec("wide", "wide", num_agents=3, obs_size=75, state_size=72, actions=ActionSpec(8), episode_limit=100)
 
 
 def _config(
@@ -44,8 +43,8 @@ def _config(
     rows: dict[str, Any] = {"row_length": 6, "capacity_rows": 5, "batch_rows": 2, "min_rows": 2} | replay
     return TrainConfig(
         env=SmaxConfig(num_envs=num_envs),
-        system=SystemConfig(name=system, hidden_size=hidden_size),
-        mae=MaeConfig(**(mae or {})),
+        system=SYSTEM_CONFIGS[system](hidden_size=hidden_size),
+        mae=SYSTEM_CONFIGS[system].beliefs(**mae) if mae else None,
         replay=ReplayConfig(**rows),
     )
 
@@ -95,13 +94,15 @@ def test_bytes_are_those_of_an_allocated_array():
 
 @pytest.mark.parametrize(("context", "layers"), [("last_step", 1), ("last_step", 2), ("window", 1)])
 def test_the_working_memory_is_an_upper_estimate(context, layers):
-    env = EnvSpec("team", "team", num_agents=8, obs_size=20, state_size=10, num_actions=5, episode_limit=100)
+    env = EnvSpec("team", "team", num_agents=8, obs_size=20, state_size=10, actions=ActionSpec(5), episode_limit=100)
     mae = {"context": context, "decoder_layers": layers}
     config = _config(system="ma2e", mae=mae, hidden_size=64, row_length=15, batch_rows=4, min_rows=4)
     system = build_system(config, env)
     rows = made_up_rows(0, [marks([(9, True)], 16)] * 4, 64, env, 5)
     state = jax.eval_shape(system.init, jax.random.key(0))
-    update = jax.jit(system.phases[-1].update).lower(state, rows, counters(0), jax.random.key(0)).compile()
+    update = (
+        jax.jit(on_rows(system.phases[-1].learn.update)).lower(state, rows, counters(0), jax.random.key(0)).compile()
+    )
     held = update.memory_analysis().temp_size_in_bytes
     assert held < update_bytes(config, env) < 6 * held
 
@@ -182,7 +183,7 @@ def test_no_way_out_is_invented_when_even_one_row_does_not_fit():
 
 
 def test_the_default_buffer_lets_three_seeds_of_8m_train_in_8_gib():
-    spec = EnvSpec("smax", "8m", num_agents=8, obs_size=205, state_size=192, num_actions=13, episode_limit=100)
+    spec = EnvSpec("smax", "8m", num_agents=8, obs_size=205, state_size=192, actions=ActionSpec(13), episode_limit=100)
     config = TrainConfig(run=RunConfig(num_seeds=3))
     assert check_memory(config, spec, 3, 8 * GIB, "of test memory")
 

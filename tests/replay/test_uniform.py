@@ -5,7 +5,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from doubles.fakes import TINY_ENV, made_up_rows, marks, tiny_config
+from doubles.fakes import TINY_ENV, counters, made_up_rows, marks, tiny_config
 from scipy import stats
 
 from limae_jax.replay.base import Replay
@@ -26,7 +26,7 @@ class Jitted(NamedTuple):
 def jitted(dtype: str = "float32") -> Jitted:
     sizes = {"row_length": NUM_SLOTS - 1, "capacity_rows": CAPACITY, "batch_rows": SAMPLED, "min_rows": 1}
     replay = uniform_replay(tiny_config(replay=sizes | {"observation_dtype": dtype}).replay)
-    often = jax.jit(lambda state, keys: jax.vmap(lambda key: replay.sample(state, key))(keys))
+    often = jax.jit(lambda state, keys: jax.vmap(lambda key: replay.sample(state, key, counters(0)).rows)(keys))
     return Jitted(replay, jax.jit(replay.add), jax.jit(replay.sample), often, replay.init(_rows(0)))
 
 
@@ -50,7 +50,7 @@ def _filled(num_adds: int, dtype: str = "float32"):
 
 
 def _drawn(state, seed: int = 0, dtype: str = "float32"):
-    batch = jax.tree.map(np.asarray, jitted(dtype).sample(state, jax.random.key(seed)))
+    batch = jax.tree.map(np.asarray, jitted(dtype).sample(state, jax.random.key(seed), counters(0)).rows)
     return batch, batch.reward[0].astype(int)
 
 

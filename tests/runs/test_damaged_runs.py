@@ -21,7 +21,7 @@ from limae_jax.training import plan, runner
 
 pytestmark = pytest.mark.slow
 
-SHORT = ["run.num_seeds=2", "evaluation.every_env_steps=600", "run.total_env_steps=1500"]
+SHORT = ["run.num_seeds=2", "evaluation.every_time_steps=600", "run.total_env_steps=1500"]
 SHORT += ["checkpoint.every_s=0.001", "checkpoint.keep_replay=true"]
 DAMAGES = all_damages()
 QUICK = sample(DAMAGES, 25)

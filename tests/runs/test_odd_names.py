@@ -24,7 +24,7 @@ from limae_jax.training import runner
 
 pytestmark = pytest.mark.slow
 
-SHORT = ["evaluation.every_env_steps=600", "run.total_env_steps=1500"]
+SHORT = ["evaluation.every_time_steps=600", "run.total_env_steps=1500"]
 
 
 def config_of(run: RunConfig) -> TrainConfig:

@@ -16,7 +16,7 @@ from limae_jax.training import plan
 
 pytestmark = pytest.mark.slow
 
-GRID = [*TINY, "evaluation.every_env_steps=600", "run.total_env_steps=1500"]
+GRID = [*TINY, "evaluation.every_time_steps=600", "run.total_env_steps=1500"]
 GRID += ["system.learning_rate=1e-3,4e-3", "checkpoint.every_s=0.001", "run.seed_batching=1"]
 DAMAGES = sweep_damages()
 QUICK = sample(DAMAGES, 12)

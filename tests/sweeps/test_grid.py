@@ -63,7 +63,7 @@ def test_the_study_is_the_one_that_was_fixed():
         for config in made.values():
             steps = 2_000_000 if config.env.scenario == "3s_vs_5z" else 1_000_000
             assert (config.run.num_seeds, config.run.total_env_steps) == (3, steps)
-            assert (config.evaluation.every_env_steps, config.evaluation.num_episodes) == (25_000, 128)
+            assert (config.evaluation.every_time_steps, config.evaluation.num_episodes) == (25_000, 128)
     # QMIX at full sight is trained once for (a) and (b).
     a, b = cells("experiment=study_a_headroom"), cells("experiment=study_b_maps")
     assert len(a.keys() & b.keys()) == 5

@@ -43,8 +43,8 @@ def _player(name: str, **settings):
             return slot.action
 
         with mock.patch.object(value_based, "epsilon_greedy", scripted):
-            _, after = core.act(params, carry, timestep, 0.0, KEY)
-        return after, (seen[0], carry)
+            after = core.act(params, carry, timestep, 0.0, KEY)
+        return after.carry, (seen[0], carry)
 
     def play(params, script: Rows):
         return jax.lax.scan(lambda carry, slot: step(params, carry, slot), core.initial_carry(2), script)[1]

@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 from typing import Any, NamedTuple
 
 import jax
-from doubles.fakes import counters, made_up_rows, marks, noise_like, tiny_config
+from doubles.fakes import counters, made_up_rows, marks, noise_like, on_rows, tiny_config
 
-from limae_jax.config import MaeConfig, MaskingConfig, TrainConfig
+from limae_jax.config import TrainConfig
 from limae_jax.systems.base import LearnerState, System
 from limae_jax.systems.build import build_system
 from limae_jax.systems.load import load_system
 from limae_jax.systems.value_based import ValueBasedCore
-from limae_jax.types import EnvSpec
+from limae_jax.types import ActionSpec, EnvSpec
 
-TRIO = EnvSpec("trio", "trio", num_agents=3, obs_size=4, state_size=3, num_actions=3, episode_limit=10)
+TRIO = EnvSpec("trio", "trio", num_agents=3, obs_size=4, state_size=3, actions=ActionSpec(3), episode_limit=10)
 WINDOW, NUM_SLOTS, KEY = 3, 12, jax.random.key(0)
 ROW_MARKS = [
     marks([(4, True), (9, False)], NUM_SLOTS),
@@ -43,14 +42,15 @@ class Learner(NamedTuple):
 
 
 def config_of(name: str, **settings) -> TrainConfig:
-    """Settings: `mae_window` is `mae.window`, `masking_name` is `masking.name`, all others are of the system."""
+    """Settings: `mixer` is a name, `mae_window` is `mae.window`, as of `masking`; all others are of the system."""
+    mixer = settings.pop("mixer", None)
     sections: dict[str, dict] = {"mae": {}, "masking": {}, "system": {}}
-    named = [(one.section, item.name) for one in (MaeConfig, MaskingConfig) for item in dataclasses.fields(one)]
-    names = {f"{section}_{name}": section for section, name in named}
     for key, value in settings.items():
-        section = names.get(key, "system")
-        sections[section][key.removeprefix(f"{section}_")] = value
-    return tiny_config(name, None, sections["mae"], sections["masking"], **sections["system"])
+        section, _, field = key.partition("_")
+        own, name_there = (section, field) if section in sections else ("system", key)
+        sections[own][name_there] = value
+    system = sections.pop("system")
+    return tiny_config(name, mixer={"name": mixer} if mixer else None, **sections, **system)
 
 
 @functools.cache
@@ -64,7 +64,7 @@ def learner(name: str, **settings) -> Learner:
     auxiliary = {extra.name: extra.init_state() for extra in core.spec.auxiliaries}
     targets = noise_like(shapes.target_params, 2, 0.4)
     state = LearnerState(params, targets, core.optimiser.init(params), auxiliary)
-    phases = {phase.name: jax.jit(phase.update) for phase in system.phases if phase.update}
+    phases = {phase.name: jax.jit(on_rows(phase.learn.update)) for phase in system.phases if phase.learn}
     return Learner(config, core, system, state, phases["train"], phases.get("pretrain"))
 
 

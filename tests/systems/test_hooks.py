@@ -8,10 +8,10 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from doubles.fakes import TINY_ENV, counters, made_up_rows, marks, tiny_config
+from doubles.fakes import TINY_ENV, counters, made_up_rows, marks, on_rows, tiny_config
 
 from limae_jax.networks.mixers import MIXERS
-from limae_jax.systems.base import Auxiliary, Phase
+from limae_jax.systems.base import Auxiliary, AuxiliaryLoss, OffPolicy, Phase
 from limae_jax.systems.value_based import ValueBasedSpec, build_value_based, td_optimiser
 
 NUM_SLOTS, KEY = 8, jax.random.key(0)
@@ -52,11 +52,11 @@ def _toy(reads_feature: bool, factor: float = 1.0) -> Auxiliary:
         weight = inputs.params["toy"]["weight"]
         seen = {
             "batches": state,
-            "agent_error": jnp.sum(jnp.where(inputs.batch.filled[..., None], inputs.td_error_agent, 0)),
+            "agent_error": jnp.sum(jnp.where(inputs.batch.filled[..., None], inputs.errors.agent, 0)),
         }
-        if inputs.td_error_agent.shape != inputs.batch.action.shape:
-            raise ValueError(inputs.td_error_agent.shape)
-        return factor * (100.0 * weight[0] + weight[1] * feature), state + 1, seen
+        if inputs.errors.agent.shape != inputs.batch.action.shape:
+            raise ValueError(inputs.errors.agent.shape)
+        return AuxiliaryLoss(factor * (100.0 * weight[0] + weight[1] * feature), state + 1, seen)
 
     return Auxiliary("toy", lambda key: {"weight": jnp.ones(2)}, lambda: jnp.zeros((), jnp.int32), loss, "toy")
 
@@ -87,7 +87,7 @@ def updated(toy: str, mixer: str = "vdn") -> Update:
     )
     system = build_value_based(spec, tiny_config(td_lambda=0.0, gamma=0.9, reward_scale=1.0), TINY_ENV)
     before = jax.jit(system.init)(KEY)
-    after, metrics = jax.jit(system.phases[-1].update)(before, BATCH, counters(0), KEY)
+    after, metrics = jax.jit(on_rows(system.phases[-1].learn.update))(before, BATCH, counters(0), KEY)
     return Update(before, after, metrics, system)
 
 
@@ -146,7 +146,7 @@ def test_a_part_can_have_a_target_rule_of_its_own():
     system = build_value_based(spec, tiny_config("iql"), TINY_ENV)
     state = jax.jit(system.init)(KEY)
     moved = state.replace(params=jax.tree.map(lambda x: x + 1.0, state.params))
-    refreshed = jax.jit(system.refresh_targets)(moved, counters(0), counters(10**6))
+    refreshed = jax.jit(system.after_iteration)(moved, counters(0), counters(10**6))
     jax.tree.map(np.testing.assert_array_equal, refreshed.target_params["agent"], moved.params["agent"])
     jax.tree.map(np.testing.assert_array_equal, refreshed.target_params["toy"], state.params["toy"])
 
@@ -179,7 +179,9 @@ def test_utilities_of_illegal_actions_change_nothing():
     obs = np.array(BATCH.obs)
     obs[..., UTILITIES] = np.where(unused, 1e4, obs[..., UTILITIES])
     plain = updated("alone")
-    after, metrics = jax.jit(plain.system.phases[-1].update)(plain.before, BATCH.replace(obs=obs), counters(0), KEY)
+    after, metrics = jax.jit(on_rows(plain.system.phases[-1].learn.update))(
+        plain.before, BATCH.replace(obs=obs), counters(0), KEY
+    )
     assert unused.any()
     np.testing.assert_array_equal(metrics["td_loss"], plain.metrics["td_loss"])
     np.testing.assert_array_equal(metrics["toy/agent_error"], plain.metrics["toy/agent_error"])
@@ -188,18 +190,18 @@ def test_utilities_of_illegal_actions_change_nothing():
 
 def test_acting_goes_through_the_agent_network_of_the_specification():
     system, timestep = updated("none").system, jax.tree.map(lambda x: x[2], BATCH.replace(start=()))
-    action, _ = system.act(updated("none").before.params, system.initial_carry(2), timestep, 0.0, KEY)
+    acted = system.act(updated("none").before.params, system.initial_carry(2), timestep, 0.0, KEY)
     q = np.where(BATCH.avail[2], BATCH.obs[2][..., UTILITIES], -np.inf)
-    np.testing.assert_array_equal(action, np.argmax(q, axis=-1))
+    np.testing.assert_array_equal(acted.action, np.argmax(q, axis=-1))
 
 
 def test_extra_phases_come_between_warmup_and_training():
     def pretraining(core, config):
-        return (Phase("first", config.replay.min_rows, False, core.update), Phase("second", 50, True, None))
+        return (Phase("first", config.replay.min_rows, False, OffPolicy(core.update, 1)), Phase("second", 50, True))
 
     system = build_value_based(ValueBasedSpec(mixer="vdn", phases=pretraining), tiny_config(), TINY_ENV)
     config = dataclasses.asdict(tiny_config().replay)
     assert [phase.name for phase in system.phases] == ["warmup", "first", "second", "train"]
-    assert system.phases[0].env_steps == config["min_rows"] * config["row_length"]
-    assert [phase.update is None for phase in system.phases] == [True, False, True, False]
-    assert system.phases[-1].env_steps is None and system.phases[-1].explores_by_schedule
+    assert system.phases[0].time_steps == config["min_rows"] * config["row_length"]
+    assert [phase.learn is None for phase in system.phases] == [True, False, True, False]
+    assert system.phases[-1].time_steps is None and system.phases[-1].explores_by_schedule

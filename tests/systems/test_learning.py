@@ -6,11 +6,11 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from doubles.fakes import counters, made_up_rows, marks, tiny_config
+from doubles.fakes import counters, made_up_rows, marks, on_rows, tiny_config
 from reference import row_utilities, team_values
 
 from limae_jax.systems.build import build_system
-from limae_jax.types import EnvSpec, Rows
+from limae_jax.types import ActionSpec, EnvSpec, Rows
 
 pytestmark = pytest.mark.slow
 
@@ -20,15 +20,14 @@ GAMMA = 0.9
 def _train(name: str, env: EnvSpec, batch: Rows, num_updates: int, **system):
     """Parameters after so many updates on the batch, with a target copy after each 25."""
     sizes = {"hidden_size": 16, "target_update_env_steps": 25}
-    if name == "qmix":
-        sizes |= {"mixer_embed_dim": 8, "mixer_hypernet_dim": 8}
-    config = tiny_config(name, gamma=GAMMA, reward_scale=1.0, learning_rate=5e-3, **sizes, **system)
+    mixer = {"embed_dim": 8, "hypernet_dim": 8} if name == "qmix" else None
+    config = tiny_config(name, mixer=mixer, gamma=GAMMA, reward_scale=1.0, learning_rate=5e-3, **sizes, **system)
     built, key = build_system(config, env), jax.random.key(0)
 
     def step(state, count):
-        state, metrics = built.phases[-1].update(state, batch, counters(0), key)
+        state, metrics = on_rows(built.phases[-1].learn.update)(state, batch, counters(0), key)
         before, after = (counters(0).replace(env_steps=count + i) for i in (0, 1))
-        return built.refresh_targets(state, before, after), metrics["loss"]
+        return built.after_iteration(state, before, after), metrics["loss"]
 
     run = jax.jit(
         lambda: jax.lax.scan(step, built.init(jax.random.key(1)), jnp.arange(num_updates, dtype=jnp.int32))[0]
@@ -37,7 +36,7 @@ def _train(name: str, env: EnvSpec, batch: Rows, num_updates: int, **system):
 
 
 def test_constant_reward_is_worth_its_discounted_sum():
-    env, row = EnvSpec("line", "line", 2, 4, 3, 3, 5), marks([(5, True)], 12)
+    env, row = EnvSpec("line", "line", 2, 4, 3, ActionSpec(3), 5), marks([(5, True)], 12)
     batch = made_up_rows(0, [row, row], hidden_size=16, env=env)
     # Only the action that was played is legal: what a greedy team would do is then in the batch.
     played = np.asarray(batch.action)[..., None] == np.arange(env.num_actions)
@@ -50,7 +49,9 @@ def test_constant_reward_is_worth_its_discounted_sum():
         np.testing.assert_allclose(values[[t, t + 6]], expected, atol=0.1)
 
 
-TWO_STEP = EnvSpec("two_step", "two_step", num_agents=2, obs_size=3, state_size=3, num_actions=2, episode_limit=2)
+TWO_STEP = EnvSpec(
+    "two_step", "two_step", num_agents=2, obs_size=3, state_size=3, actions=ActionSpec(2), episode_limit=2
+)
 PAYOFFS = np.array([[[7.0, 7.0], [7.0, 7.0]], [[0.0, 1.0], [1.0, 8.0]]])
 
 

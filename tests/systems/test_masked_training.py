@@ -8,15 +8,16 @@ import numpy as np
 import optax
 import pytest
 from context_systems import BATCH, KEY, ROW_MARKS, TRIO, WINDOW, config_of, learner
-from doubles.fakes import counters, made_up_rows, marks, noise_like
+from doubles.fakes import counters, made_up_rows, marks, noise_like, on_rows
 
-from limae_jax.config.traced import TRACED, traced_values, with_values
+from limae_jax.config.traced import traced_names, traced_values, with_values
 from limae_jax.networks.windows import empty_history
 from limae_jax.systems import masked_training
 from limae_jax.systems.load import load_system
 from limae_jax.systems.masked_training import mae_loss, mae_optimiser
 from limae_jax.systems.team_models import init_mae, make_mae, num_read
 from limae_jax.systems.value_based import ValueBasedCore
+from limae_jax.types import Sample
 
 pytestmark = pytest.mark.slow
 
@@ -178,11 +179,11 @@ def test_the_losses_settings_can_be_traced():
     one = learner("li_ma2e")
 
     def loss(values):
-        config = with_values(one.config, dict.fromkeys(TRACED, 0.5) | values)
+        config = with_values(one.config, dict.fromkeys(traced_names(one.config), 0.5) | values)
         core = ValueBasedCore(load_system("li_ma2e").make_spec(config, TRIO), config, TRIO)
-        return core.loss(one.state.params, one.state, BATCH, KEY)
+        return core.loss(one.state.params, one.state, Sample(BATCH), KEY)
 
-    total, (_, metrics) = jax.jit(loss)(traced_values(one.config))
+    total, (_, metrics, _) = jax.jit(loss)(traced_values(one.config))
     _, wanted = _trained("li_ma2e")
     np.testing.assert_allclose(total, wanted["loss"], rtol=1e-5)
     for name, value in metrics.items():
@@ -194,7 +195,7 @@ def test_the_optimisers_settings_can_be_traced():
     gradient = jnp.asarray([3.0, -0.1, 0.0])
 
     def step(values):
-        optimiser = mae_optimiser(with_values(config, dict.fromkeys(TRACED, 0.5) | values))
+        optimiser = mae_optimiser(with_values(config, dict.fromkeys(traced_names(config), 0.5) | values).auto_encoder)
         state = optimiser.init(gradient)
         for factor in (1.0, 0.01):
             updates, state = optimiser.update(gradient * factor, state)
@@ -236,7 +237,7 @@ def test_pretraining_hides_some_and_shows_some_in_every_row(monkeypatch):
     monkeypatch.setattr(masked_training, "mae_loss", told)
     one = learner("li_ma2e")
     (phase,) = masked_training.pretraining(one.config, one.core)
-    update, rows = jax.jit(phase.update), []
+    update, rows = jax.jit(on_rows(phase.learn.update)), []
     for key in KEYS:
         number = int(update(one.state, BATCH, counters(0), key)[1]["loss"])
         assert number >= 0
@@ -259,14 +260,14 @@ _CONFIG = config_of("li_ma2e")
 
 
 def test_pretraining_is_a_phase_of_its_own_with_its_own_budget():
-    phases = learner("li_ma2e", mae_pretrain_env_steps=700, mae_pretrain_updates_per_iteration=5).system.phases
-    assert [(phase.name, phase.env_steps, phase.explores_by_schedule) for phase in phases] == [
+    phases = learner("li_ma2e", mae_pretrain_time_steps=700, mae_pretrain_updates_per_iteration=5).system.phases
+    assert [(phase.name, phase.time_steps, phase.explores_by_schedule) for phase in phases] == [
         ("warmup", 2 * 11, False),
         ("pretrain", 700, False),
         ("train", None, True),
     ]
-    assert [phase.updates_per_iteration for phase in phases] == [0, 5, 4]
-    assert len({phase.streams for phase in phases[1:]}) == 2
+    assert [phase.learn and phase.learn.updates_per_iteration for phase in phases] == [None, 5, 4]
+    assert len({phase.learn.streams for phase in phases[1:]}) == 2
 
 
 # Whom the rules hide.

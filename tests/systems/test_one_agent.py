@@ -6,18 +6,18 @@ import jax
 import numpy as np
 import pytest
 from context_systems import KEY, ROW_MARKS, WINDOW, config_of
-from doubles.fakes import counters, made_up_rows, noise_like
+from doubles.fakes import counters, made_up_rows, noise_like, on_rows
 
 from limae_jax.systems.base import LearnerState
 from limae_jax.systems.build import build_system
 from limae_jax.systems.guesses import make_guesses
 from limae_jax.systems.load import load_system
 from limae_jax.systems.value_based import ValueBasedCore
-from limae_jax.types import EnvSpec
+from limae_jax.types import ActionSpec, EnvSpec
 
 pytestmark = pytest.mark.slow
 
-SOLO = EnvSpec("solo", "solo", num_agents=1, obs_size=4, state_size=3, num_actions=3, episode_limit=10)
+SOLO = EnvSpec("solo", "solo", num_agents=1, obs_size=4, state_size=3, actions=ActionSpec(3), episode_limit=10)
 PAIR = dataclasses.replace(SOLO, num_agents=2)
 BATCH = made_up_rows(0, ROW_MARKS, hidden_size=8, env=SOLO, window=WINDOW)
 # The masking rules are asked in tests/masking; the commonest settings are compiled below.
@@ -36,8 +36,8 @@ def test_every_system_with_a_context_can_be_built_for_one(name, settings):
     system = build_system(config, SOLO)
     state = jax.eval_shape(system.init, KEY)
     for phase in system.phases:
-        if phase.update:
-            after, _ = jax.eval_shape(phase.update, state, BATCH, counters(0), KEY)
+        if phase.learn:
+            after, _ = jax.eval_shape(on_rows(phase.learn.update), state, BATCH, counters(0), KEY)
             assert jax.tree.structure(after) == jax.tree.structure(state)
     # Nothing is told of guesses: there are none.
     assert system.belief_errors is None and make_guesses(config, SOLO) is None
@@ -59,8 +59,8 @@ def test_learning_alone_stays_finite_and_leaves_the_auto_encoder_as_it_is(name, 
     auxiliary = {extra.name: extra.init_state() for extra in core.spec.auxiliaries}
     state = LearnerState(params, targets, core.optimiser.init(params), auxiliary)
     for phase in system.phases:
-        if phase.update:
-            after, metrics = jax.jit(phase.update)(state, BATCH, counters(0), KEY)
+        if phase.learn:
+            after, metrics = jax.jit(on_rows(phase.learn.update))(state, BATCH, counters(0), KEY)
             assert all(np.isfinite(value) for value in metrics.values()) and metrics["mae/loss"] == 0
             assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(after))
             jax.tree.map(np.testing.assert_array_equal, after.params["mae"], params["mae"])

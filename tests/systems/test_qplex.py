@@ -5,13 +5,13 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from doubles.fakes import TINY_ENV, counters, made_up_rows, marks, noise_like, tiny_config
+from doubles.fakes import TINY_ENV, counters, made_up_rows, marks, noise_like, on_rows, tiny_config
 from reference import row_utilities
 
 from limae_jax.networks.mixers import MIXERS
 from limae_jax.systems.build import build_system
 from limae_jax.systems.value_based import ValueBasedCore, ValueBasedSpec
-from limae_jax.types import EnvSpec, Rows
+from limae_jax.types import ActionSpec, EnvSpec, Rows
 
 pytestmark = pytest.mark.slow
 
@@ -33,7 +33,7 @@ def test_each_network_mixes_with_its_own_best_legal_utilities(monkeypatch):
     core = ValueBasedCore(ValueBasedSpec(mixer="best"), config, TINY_ENV)
     shapes = jax.eval_shape(core.init, KEY)
     params, targets = noise_like(shapes.params, 1), noise_like(shapes.target_params, 2)
-    _, filled, _, _, values = core.td_errors(params, targets, BATCH, *core.read(BATCH))
+    errors, _ = core.td_errors(params, targets, BATCH, *core.read(BATCH))
 
     def best(tree):
         q = np.where(np.asarray(BATCH.avail), row_utilities(tree["agent"], BATCH), -np.inf)
@@ -42,13 +42,13 @@ def test_each_network_mixes_with_its_own_best_legal_utilities(monkeypatch):
     assert not np.asarray(BATCH.avail).all()
     reward = np.asarray(BATCH.reward) * core.reward_scale
     target = reward[:-1] + 0.9 * (1 - np.asarray(BATCH.terminal)[:-1]) * best(targets)[1:]
-    is_real = np.asarray(filled)[:-1]
-    np.testing.assert_allclose(np.asarray(values["target"])[:-1][is_real], target[is_real], rtol=1e-4, atol=1e-4)
-    np.testing.assert_allclose(values["q_taken"], best(params), rtol=1e-4, atol=1e-4)
+    is_real = np.asarray(errors.is_counted)[:-1]
+    np.testing.assert_allclose(np.asarray(errors.target)[:-1][is_real], target[is_real], rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(errors.chosen_value, best(params), rtol=1e-4, atol=1e-4)
 
 
 CLIMBING = np.array([[11.0, -30, 0], [-30, 7, 6], [0, 0, 5]])
-MATRIX = EnvSpec("matrix", "climbing", num_agents=2, obs_size=1, state_size=1, num_actions=3, episode_limit=1)
+MATRIX = EnvSpec("matrix", "climbing", num_agents=2, obs_size=1, state_size=1, actions=ActionSpec(3), episode_limit=1)
 
 
 def _every_joint_action() -> Rows:
@@ -66,13 +66,13 @@ def _every_joint_action() -> Rows:
     )
 
 
-def _greedy_payoff(name: str, **system) -> float:
+def _greedy_payoff(name: str, **mixer) -> float:
     rows = _every_joint_action()
-    settings = {"hidden_size": 16, "learning_rate": 5e-3, "mixer_hypernet_dim": 16, "reward_scale": 1.0, **system}
-    built = build_system(tiny_config(name, **settings), MATRIX)
+    settings = {"hidden_size": 16, "learning_rate": 5e-3, "reward_scale": 1.0}
+    built = build_system(tiny_config(name, mixer={"hypernet_dim": 16, **mixer}, **settings), MATRIX)
 
     def update(state, _):
-        return built.phases[-1].update(state, rows, counters(0), KEY)[0], None
+        return on_rows(built.phases[-1].learn.update)(state, rows, counters(0), KEY)[0], None
 
     params = jax.jit(lambda: jax.lax.scan(update, built.init(KEY), length=2000)[0])().params
     q = row_utilities(jax.tree.map(np.asarray, params["agent"]), rows)[0, 0]
@@ -81,4 +81,4 @@ def _greedy_payoff(name: str, **system) -> float:
 
 def test_qplex_finds_the_best_play_of_climbing_and_a_monotone_mixer_does_not():
     assert _greedy_payoff("qplex") == 11.0
-    assert _greedy_payoff("qmix", mixer_embed_dim=8) < 11.0
+    assert _greedy_payoff("qmix", embed_dim=8) < 11.0

@@ -7,11 +7,11 @@ import jax.numpy as jnp
 import numpy as np
 import optax
 import pytest
-from doubles.fakes import TINY_ENV, counters, made_up_rows, marks, noise_like, tiny_config
+from doubles.fakes import TINY_ENV, counters, made_up_rows, marks, noise_like, on_rows, tiny_config
 from reference import td_errors
 
 from limae_jax.config import TrainConfig
-from limae_jax.systems.base import Auxiliary, LearnerState
+from limae_jax.systems.base import Auxiliary, AuxiliaryLoss, LearnerState
 from limae_jax.systems.build import build_system
 from limae_jax.systems.load import load_system
 from limae_jax.systems.value_based import build_value_based, td_optimiser
@@ -33,7 +33,7 @@ def _spy() -> Auxiliary:
     """No loss; its state becomes the TD errors that it was shown."""
 
     def loss(inputs, state, key):
-        return jnp.zeros(()), (inputs.td_error, inputs.td_error_agent), {}
+        return AuxiliaryLoss(jnp.zeros(()), (inputs.errors.team, inputs.errors.agent), {})
 
     return Auxiliary("spy", None, lambda: None, loss)
 
@@ -62,7 +62,7 @@ def learner(name: str, initial_carry: str = "stored", **system) -> Learner:
     state = shapes.replace(
         params=noise_like(shapes.params, 1, 0.4), target_params=noise_like(shapes.target_params, 2, 0.4)
     )
-    return Learner(config, jax.jit(built.phases[-1].update), state)
+    return Learner(config, jax.jit(on_rows(built.phases[-1].learn.update)), state)
 
 
 def _norm(tree) -> float:
@@ -205,14 +205,14 @@ def test_qmix_with_unit_weights_is_vdn():
 @functools.cache
 def _qmix_with_adam():
     built = build_system(tiny_config("qmix", max_grad_norm=0.5, target_update_env_steps=100), TINY_ENV)
-    return built, jax.jit(built.phases[-1].update), jax.jit(built.init)(KEY)
+    return built, jax.jit(on_rows(built.phases[-1].learn.update)), jax.jit(built.init)(KEY)
 
 
 def test_targets_start_as_copies_and_move_only_when_a_multiple_is_crossed():
     built, update, state = _qmix_with_adam()
     assert set(state.target_params) == {"agent", "mixer"}
     jax.tree.map(np.testing.assert_array_equal, state.params, state.target_params)
-    refresh, env_steps = jax.jit(built.refresh_targets), 0
+    refresh, env_steps = jax.jit(built.after_iteration), 0
     for collected, is_due in ((60, False), (39, False), (1, True), (99, False), (1, True), (350, True), (20, False)):
         state, _ = update(state, BATCH, counters(env_steps), KEY)
         held = jax.tree.map(np.asarray, state.target_params)

@@ -124,7 +124,7 @@ def test_best_starts_again_from_what_is_known_and_the_loss_is_named(finished, ru
 
 def test_the_best_of_a_failed_seed_is_written_again_too(tmp_path, warnings):
     folder = tmp_path / "run"
-    diverging = ["system.learning_rate=1e30", "system.max_grad_norm=1e30", "evaluation.every_env_steps=50"]
+    diverging = ["system.learning_rate=1e30", "system.max_grad_norm=1e30", "evaluation.every_time_steps=50"]
     assert runner.train(load_config([*TINY, *diverging, f"run.dir={folder}"])).failed_seeds == [0]
     del warnings[:]
     _, lost = contents(group_of(folder) / "best")
@@ -164,7 +164,7 @@ def test_what_plays_damaged_parameters_says_that_resuming_makes_them_anew(run_di
 
 @pytest.mark.parametrize("name", ["best", "last"])
 def test_a_sweep_goes_on_with_the_cell_whose_parameters_are_damaged(tmp_path, name):
-    short = ["evaluation.every_env_steps=600", "run.total_env_steps=1500"]
+    short = ["evaluation.every_time_steps=600", "run.total_env_steps=1500"]
     asked = load_sweep(
         [*TINY, *short, f"sweep.dir={tmp_path / 'sweep'}", "system.td_lambda=0.5,0.6", "env.max_steps=12,13"]
     )

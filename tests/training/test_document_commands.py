@@ -13,7 +13,6 @@ from doubles.fakes import CountingEnv
 from doubles.tiny import TINY
 
 from limae_jax import environments
-from limae_jax.catalogue.systems import CONTEXT_SYSTEMS, unread_of_the_mixer
 from limae_jax.cli.main import main
 from limae_jax.config.compose import load_config
 from limae_jax.evaluation import evaluate, policy
@@ -25,7 +24,7 @@ EXHAUSTIVE = pytest.mark.exhaustive
 # One chunk of random play, without which nothing is evaluated and saved; a resumed run learns in one more.
 SHORT, LONG = 1000, 4000
 SMALL = [*TINY, "run.num_seeds=1", f"run.total_env_steps={SHORT}"]
-SMALL_MAE = ["mae.width=4", "mae.num_heads=2", "mae.window=2", "mae.pretrain_env_steps=0"]
+SMALL_MAE = ["mae.width=4", "mae.num_heads=2", "mae.window=2", "mae.pretrain_time_steps=0"]
 
 
 def in_its_tier(document):
@@ -85,11 +84,12 @@ def small_settings(config):
     """Settings that the learner reads; the last one keeps the run's directory, which may be named by its scenario."""
     system = config.system.name
     # Each command keeps its own system.
-    unread = ("system", *unread_of_the_mixer(system, config.system.mixer))
+    sizes = [f"mixer.{name}" for name in ("embed_dim", "hypernet_dim") if not hasattr(config.mixer, name)]
+    unread = ("system", *sizes)
     # These games have neither a size to choose nor a time limit.
     left_out = (*unread, "env.scenario", "env.max_steps") if config.env.name == "matrix" else unread
     settings = [override for override in SMALL if override.partition("=")[0] not in left_out]
-    guesses = SMALL_MAE if system in CONTEXT_SYSTEMS else []
+    guesses = SMALL_MAE if config.mae else []
     if guesses and system != "oracle":
         guesses = [*guesses, "mae.encoder_layers=1"]
     # Runs of several scenarios are one map here, so a report needs other seeds.

@@ -3,16 +3,16 @@
 import pytest
 
 from limae_jax.config.compose import load_config
-from limae_jax.systems.base import Phase
+from limae_jax.systems.base import OffPolicy, Phase
 from limae_jax.training.forecast import EVALUATION, Forecast
 from limae_jax.training.plan import PhasePlan, is_evaluation_due, phase_at
 
 # 100 time steps an iteration; an evaluation every 10 iterations.
-SETTINGS = ["env.num_envs=5", "replay.row_length=20", "replay.capacity_rows=100", "evaluation.every_env_steps=1000"]
+SETTINGS = ["env.num_envs=5", "replay.row_length=20", "replay.capacity_rows=100", "evaluation.every_time_steps=1000"]
 PLANS = [
     PhasePlan(Phase("warmup", 500, False), 0, 5, 5),
-    PhasePlan(Phase("pretrain", 2000, False, lambda *_: None, 1, (0, 1)), 5, 25, 5),
-    PhasePlan(Phase("train", None, True, lambda *_: None, 1, (0, 1)), 25, None, 5),
+    PhasePlan(Phase("pretrain", 2000, False, OffPolicy(lambda *_: None, 1)), 5, 25, 5),
+    PhasePlan(Phase("train", None, True, OffPolicy(lambda *_: None, 1)), 25, None, 5),
 ]
 COMPILING = {"warmup": 6.0, "pretrain": 9.0, "train": 25.0, EVALUATION: 10.0}
 ITERATION = {"warmup": 0.1, "pretrain": 1.0, "train": 1.0}

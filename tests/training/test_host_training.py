@@ -25,7 +25,7 @@ PLAYS_SMAX = True
 OF_SMAX = ("env.", "evaluation.", "run.")
 SMALL = [override for override in TINY if not override.startswith(OF_SMAX)]
 TRAIN = ["train", "env=smac", "env.scenario=2m_vs_1z", "env.workers=2", *SMALL, "replay.min_rows=4"]
-TRAIN += ["evaluation.num_episodes=3", "evaluation.every_env_steps=50", "run.total_env_steps=100"]
+TRAIN += ["evaluation.num_episodes=3", "evaluation.every_time_steps=50", "run.total_env_steps=100"]
 SCRIPTS = [[("win", 3), ("limit", 6)], [("loss", 4)]]
 
 

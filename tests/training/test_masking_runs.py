@@ -17,8 +17,8 @@ from limae_jax.training import plan, runner, setup
 
 pytestmark = pytest.mark.slow
 
-SMALL = ["mae.pretrain_env_steps=500", "mae.width=8", "mae.num_heads=2", "mae.window=3", "mae.encoder_layers=1"]
-SHORT = ["evaluation.every_env_steps=1200", "run.total_env_steps=2000"]
+SMALL = ["mae.pretrain_time_steps=500", "mae.width=8", "mae.num_heads=2", "mae.window=3", "mae.encoder_layers=1"]
+SHORT = ["evaluation.every_time_steps=1200", "run.total_env_steps=2000"]
 # Rules that go by more than their batch.
 WITH_STATE = ("ema", "vds", "all_but_one")
 # With the agents' context; the other rules do without it, as it has nothing to do with them, and compile sooner.
@@ -56,7 +56,7 @@ def quick(monkeypatch):
 def test_a_run_with_masks_goes_on_bit_exactly(name, tiny, final_arrays, monkeypatch):
     # Several updates an iteration, each with a key of its own.
     overrides = ["system=li_ma2e", f"masking={name}", "system.updates_per_iteration=2", *SMALL, *SHORT]
-    overrides += ["system.mixer=vdn", *([] if name == WHOLE else ["mae.context=off"])]
+    overrides += ["mixer=vdn", *([] if name == WHOLE else ["mae.context=off"])]
     whole, stopped = (load_config(tiny(*overrides, name=run)) for run in ("whole", "stopped"))
     assert runner.train(whole).exit_code == 0
     # The second chunk is half of pre-training; the fourth is the first of training, and the first evaluation is later.

@@ -12,9 +12,9 @@ from doubles.fakes import CountingEnv, tiny_config
 from limae_jax.environments.vector import VectorEnv
 from limae_jax.keys import Stream, stream_key
 from limae_jax.replay.uniform import uniform_replay
-from limae_jax.systems.base import Phase
+from limae_jax.systems.base import OffPolicy, Phase, Step
 from limae_jax.systems.build import build_system
-from limae_jax.training.loop import Parts, init_seed, make_chunk
+from limae_jax.training.loop import ChunkMetrics, Parts, init_seed, make_chunk
 from limae_jax.training.meter import Meter
 from limae_jax.types import Clock
 
@@ -23,12 +23,17 @@ pytestmark = pytest.mark.slow
 ITERATIONS, UPDATES, SEED = 2, 3, 5
 
 
-def chunk(**metrics) -> dict[str, np.ndarray]:
-    """A chunk's metrics of two seeds: `x=3` is 3 for the first and 30 for the second."""
-    return {name: np.array([value, 10.0 * value], np.float32) for name, value in metrics.items()}
+def chunk(epsilon=None, episodes=None, **means) -> ChunkMetrics:
+    """A chunk's metrics of two seeds: `x=3` is 3 for the first and 30 for the second. Episodes as (number, returns)."""
+
+    def of_seeds(values):
+        return {name: np.array([value, 10.0 * value], np.float32) for name, value in values.items()}
+
+    sums = {} if episodes is None else dict(zip(("train_episodes", "train_return_sum"), episodes, strict=True))
+    return ChunkMetrics(of_seeds({} if epsilon is None else {"epsilon": epsilon}), of_seeds(means), of_seeds(sums))
 
 
-def metered(*chunks: dict[str, np.ndarray]) -> Meter:
+def metered(*chunks: ChunkMetrics) -> Meter:
     meter = Meter(np.zeros(2, np.int32))
     for count, metrics in enumerate(chunks, start=1):
         meter.add(metrics, np.full(2, 100 * count, np.int32), seconds=0.5)
@@ -37,9 +42,9 @@ def metered(*chunks: dict[str, np.ndarray]) -> Meter:
 
 def test_a_row_holds_means_sums_and_newest_values():
     meter = metered(
-        chunk(epsilon=0.9, mean_loss=1, train_episodes=2, train_return_sum=10),
-        chunk(epsilon=0.7, mean_loss=4, train_episodes=0, train_return_sum=0),
-        chunk(epsilon=0.5, mean_loss=1, train_episodes=3, train_return_sum=5),
+        chunk(epsilon=0.9, loss=1, episodes=(2, 10)),
+        chunk(epsilon=0.7, loss=4, episodes=(0, 0)),
+        chunk(epsilon=0.5, loss=1, episodes=(3, 5)),
     )
     assert meter.per_seed(0) == pytest.approx(
         {"epsilon": 0.5, "loss": 2.0, "train_episodes": 5, "train_return_mean": 3.0}
@@ -53,24 +58,24 @@ def test_a_row_holds_means_sums_and_newest_values():
     np.testing.assert_array_equal(meter.last["loss"], [1, 10])
 
 
-def test_no_finished_episode_has_no_mean_return():
-    row = metered(chunk(train_episodes=0, train_return_sum=0)).per_seed(0)
+def test_no_finished_episode_has_no_return():
+    row = metered(chunk(episodes=(0, 0))).per_seed(0)
     assert row == {"train_episodes": 0, "train_return_mean": None}
 
 
 def test_a_new_phase_starts_the_means_afresh_and_only_them():
     meter = metered(
-        chunk(epsilon=1, train_episodes=1, train_return_sum=7),
-        chunk(mean_loss=100, **{"mean_mae/loss": 100}, epsilon=1, train_episodes=1, train_return_sum=7),
-        chunk(mean_loss=2, **{"mean_td_loss": 8}, epsilon=0.5, train_episodes=1, train_return_sum=1),
-        chunk(mean_loss=4, **{"mean_td_loss": 0}, epsilon=0.4, train_episodes=0, train_return_sum=0),
+        chunk(epsilon=1, episodes=(1, 7)),
+        chunk(loss=100, **{"mae/loss": 100}, epsilon=1, episodes=(1, 7)),
+        chunk(loss=2, **{"td_loss": 8}, epsilon=0.5, episodes=(1, 1)),
+        chunk(loss=4, **{"td_loss": 0}, epsilon=0.4, episodes=(0, 0)),
     )
     expected = {"loss": 3.0, "td_loss": 4.0, "epsilon": 0.4, "train_episodes": 3, "train_return_mean": 5.0}
     assert meter.per_seed(0) == pytest.approx(expected)
 
 
 def test_what_only_the_phase_before_reported_is_gone():
-    meter = metered(chunk(mean_loss=1, **{"mean_mae/loss": 1}), chunk(mean_loss=2, mean_td_loss=2), chunk(epsilon=1))
+    meter = metered(chunk(loss=1, **{"mae/loss": 1}), chunk(loss=2, td_loss=2), chunk(epsilon=1))
     assert meter.last.keys() == {"epsilon"} and meter.per_seed(0).keys() == {"epsilon"}
 
 
@@ -78,10 +83,10 @@ def test_what_only_the_phase_before_reported_is_gone():
 def test_a_stopped_meter_goes_on_as_if_nothing_had_been(stopped_after):
     """Also where the phases changed since the last evaluation."""
     chunks = [
-        chunk(mean_loss=100, **{"mean_mae/loss": 1 / 3}, epsilon=1, train_episodes=1, train_return_sum=7),
-        chunk(mean_loss=1 / 3, epsilon=0.9, train_episodes=4, train_return_sum=1 / 7),
-        chunk(mean_loss=1 / 7, epsilon=0.8, train_episodes=5, train_return_sum=1 / 3),
-        chunk(mean_loss=1 / 9, epsilon=0.7, train_episodes=0, train_return_sum=0),
+        chunk(loss=100, **{"mae/loss": 1 / 3}, epsilon=1, episodes=(1, 7)),
+        chunk(loss=1 / 3, epsilon=0.9, episodes=(4, 1 / 7)),
+        chunk(loss=1 / 7, epsilon=0.8, episodes=(5, 1 / 3)),
+        chunk(loss=1 / 9, epsilon=0.7, episodes=(0, 0)),
     ]
     meter, whole = metered(*chunks[:stopped_after]), metered(*chunks)
     meter = Meter(np.full(2, 100 * stopped_after, np.int32), json.loads(json.dumps(meter.state)))
@@ -94,12 +99,12 @@ def test_a_stopped_meter_goes_on_as_if_nothing_had_been(stopped_after):
 def _numbering_update(state, batch, counters, key):
     """Learns nothing; its loss is the number of the step."""
     number = counters.grad_steps.astype(jnp.float32)
-    return state, {"loss": number, "grad_norm": jnp.ones(()), "drawn": jax.random.uniform(key)}
+    return Step(state, number, jnp.ones(()), {"drawn": jax.random.uniform(key)})
 
 
 def _failing_update(state, batch, counters, key):
-    state, metrics = _numbering_update(state, batch, counters, key)
-    return state, metrics | {"loss": jnp.where(counters.grad_steps == 4, jnp.nan, metrics["loss"])}
+    step = _numbering_update(state, batch, counters, key)
+    return step._replace(loss=jnp.where(counters.grad_steps == 4, jnp.nan, step.loss))
 
 
 @functools.cache
@@ -108,7 +113,7 @@ def reported(update, stream: Stream = Stream.UPDATE, updates: int = UPDATES):
     config, env = tiny_config("vdn"), CountingEnv()
     system = build_system(config, env.spec)
     parts = Parts(config, VectorEnv(env, config.env.num_envs), system, uniform_replay(config.replay))
-    phase = Phase("phase", None, False, update, updates, (Stream.REPLAY, stream))
+    phase = Phase("phase", None, False, update and OffPolicy(update, updates, (Stream.REPLAY, stream)))
     run = jax.jit(make_chunk(parts, phase, ITERATIONS))
     return run(jax.jit(lambda seed: init_seed(parts, seed))(jnp.int32(SEED)), Clock(np.int32(7)))
 
@@ -116,12 +121,8 @@ def reported(update, stream: Stream = Stream.UPDATE, updates: int = UPDATES):
 def test_learner_metrics_are_means_over_all_gradient_steps():
     state, metrics = reported(_numbering_update, Stream.PRETRAIN_UPDATE)
     assert state.counters.grad_steps == ITERATIONS * UPDATES
-    assert metrics["mean_loss"] == 2.5 and metrics["mean_grad_norm"] == 1.0
-    assert {name for name in metrics if not name.startswith("mean_")} == {
-        "epsilon",
-        "train_episodes",
-        "train_return_sum",
-    }
+    assert metrics.means["loss"] == 2.5 and metrics.means["grad_norm"] == 1.0
+    assert metrics.latest.keys() == {"epsilon"} and metrics.sums.keys() == {"train_episodes", "train_return_sum"}
 
 
 @pytest.mark.parametrize(
@@ -132,16 +133,16 @@ def test_each_gradient_step_draws_from_its_own_key_of_the_phases_stream(update, 
     counts = range(7 * UPDATES, (7 + ITERATIONS) * UPDATES)
     draws = [float(jax.random.uniform(stream_key(SEED, stream, count))) for count in counts]
     assert len(set(draws)) == len(draws)
-    np.testing.assert_allclose(metrics["mean_drawn"], np.mean(draws), rtol=1e-6)
+    np.testing.assert_allclose(metrics.means["drawn"], np.mean(draws), rtol=1e-6)
 
 
 def test_a_step_that_is_not_finite_ends_the_counting():
     state, metrics = reported(_failing_update, Stream.UPDATE)
     assert state.is_failed and state.counters.grad_steps == 4
-    assert np.isnan(metrics["mean_loss"])
+    assert np.isnan(metrics.means["loss"])
 
 
 def test_a_phase_without_updates_reports_no_means():
     state, metrics = reported(None, updates=0)
     assert state.counters.grad_steps == 0
-    assert metrics.keys() == {"epsilon", "train_episodes", "train_return_sum"}
+    assert metrics.means == {} and metrics.latest.keys() == {"epsilon"}

@@ -28,7 +28,7 @@ def _config(num_envs: int = 4, row_length: int = 16, every: int = 100, **run) ->
     return TrainConfig(
         env=SmaxConfig(num_envs=num_envs),
         replay=ReplayConfig(row_length=row_length, capacity_rows=64),
-        evaluation=EvalConfig(every_env_steps=every),
+        evaluation=EvalConfig(every_time_steps=every),
         run=RunConfig(**run),
     )
 

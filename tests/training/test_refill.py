@@ -22,7 +22,7 @@ from limae_jax.training.report import RunReport
 pytestmark = pytest.mark.slow
 
 # A group of two seeds. 160 rows are 20 iterations, so warm-up and refill have three chunks of eight.
-OVERRIDES = [*TINY, "run.num_seeds=2", "run.seed_batching=2", "evaluation.every_env_steps=1000"]
+OVERRIDES = [*TINY, "run.num_seeds=2", "run.seed_batching=2", "evaluation.every_time_steps=1000"]
 OVERRIDES += ["replay.min_rows=160", "replay.capacity_rows=200"]
 SHORT, LONG = "run.total_env_steps=3000", "run.total_env_steps=6000"
 WARMUP_ROWS = 192

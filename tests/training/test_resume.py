@@ -34,7 +34,7 @@ def uninterrupted(tmp_path_factory):
 
 
 def test_what_was_counted_before_a_stop_is_in_the_next_row(tiny, final_arrays, monkeypatch):
-    overrides = ["run.num_seeds=2", "evaluation.every_env_steps=9000"]
+    overrides = ["run.num_seeds=2", "evaluation.every_time_steps=9000"]
     whole, stopped = (load_config(tiny(*overrides, name=name)) for name in ("whole", "stopped"))
     runner.train(whole)
     with monkeypatch.context() as patch:
@@ -89,7 +89,7 @@ def test_any_other_change_is_refused_with_the_difference(tiny, uninterrupted):
 
 
 def test_sigterm_saves_and_names_the_command_that_continues(tiny):
-    overrides = tiny("run.total_env_steps=100000000", "evaluation.every_env_steps=20000")
+    overrides = tiny("run.total_env_steps=100000000", "evaluation.every_time_steps=20000")
     process = start(overrides)
     wait_for_rows(overrides, 1)
     process.send_signal(signal.SIGTERM)
@@ -115,7 +115,7 @@ def test_a_killed_run_loses_no_row_and_doubles_none(tiny, cli, final_arrays, uni
 def test_tensorboard_has_each_row_once_after_a_kill(tiny, monkeypatch):
     """The second group of seeds is killed between two evaluations, and goes on from its checkpoint before them."""
     pytest.importorskip("tensorboardX")
-    config = load_config(tiny("run.num_seeds=2", "evaluation.every_env_steps=1000", "metrics.tensorboard=true"))
+    config = load_config(tiny("run.num_seeds=2", "evaluation.every_time_steps=1000", "metrics.tensorboard=true"))
     run_dir, seen = Path(config.run_dir), []
 
     class Killed(BaseException):

@@ -27,7 +27,7 @@ def test_training_is_stopped_and_continued(tmp_path, monkeypatch):
     monkeypatch.setenv("FAKESC2_IGNORE_TERM", "1")
     command = ["train", "env=smac", "env.scenario=3m", "env.workers=2", *SMALL, f"run.dir={run_dir}"]
     command += ["replay.min_rows=4", "run.total_env_steps=200"]
-    command += ["evaluation.num_episodes=4", "evaluation.every_env_steps=100"]
+    command += ["evaluation.num_episodes=4", "evaluation.every_time_steps=100"]
 
     progress = RunReport.progress
     seen = []

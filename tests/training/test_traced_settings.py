@@ -9,7 +9,7 @@ import pytest
 from doubles.fakes import CountingEnv, tiny_config
 
 from limae_jax.config import MpeConfig, SmacConfig
-from limae_jax.config.traced import TRACED, shares_program, traced_values, with_values
+from limae_jax.config.traced import shares_program, traced_names, traced_values, with_values
 from limae_jax.environments.vector import VectorEnv
 from limae_jax.replay.uniform import uniform_replay
 from limae_jax.systems.build import build_system
@@ -20,7 +20,7 @@ pytestmark = pytest.mark.slow
 
 ITERATIONS = 4
 
-# None is its default. Those of `mae` and `masking` are tested beside what reads them.
+# None is its default.
 OTHER = {
     "system.gamma": 0.8,
     "system.td_lambda": 0.3,
@@ -31,13 +31,6 @@ OTHER = {
     "system.epsilon_start": 0.8,
     "system.epsilon_end": 0.2,
     "system.epsilon_decay_env_steps": 70,
-    "mae.learning_rate": 1e-2,
-    "mae.max_grad_norm": 0.3,
-    "mae.loss_weight": 0.5,
-    "masking.probability": 0.4,
-    "masking.tolerance": 0.3,
-    "masking.alpha": 0.6,
-    "masking.time_constant_steps": 3.0,
 }
 
 
@@ -72,8 +65,16 @@ def test_a_cell_among_others_learns_as_the_same_cell_alone(config):
     assert any(not np.allclose(leaf[0], leaf[1], atol=1e-3) for leaf in jax.tree.leaves(together.learner.params))
 
 
+def test_those_of_the_auto_encoder_and_its_rule_are_traced_where_they_are_read():
+    """They are tested beside what reads them."""
+    names = set(traced_names(tiny_config("li_ma2e"))) - OTHER.keys()
+    assert names == {
+        *("mae.learning_rate", "mae.max_grad_norm", "mae.loss_weight", "masking.probability", "masking.tolerance")
+    }
+
+
 def test_the_other_values_are_other_values_of_all_traced_settings(config):
-    assert OTHER.keys() == traced_values(config).keys() == set(TRACED)
+    assert OTHER.keys() == traced_values(config).keys() == set(traced_names(config))
     assert not [name for name, value in traced_values(config).items() if value == OTHER[name]]
     changed = with_values(config, OTHER)
     assert traced_values(changed) == OTHER

@@ -6,6 +6,7 @@ import jax
 import jax.numpy as jnp
 
 from limae_jax.catalogue.smac_maps import smac_sizes
+from limae_jax.environments.base import spec_of
 from limae_jax.types import EnvSpec, Timestep
 
 
@@ -47,9 +48,5 @@ class PlayedElsewhere:
 
 def smac_spec(scenario: str) -> EnvSpec:
     """Sizes of a SMAC map as `StarCraft2Env` gives them by default."""
-    return EnvSpec(
-        name="smac",
-        scenario=scenario,
-        outcome_names=("win", "ally_deaths", "enemy_deaths"),
-        **smac_sizes(scenario)._asdict(),
-    )
+    outcomes = ("win", "ally_deaths", "enemy_deaths")
+    return spec_of("smac", scenario, smac_sizes(scenario), outcome_names=outcomes)

@@ -5,10 +5,10 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from limae_jax.config import SystemConfig
+from limae_jax.config import ValueBasedConfig
 
 
-def epsilon_at(config: SystemConfig, explore_env_steps: jax.Array) -> jax.Array:
+def epsilon_at(config: ValueBasedConfig, explore_env_steps: jax.Array) -> jax.Array:
     """Exploration rate, linear from `epsilon_start` to `epsilon_end`, then constant.
 
     Args:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from doubles.fakes import tiny_config
 
-from limae_jax.training.schedules import epsilon_at
+from limae_jax.systems.schedules import epsilon_at
 
 CONFIG = tiny_config(epsilon_start=0.9, epsilon_end=0.1, epsilon_decay_env_steps=1000).system
 

@@ -1,0 +1,137 @@
+"""Which class the settings of each section have: it goes by the game, the system, its mixer and its masking rule."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Mapping
+from dataclasses import MISSING, fields
+from typing import Any, NamedTuple
+
+from limae_jax.checks import Section, show
+from limae_jax.config.env import ENV_CONFIGS, EnvConfig
+from limae_jax.config.masking import MASKING_CONFIGS
+from limae_jax.config.mixer import MIXER_CONFIGS
+from limae_jax.config.run import CheckpointConfig, EvalConfig, MetricsConfig, ReplayConfig, RunConfig
+from limae_jax.config.system import SYSTEM_CONFIGS, SystemConfig
+from limae_jax.errors import InputError
+from limae_jax.registry import check_name
+
+# Sections whose class is the same in every run.
+_ALWAYS = (ReplayConfig, EvalConfig, CheckpointConfig, MetricsConfig, RunConfig)
+
+
+class ChosenNames(NamedTuple):
+    """What the classes of a run's settings go by.
+
+    Attributes:
+        env, system: names.
+        mixer, masking: names; None is the system's own, if it has one.
+    """
+
+    env: str = EnvConfig.name
+    system: str = SystemConfig.name
+    mixer: str | None = None
+    masking: str | None = None
+
+    def classes(self) -> dict[str, type[Section]]:
+        """Section -> class of its settings, of the sections that the run reads.
+
+        Raises:
+            InputError: there is no such game, system, mixer or rule, or the system cannot have it.
+        """
+        check_name("env", self.env, ENV_CONFIGS)
+        check_name("system", self.system, SYSTEM_CONFIGS)
+        system = SYSTEM_CONFIGS[self.system]
+        found: dict[str, type[Section]] = {"env": ENV_CONFIGS[self.env], "system": system}
+        found["mixer"] = MIXER_CONFIGS[check_name("mixer", self.mixer or system.mixers[0], MIXER_CONFIGS)]
+        if system.beliefs is not None:
+            found["mae"] = system.beliefs
+        if system.rule is not None:
+            found["masking"] = MASKING_CONFIGS[check_name("masking", self.masking or system.rule, MASKING_CONFIGS)]
+        return found | {one.section: one for one in _ALWAYS}
+
+    def names(self) -> dict[str, str]:
+        """Section -> what its field `name` is, of the sections that have one."""
+        system = SYSTEM_CONFIGS[self.system]
+        named = {"env": self.env, "system": self.system, "mixer": self.mixer or system.mixers[0]}
+        return named | ({"masking": self.masking or system.rule} if system.rule else {})
+
+
+def chosen_in(data: Mapping[str, Mapping[str, Any]]) -> ChosenNames:
+    """What nested plain data chooses; what it leaves out is the default."""
+    named = {section: data.get(section, {}).get("name") for section in ChosenNames._fields}
+    return ChosenNames(**{section: str(name) for section, name in named.items() if name is not None})
+
+
+def dotted_names(choices: ChosenNames) -> list[str]:
+    """Every setting that a run with these choices reads, as section.field."""
+    return [f"{section}.{item.name}" for section, made in choices.classes().items() for item in fields(made)]
+
+
+def defaults(choices: ChosenNames) -> dict[str, dict[str, Any]]:
+    """Section -> field -> default."""
+    found: dict[str, dict[str, Any]] = {}
+    for section, made in choices.classes().items():
+        found[section] = {item.name: item.default for item in fields(made) if item.default is not MISSING}
+    for section, name in choices.names().items():
+        found[section]["name"] = name
+    return found
+
+
+def every_class() -> list[type[Section]]:
+    """All classes of settings that there are."""
+    chosen = [*ENV_CONFIGS.values(), *SYSTEM_CONFIGS.values(), *MIXER_CONFIGS.values(), *MASKING_CONFIGS.values()]
+    beliefs = [made.beliefs for made in SYSTEM_CONFIGS.values() if made.beliefs is not None]
+    return list(dict.fromkeys([*chosen, *beliefs, *_ALWAYS]))
+
+
+def unknown_setting(name: str, value: Any, choices: ChosenNames, more: Iterable[str] = ()) -> InputError:
+    """The error for a setting that a run does not read, with the choice that reads it or a guess at the one meant.
+
+    Args:
+        name, value: of the setting.
+        choices: of the run.
+        more: further names that may be meant.
+    """
+    given = f"{name}={show(value)}"
+    for group, readers in _readers(name, choices).items():
+        if not readers:
+            continue
+        fix = f"choose {group}={' or '.join(readers)}"
+        return InputError(f"{given}: {group}={choices.names().get(group)} does not read it; {fix}")
+    meant = closest(name, [*dotted_names(choices), *more])
+    hint = f"did you mean {meant}?" if meant else "`limae-jax config` shows all settings"
+    return InputError(f"{given}: no such setting; {hint}")
+
+
+def _readers(name: str, choices: ChosenNames) -> dict[str, list[str]]:
+    """Group -> what would have to be chosen of it for the setting to be read; the smallest change first."""
+
+    def reading(group: str, options: Iterable[str]) -> list[str]:
+        return [option for option in options if name in dotted_names(choices._replace(**{group: option}))]
+
+    if name.startswith("env."):
+        return {"env": reading("env", ENV_CONFIGS)}
+    system = SYSTEM_CONFIGS[choices.system]
+    return {
+        "mixer": reading("mixer", system.mixers),
+        "masking": reading("masking", MASKING_CONFIGS),
+        "system": [option for option in SYSTEM_CONFIGS if _may_read(option, name)],
+    }
+
+
+def _may_read(system: str, name: str) -> bool:
+    """Whether a system reads a setting, with its own mixer and one of the masking rules."""
+    rules = MASKING_CONFIGS if SYSTEM_CONFIGS[system].rule else (None,)
+    return any(name in dotted_names(ChosenNames(system=system, masking=rule)) for rule in rules)
+
+
+def closest(name: str, known: list[str]) -> str | None:
+    """The known setting that is likely meant by `name`."""
+    by_field = {candidate.rpartition(".")[2]: candidate for candidate in known}
+    field = name.rpartition(".")[2]
+    if field in by_field:
+        return by_field[field]
+    whole = difflib.get_close_matches(name, known, n=1, cutoff=0.75)
+    part = difflib.get_close_matches(field, by_field, n=1, cutoff=0.7)
+    return whole[0] if whole else by_field[part[0]] if part else None

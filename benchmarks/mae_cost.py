@@ -23,9 +23,10 @@ from limae_jax.keys import Stream, stream_key
 from limae_jax.losses.td import agent_td_errors
 from limae_jax.masking.base import MaskInputs
 from limae_jax.masking.load import load_rule
+from limae_jax.systems.base import LearnerState, Step
 from limae_jax.training.loop import SeedState, init_seed, run_iteration
 from limae_jax.training.setup import Setup, clock_at, make_setup
-from limae_jax.types import Rows
+from limae_jax.types import Counters, Rows, Sample
 
 _SMALL = ["replay.capacity_rows=64", "replay.min_rows=32"]
 
@@ -64,7 +65,7 @@ def measure_update(overrides: list[str], num_seeds: int, rounds: int) -> Row:
     state, batch = prepared(setup, num_seeds)
     learn: Any = setup.plans[-1].phase.learn
 
-    def step(learner, batch, counters, key):
+    def step(learner: LearnerState, batch: Sample, counters: Counters, key: jax.Array) -> Step:
         return learn.update(learner, batch, counters, key)
 
     keys = jax.random.split(jax.random.key(0), num_seeds)

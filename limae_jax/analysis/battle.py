@@ -123,7 +123,7 @@ def play(
         return jax.tree.map(lambda x: x[None], timestep)
 
     @jax.jit
-    def act(carry: ActorCarry, timestep: Timestep):
+    def act(carry: ActorCarry, timestep: Timestep) -> tuple[jax.Array, ActorCarry]:
         acted = system.act(params, carry, batch_of(timestep), 0.0, key)
         return acted.action[0], acted.carry
 

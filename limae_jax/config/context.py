@@ -31,7 +31,7 @@ class WindowConfig(Section):
     pretrain_time_steps: int = 20_000
     context: str = "last_step"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         self._positive("window", "width", "num_heads")
         self._at_most(MAX_WIDTH, "window", "width")
@@ -67,7 +67,7 @@ class MaeConfig(WindowConfig):
     td_gradient_to_mae: bool = False
     target_copy: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         positive = "encoder_layers decoder_layers learning_rate max_grad_norm loss_weight"
         self._positive(*positive.split(), "pretrain_updates_per_iteration")

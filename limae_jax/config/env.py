@@ -53,7 +53,7 @@ class CompiledConfig(EnvConfig):
 
     num_envs: int = 8
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         self._positive("num_envs")
         self._at_most(MAX_ENVS, "num_envs")
@@ -61,8 +61,10 @@ class CompiledConfig(EnvConfig):
 
 @dataclass(frozen=True)
 class SmaxConfig(CompiledConfig):
-    """SMAX against its scripted enemy. The `unit_type_*` lists give one number for each of marine, marauder,
-    stalker, zealot, zergling, hydralisk; null keeps jaxmarl's.
+    """SMAX against its scripted enemy.
+
+    The `unit_type_*` lists give one number for each of marine, marauder, stalker, zealot, zergling, hydralisk; null
+    keeps jaxmarl's.
 
     Attributes:
         sight_scale: factor on how far the *allies* see, in (0, 1]; the scripted enemy sees as before.
@@ -112,7 +114,7 @@ class SmaxConfig(CompiledConfig):
     unit_type_health: tuple[float, ...] | None = None
     unit_type_weapon_cooldowns: tuple[float, ...] | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         self._positive("max_steps", "map_width", "map_height", "world_steps_per_env_step", "time_per_step")
         self._at_most(MAX_STEPS, "max_steps", "map_width", "map_height")
@@ -157,7 +159,7 @@ class MpeConfig(CompiledConfig):
     num_agents: int | None = None
     max_steps: int = 25
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         self._positive("num_agents", "max_steps")
         self._at_most(MAX_STEPS, "max_steps")
@@ -183,7 +185,7 @@ class MatrixConfig(CompiledConfig):
     penalty: float = -100.0
     length: int = 10
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         fix = f"must be between {-LARGEST_PENALTY:.0f} and 0"
         self._check(-LARGEST_PENALTY <= self.penalty <= 0, "penalty", fix)
@@ -224,7 +226,7 @@ class SmacConfig(EnvConfig):
     attack_mask: str = "smac"
     is_strict: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         self._positive("workers", "step_mul", "timeout_s", "max_crashes")
         self._at_most(MAX_WORKERS, "workers")

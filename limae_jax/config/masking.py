@@ -27,7 +27,7 @@ class MaskingConfig(Section):
     granularity: str | None = None
     probability: float = 0.75
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         check_rule(self.name)
         self._check(0 < self.probability < 1, "probability", "must be between 0 and 1")
@@ -55,7 +55,7 @@ class ThresholdConfig(MaskingConfig):
     tolerance: float = 0.02
     top_k: int = 1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         self._positive("top_k")
         self._check(self.tolerance >= 0, "tolerance", "must not be negative")
@@ -74,7 +74,7 @@ class EmaConfig(ThresholdConfig):
     name: str = "ema"
     alpha: float = 0.1
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         self._check(0 < self.alpha <= 1, "alpha", "must be greater than 0 and at most 1")
 
@@ -90,7 +90,7 @@ class VdsConfig(ThresholdConfig):
     name: str = "vds"
     history_batches: int = 8
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         self._positive("history_batches")
         self._at_most(MAX_UPDATES, "history_batches")
@@ -110,7 +110,7 @@ class RefdsConfig(ThresholdConfig):
     name: str = "refds"
     time_constant_steps: float = 10.0
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         self._positive("time_constant_steps")
 

@@ -39,7 +39,7 @@ class QmixMixerConfig(MixerConfig):
     embed_dim: int = 32
     hypernet_dim: int = 64
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         self._positive("embed_dim", "hypernet_dim")
         self._at_most(MAX_WIDTH, "embed_dim", "hypernet_dim")
@@ -64,7 +64,7 @@ class QplexMixerConfig(MixerConfig):
     num_heads: int = 4
     num_layers: int = 2
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         self._positive("hypernet_dim", "num_heads", "num_layers")
         self._at_most(MAX_WIDTH, "hypernet_dim")

@@ -39,7 +39,7 @@ class ReplayConfig(Section):
     observation_dtype: str = "float32"
     initial_carry: str = "stored"
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         self._positive("row_length", "capacity_rows", "batch_rows", "min_rows")
         self._at_most(MAX_STEPS, "row_length")
@@ -64,7 +64,7 @@ class EvalConfig(Section):
     every_time_steps: int = 25_000
     num_episodes: int = 128
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         self._positive("every_time_steps", "num_episodes")
         self._at_most(MAX_EPISODES, "num_episodes")
@@ -85,7 +85,7 @@ class CheckpointConfig(Section):
     every_s: float = 60.0
     keep_replay: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         self._positive("every_s")
 
@@ -113,7 +113,7 @@ class MetricsConfig(Section):
     wandb_tags: tuple[str, ...] = ()
     wandb_video: bool = False
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         self._check(self.wandb or not self.wandb_video, "wandb_video", "needs metrics.wandb=true")
         if self.wandb:
@@ -157,7 +157,7 @@ class RunConfig(Section):
     compilation_cache: bool = True
     max_memory_gib: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         self._positive("num_seeds", "total_env_steps", "max_memory_gib")
         self._at_most(MAX_SEEDS, "num_seeds")

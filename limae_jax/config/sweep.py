@@ -28,7 +28,7 @@ class SweepConfig(Section):
     cluster: str = "none"
     cluster_options: dict[str, Any] = field(default_factory=dict)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         self._one_of("cluster", "none", "slurm", "local")
         self._path("dir")

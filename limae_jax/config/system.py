@@ -48,7 +48,7 @@ class SystemConfig(Section):
     max_grad_norm: float = 10.0
     reward_scale: float | None = None
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         check_system(self.name)
         self._positive("hidden_size", "learning_rate", "max_grad_norm", "reward_scale")
@@ -81,7 +81,7 @@ class ValueBasedConfig(SystemConfig):
     epsilon_end: float = 0.05
     epsilon_decay_env_steps: int = 100_000
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         super().__post_init__()
         self._positive("target_update_env_steps", "updates_per_iteration", "epsilon_decay_env_steps")
         self._at_most(MAX_UPDATES, "updates_per_iteration")

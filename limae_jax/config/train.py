@@ -37,7 +37,7 @@ class TrainConfig:
     metrics: MetricsConfig = field(default_factory=MetricsConfig)
     run: RunConfig = field(default_factory=RunConfig)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         check_types("", self)
         _check_class("env", self.env, ENV_CONFIGS)
         _check_class("system", self.system, SYSTEM_CONFIGS)

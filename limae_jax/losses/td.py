@@ -75,7 +75,7 @@ def td_lambda_targets(
     mix = jnp.where(goes_on, td_lambda, 0.0)
     discount = gamma * (1.0 - terminal[:-1])
 
-    def backward(target_next, slot):
+    def backward(target_next: jax.Array, slot: tuple[jax.Array, ...]) -> tuple[jax.Array, jax.Array]:
         reward, discount, value_next, mix = slot
         target = reward + discount * ((1.0 - mix) * value_next + mix * target_next)
         return target, target

@@ -51,7 +51,15 @@ class HostPlayer:
         self._steps: Any = None
         self.games: Games | None = None
 
-    def _act_as_seed(self, params: Params, carry: ActorCarry, seen: Timestep, exploration, key: jax.Array, step):
+    def _act_as_seed(
+        self,
+        params: Params,
+        carry: ActorCarry,
+        seen: Timestep,
+        exploration: jax.Array | float,
+        key: jax.Array,
+        step: jax.Array | int,
+    ) -> Acted:
         """`params` have the seed's leading axis of 1."""
         key = jax.random.fold_in(key, step)
         return self._system.act(jax.tree.map(lambda x: x[0], params), carry, seen, exploration, key)
@@ -70,7 +78,9 @@ class HostPlayer:
             self.games.close()
         self.games = self._seed = None
 
-    def _play(self, games: Games, params: Params, exploration, key: jax.Array, step: int):
+    def _play(
+        self, games: Games, params: Params, exploration: jax.Array | float, key: jax.Array, step: int
+    ) -> tuple[Steps, Acted, Steps]:
         """One time step of every game: (`Steps` that were seen, what was done, `Steps` that came of it)."""
         seen = self._steps
         acted = self._act(params, self._carry, timestep_of(seen), exploration, key, step)

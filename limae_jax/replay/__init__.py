@@ -1,0 +1,1 @@
+"""Where rows of experience are kept and drawn from, and what memory they take."""

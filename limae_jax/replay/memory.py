@@ -19,13 +19,20 @@ class Sizes(Protocol):
     """The part of `EnvSpec` that memory depends on."""
 
     @property
-    def num_agents(self) -> int: ...
+    def num_agents(self) -> int:
+        """A, agents."""
+
     @property
-    def obs_size(self) -> int: ...
+    def obs_size(self) -> int:
+        """O, of one agent's observation."""
+
     @property
-    def state_size(self) -> int: ...
+    def state_size(self) -> int:
+        """G, of the global state."""
+
     @property
-    def num_actions(self) -> int: ...
+    def num_actions(self) -> int:
+        """U, of each agent; the same for all."""
 
 
 def row_bytes(config: TrainConfig, sizes: Sizes) -> int:

@@ -22,7 +22,7 @@ def _swap(rows: Rows) -> Rows:
     return swapped.replace(start=start)
 
 
-def _cast(rows: Rows, dtype) -> Rows:
+def _cast(rows: Rows, dtype: jnp.dtype | type) -> Rows:
     return rows.replace(obs=rows.obs.astype(dtype), state=rows.state.astype(dtype))
 
 

@@ -84,7 +84,9 @@ class Step(NamedTuple):
 class Update(Protocol):
     """One gradient step on a batch of rows. Pure: what it draws comes from `key`."""
 
-    def __call__(self, state: LearnerState, batch: Sample, counters: Counters, key: jax.Array) -> Step: ...
+    def __call__(self, state: LearnerState, batch: Sample, counters: Counters, key: jax.Array) -> Step:
+        """Takes the step; `counters` are the seed's before it."""
+        ...
 
 
 class OffPolicy(NamedTuple):

@@ -10,4 +10,5 @@ from limae_jax.types import EnvSpec
 
 
 def make_spec(config: TrainConfig, env: EnvSpec) -> ValueBasedSpec:
+    """No mixer: each agent learns from its own error on the team reward."""
     return ValueBasedSpec(mixer=None)

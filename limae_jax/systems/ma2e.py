@@ -3,6 +3,8 @@
 LI-MA2E is the same with another rule for who is hidden (section `masking` of the settings).
 """
 
+from collections.abc import Callable
+
 from limae_jax.config import TrainConfig, ValueBasedConfig
 from limae_jax.networks.agent import GruAgent
 from limae_jax.systems.masked_training import mae_auxiliary, mae_optimiser, pretraining
@@ -12,6 +14,7 @@ from limae_jax.types import EnvSpec
 
 
 def make_spec(config: TrainConfig, env: EnvSpec) -> ValueBasedSpec:
+    """Agents that attend to what the auto-encoder makes of their team; QMIX's mixer unless another is named."""
     return ValueBasedSpec(
         mixer=mixer_of(config),
         make_agent=context_agent(config),
@@ -24,7 +27,7 @@ def make_spec(config: TrainConfig, env: EnvSpec) -> ValueBasedSpec:
     )
 
 
-def context_agent(config: TrainConfig):
+def context_agent(config: TrainConfig) -> Callable[[EnvSpec, ValueBasedConfig], GruAgent]:
     """Makes an agent that attends over its beliefs."""
 
     def make(env: EnvSpec, system: ValueBasedConfig) -> GruAgent:

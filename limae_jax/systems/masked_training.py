@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 import jax
@@ -107,7 +108,7 @@ def _per_agent(td_error_agent: jax.Array, is_counted: jax.Array, is_hidden: jax.
     return {f"td_error_{i}": delta[i] for i in each} | {f"hidden_{i}": hidden[i] for i in each}
 
 
-def attention_metrics(features, filled: jax.Array) -> Metrics:
+def attention_metrics(features: Mapping[str, jax.Array], filled: jax.Array) -> Metrics:
     """Entropy of the attention over the team in nats, and its weight on the agent's own window."""
     if "attention" not in features:
         return {}

@@ -10,6 +10,7 @@ from limae_jax.types import EnvSpec
 
 
 def make_spec(config: TrainConfig, env: EnvSpec) -> ValueBasedSpec:
+    """As MA2E, but the agents are told what MA2E's have to guess."""
     # As much random play before training as MA2E has, so that the budgets are equal.
     steps = config.team_window.pretrain_time_steps
     return ValueBasedSpec(

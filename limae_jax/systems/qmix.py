@@ -6,4 +6,5 @@ from limae_jax.types import EnvSpec
 
 
 def make_spec(config: TrainConfig, env: EnvSpec) -> ValueBasedSpec:
+    """QMIX's mixer."""
     return ValueBasedSpec(mixer="qmix")

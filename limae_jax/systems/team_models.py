@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
@@ -76,7 +77,7 @@ def true_team_model(config: TrainConfig, env: EnvSpec) -> TeamModel | None:
     return TeamModel(None, _empty(config, env), infer)
 
 
-def _empty(config: TrainConfig, env: EnvSpec):
+def _empty(config: TrainConfig, env: EnvSpec) -> Callable[[int], History]:
     return partial(empty_history, num_agents=env.num_agents, obs_size=env.obs_size, window=config.team_window.window)
 
 

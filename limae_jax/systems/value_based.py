@@ -46,7 +46,7 @@ from limae_jax.systems.base import (
 from limae_jax.systems.belief_quality import BeliefErrors, Guess, add_step
 from limae_jax.systems.schedules import epsilon_at
 from limae_jax.systems.targets import TARGET_RULES
-from limae_jax.types import Counters, EnvSpec, Rows, Sample, Timestep
+from limae_jax.types import Counters, EnvSpec, Metrics, PyTree, Rows, Sample, Timestep
 
 
 def value_based(config: TrainConfig) -> ValueBasedConfig:
@@ -114,13 +114,17 @@ class ValueBasedCore:
     # Acting
 
     def initial_carry(self, num_rows: int) -> ActorCarry:
+        """What acting remembers at an episode's start, leaves [B, ...]; B = `num_rows`."""
         agents = self.env.num_agents
         last_action = jnp.full((num_rows, agents), -1, jnp.int32)
         model = self.spec.team_model
         history = model.empty_history(num_rows) if model else None
         return ActorCarry(self.agent.initial_carry(num_rows, agents), last_action, history)
 
-    def act(self, params: Params, carry: ActorCarry, timestep: Timestep, epsilon, key: jax.Array) -> Acted:
+    def act(
+        self, params: Params, carry: ActorCarry, timestep: Timestep, epsilon: jax.Array | float, key: jax.Array
+    ) -> Acted:
+        """Legal actions [B, A], a share `epsilon` of them random, and the carry after them; see `System`."""
         last_action = jnp.where(timestep.is_first[:, None], -1, carry.last_action)
         inputs = AgentInputs(timestep.obs[None], last_action[None], timestep.is_first[None])
         inputs = inputs.replace(beliefs=self.infer(params, carry, inputs))
@@ -153,6 +157,7 @@ class ValueBasedCore:
     # Learning
 
     def init(self, key: jax.Array) -> LearnerState:
+        """A learner before its first gradient step; the target networks are copies."""
         env = self.env
         agent_key, mixer_key, extra_key = jax.random.split(key, 3)
         params: Params = {}
@@ -195,12 +200,16 @@ class ValueBasedCore:
             return online, self.infer(targets, start, inputs)
         return online, jax.lax.stop_gradient(online)
 
-    def unroll(self, params: Params, start: ActorCarry, inputs: AgentInputs, beliefs: Beliefs | None = None):
+    def unroll(
+        self, params: Params, start: ActorCarry, inputs: AgentInputs, beliefs: Beliefs | None = None
+    ) -> tuple[jax.Array, dict[str, jax.Array]]:
         """Utilities [T, B, A, U] and features of a batch, from the state that each row starts with."""
         _, q, features = self.agent.apply(params["agent"], start.hidden, inputs.replace(beliefs=beliefs))
         return q, features
 
-    def mix(self, params: Params, q: jax.Array, batch: Rows, action: jax.Array, features) -> jax.Array:
+    def mix(
+        self, params: Params, q: jax.Array, batch: Rows, action: jax.Array, features: Mapping[str, jax.Array]
+    ) -> jax.Array:
         """Value [T, B] of the team's joint action [T, B, A], or the agents' own values [T, B, A] without a mixer.
 
         Args:
@@ -243,7 +252,9 @@ class ValueBasedCore:
         )
         return TdErrors(chosen_value - target, filled, agent_errors, chosen_value, target), features
 
-    def loss(self, params: Params, state: LearnerState, batch: Sample, key: jax.Array):
+    def loss(
+        self, params: Params, state: LearnerState, batch: Sample, key: jax.Array
+    ) -> tuple[jax.Array, tuple[dict[str, PyTree], Metrics, TdErrors]]:
         """TD loss plus the auxiliary losses; also the auxiliaries' next states, the metrics and the TD errors."""
         rows = batch.rows
         start, inputs = self.read(rows)
@@ -264,6 +275,7 @@ class ValueBasedCore:
         return total, (states, metrics, errors)
 
     def update(self, state: LearnerState, batch: Sample, counters: Counters, key: jax.Array) -> Step:
+        """One gradient step on the sum of all losses; see `systems.base.Update`."""
         (loss, (auxiliary, metrics, errors)), grads = jax.value_and_grad(self.loss, has_aux=True)(
             state.params, state, batch, key
         )
@@ -283,9 +295,11 @@ class ValueBasedCore:
         return kept, opt_state._replace(inner_states=inner)
 
     def exploration(self, counters: Counters) -> jax.Array:
+        """Epsilon [], by the schedule."""
         return epsilon_at(self.config, counters.explore_env_steps)
 
     def after_iteration(self, state: LearnerState, before: Counters, after: Counters) -> LearnerState:
+        """The learner with its target networks moved on, by the counters before and after an iteration."""
         targets = {
             part: TARGET_RULES[self.spec.target_rules[part]](state.params[part], target, before, after, self.config)
             for part, target in state.target_params.items()

@@ -13,7 +13,7 @@ from limae_jax.play.host_player import HostPlayer, means_of
 from limae_jax.play.rollout import RolloutState
 from limae_jax.systems.base import Params, Phase
 from limae_jax.training.compiler import Compiler
-from limae_jax.training.loop import Parts, SeedState, exploration_of, store_and_learn
+from limae_jax.training.loop import ChunkMetrics, Parts, SeedState, exploration_of, store_and_learn
 from limae_jax.training.seed_program import SeedProgram
 from limae_jax.types import Clock, Metrics, Rows
 
@@ -29,10 +29,12 @@ class HostChunk:
         self._exploration = jax.jit(partial(exploration_of, parts, phase))
         self._take_in = SeedProgram(self._learn, mesh, phase.name, compiler, donate=True)
 
-    def _learn(self, state: SeedState, clock: Clock, collected: tuple[RolloutState, Rows, Metrics]):
+    def _learn(
+        self, state: SeedState, clock: Clock, collected: tuple[RolloutState, Rows, Metrics]
+    ) -> tuple[SeedState, ChunkMetrics]:
         return store_and_learn(self._parts, self._phase, state, clock, *collected)
 
-    def __call__(self, state: SeedState, clock: Clock) -> tuple[SeedState, Metrics]:
+    def __call__(self, state: SeedState, clock: Clock) -> tuple[SeedState, ChunkMetrics]:
         """Plays one iteration and learns from it."""
         seed = int(state.seed[0])
         exploration = self._exploration(jax.tree.map(lambda x: x[0], state.counters))

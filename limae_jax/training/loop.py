@@ -200,7 +200,7 @@ def make_chunk(parts: Parts, phase: Phase, iterations: int) -> Chunk:
     """`iterations` iterations of one seed as one function; `seed_program.SeedProgram` makes it a program for many."""
 
     def chunk(state: SeedState, clock: Clock) -> tuple[SeedState, ChunkMetrics]:
-        def body(state, index):
+        def body(state: SeedState, index: jax.Array) -> tuple[SeedState, ChunkMetrics]:
             return run_iteration(parts, phase, state, Clock(clock.iteration + index))
 
         state, metrics = jax.lax.scan(body, state, jnp.arange(iterations, dtype=jnp.int32))

@@ -7,6 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 from doubles.tiny import TINY
+from made_runs import made_run
 
 import limae_jax
 from limae_jax.config.compose import load_config
@@ -30,7 +31,14 @@ GUESSING = [*TINY, "system=li_ma2e", "mixer=vdn", *SMALL_MAE]
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory):
     directory = tmp_path_factory.mktemp("trained")
-    return runner.train(load_config([*GUESSING, "run.num_seeds=2", f"run.dir={directory / 'run'}"]))
+    return runner.train(
+        load_config([*TINY, "run.num_seeds=2", "evaluation.num_episodes=16", f"run.dir={directory / 'run'}"])
+    )
+
+
+@pytest.fixture(scope="module")
+def guessing(tmp_path_factory):
+    return made_run(tmp_path_factory.mktemp("guessing") / "run", *GUESSING)
 
 
 def test_evaluate_repeats_the_last_evaluation_of_training(trained):
@@ -66,10 +74,12 @@ def test_another_scenario_of_equal_sizes_is_played(trained):
 
 
 @pytest.mark.parametrize("positions", [[], ["env.observes_positions_and_cooldowns=false"]])
-def test_guesses_are_judged_by_the_game_that_is_played(trained, positions):
+def test_guesses_are_judged_by_the_game_that_is_played(guessing, positions):
     """An observation's place of health and position, and the range of sight that scales it, are that game's."""
     far = "env.unit_type_sight_ranges=[40,40,40,40,40,40]"
-    for row in evaluate_run(trained.run_dir, [far, *positions, "evaluation.num_episodes=16"]):
+    # The enemy can come and hurt someone: of one health throughout there is no R2.
+    hurt = ["env.max_steps=60", "env.walls_cause_death=false"]
+    for row in evaluate_run(guessing, [far, *positions, *hurt, "evaluation.num_episodes=16"]):
         # Who sees all of the team knows its health and position.
         assert row["test_r2_seen"] > 0.999 and np.isfinite(row["test_r2_health_position"])
 

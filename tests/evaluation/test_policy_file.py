@@ -7,17 +7,16 @@ import jax
 import numpy as np
 import pytest
 from doubles.tiny import TINY, TINY_MIXED
+from made_runs import made_run
 from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
 
 import limae_jax
-from limae_jax.checkpoints.params import save_params
 from limae_jax.cli.main import main
 from limae_jax.config.compose import load_config
 from limae_jax.config.text import from_yaml
 from limae_jax.errors import InputError
 from limae_jax.evaluation import policy
-from limae_jax.runs.directory import group_directory, write_groups, write_run_files
 from limae_jax.training import setup
 
 pytestmark = pytest.mark.slow
@@ -25,18 +24,6 @@ pytestmark = pytest.mark.slow
 # The environment's sizes are read, and nothing is trained.
 PLAYS_SMAX = True
 CONTEXT = ["mae.width=8", "mae.num_heads=2", "mae.window=3"]
-
-
-def made_run(run_dir, *overrides):
-    """A run whose three seeds have their first parameters, without training; "best" has others."""
-    config = load_config([*overrides, "run.num_seeds=3", "run.first_seed=4", f"run.dir={run_dir}"])
-    write_run_files(config)
-    write_groups(run_dir, [np.asarray(config.seeds, np.int32)])
-    system = setup.make_setup(config).parts.system
-    for name, shift in (("last", 0), ("best", 10)):
-        params = jax.vmap(lambda seed: system.init(jax.random.key(seed)).params)(np.arange(3) + shift)
-        save_params(group_directory(run_dir, np.asarray(config.seeds)) / name, params, {"iteration": [7, 8, 9]})
-    return run_dir
 
 
 @pytest.fixture(scope="module")

@@ -100,7 +100,7 @@ def test_cells_named_after_lists_are_trained_and_continued(tmp_path):
         one_unit = ["env.scenario=2m_vs_2m", health, f"sweep.dir={tmp_path / 'sweep'}"]
         return load_sweep([*TINY, *SHORT, *one_unit, f"run.total_env_steps={steps}"])
 
-    for steps in (1500, 3000):
+    for steps in (1500, 6000):
         result = run_sweep(sweep(steps))
         assert result.exit_code == 0 and len(result.outcomes) == 2
         for run_dir in result.outcomes:

@@ -21,8 +21,6 @@ from limae_jax.training.setup import devices_for
 pytestmark = pytest.mark.slow
 
 NOT_TIMES = ("seed", "iteration", "env_steps", "grad_steps", "episodes", "test_episodes")
-# Few steps, so that no learned argmax flips, and several rows to compare.
-OFTEN = ["evaluation.every_time_steps=1000"]
 TWO_DEVICES = {"XLA_FLAGS": f"{os.environ.get('XLA_FLAGS', '')} --xla_force_host_platform_device_count=2"}
 
 
@@ -117,7 +115,7 @@ def test_runs_of_one_process_are_as_runs_of_their_own(tiny, tmp_path):
 
 
 def test_seeds_over_two_devices_do_as_on_one(tiny, cli):
-    overrides = ["run.num_seeds=3", "run.seed_batching=vmapped", "run.total_env_steps=3000", *OFTEN]
+    overrides = ["run.num_seeds=3", "run.seed_batching=vmapped", "run.total_env_steps=3000"]
     one, two = tiny(*overrides, name="one"), tiny(*overrides, name="two")
     runner.train(load_config(one))
     cli("train", *two, **TWO_DEVICES)
@@ -128,12 +126,12 @@ def test_seeds_over_two_devices_do_as_on_one(tiny, cli):
     assert json.loads((directories[1] / "versions.json").read_text())["device_count"] == 2
     # Counts agree exactly; values are compared in test_seeds, after a few updates.
     first, second = map(rows_of, directories)
-    assert first == second and len(first) >= 6
+    assert first == second and len(first) == 3
     assert {row["seed"] for row in rows_of(directories[1])} == {0, 1, 2}
 
 
 def test_a_run_goes_on_on_as_many_devices_as_share_its_groups(tiny, cli):
-    overrides = tiny("run.num_seeds=3", "run.seed_batching=vmapped", "run.total_env_steps=3000", *OFTEN)
+    overrides = tiny("run.num_seeds=3", "run.seed_batching=vmapped", "run.total_env_steps=3000")
     run_dir = Path(runner.train(load_config(overrides)).run_dir)
     # Three seeds cannot be split over two devices.
     completed = cli("train", *overrides, "run.total_env_steps=4000", **TWO_DEVICES)
@@ -143,8 +141,8 @@ def test_a_run_goes_on_on_as_many_devices_as_share_its_groups(tiny, cli):
     assert all(steps >= 4000 for steps in last.values())
 
 
-def test_two_processes_train_one_run_together(tiny, cli):
-    overrides = ["run.num_seeds=2", "run.seed_batching=vmapped", "run.total_env_steps=3000", *OFTEN]
+def test_two_processes_train_one_run_together(tiny):
+    overrides = ["run.num_seeds=2", "run.seed_batching=vmapped", "run.total_env_steps=3000"]
     together, alone = tiny(*overrides, name="together"), tiny(*overrides, name="alone")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -168,8 +166,7 @@ def test_two_processes_train_one_run_together(tiny, cli):
     ]
     rows, expected = (rows_of(run) for run in directories)
     assert {row["seed"] for row in rows} == {0, 1}
-    assert rows == expected and len(rows) >= 4
+    assert rows == expected and len(rows) == 2
     assert np.all([row["env_steps"] > 0 for row in rows])
     # What two processes saved, one can continue.
-    completed = cli("resume", directories[0], "run.total_env_steps=4000")
-    assert completed.returncode == 0
+    assert runner.resume(Path(directories[0]), ["run.total_env_steps=8000"]).is_complete

@@ -89,6 +89,12 @@ def test_values_are_brought_to_the_declared_type():
         (ReplayConfig, "min_rows", 2000, "replay.min_rows=2000: must not exceed replay.capacity_rows=1500"),
         (ReplayConfig, "observation_dtype", "int8", "replay.observation_dtype=int8: choose one of float32, float16"),
         (ReplayConfig, "initial_carry", "ones", "replay.initial_carry=ones: choose one of stored, zeros"),
+        (ReplayConfig, "kind", "per", "replay.kind=per: choose one of uniform, prioritised"),
+        (ReplayConfig, "priority", "mean", "replay.priority=mean: choose one of team, agents"),
+        (ReplayConfig, "priority_exponent", 1.1, "replay.priority_exponent=1.1: must be between 0 and 1"),
+        (ReplayConfig, "importance_exponent", -0.1, "replay.importance_exponent=-0.1: must be between 0 and 1"),
+        (ReplayConfig, "importance_anneal_env_steps", 0, "replay.importance_anneal_env_steps=0: must be greater than"),
+        (ReplayConfig, "recency_decay", 0, "replay.recency_decay=0.0: must be greater than 0 and at most 1"),
         (EvalConfig, "num_episodes", 0, "evaluation.num_episodes=0: must be greater than 0"),
         (CheckpointConfig, "every_s", 0, "checkpoint.every_s=0.0: must be greater than 0"),
         (MetricsConfig, "wandb", "yes", "metrics.wandb=yes: must be true or false"),
@@ -120,6 +126,14 @@ def test_combinations_of_sections_are_checked():
     assert message(TrainConfig, system=SystemConfig(name="qmxi")).endswith("Did you mean 'qmix'?")
     few = ReplayConfig(capacity_rows=4, min_rows=4, batch_rows=4)
     assert message(TrainConfig, replay=few) == "replay.capacity_rows=4: must be at least env.num_envs=8"
+    unread = ReplayConfig(recency_decay=0.9)
+    fix = "replay.kind=uniform does not read it; choose replay.kind=prioritised"
+    assert message(TrainConfig, replay=unread) == f"replay.recency_decay=0.9: {fix}"
+    assert (
+        TrainConfig(replay=dataclasses.replace(unread, kind="prioritised"))
+        .unread_settings.keys()
+        .isdisjoint(f"replay.{item.name}" for item in dataclasses.fields(ReplayConfig))
+    )
     last = f"run.first_seed={MAX_INT}: the last seed must not exceed {MAX_INT}"
     assert message(RunConfig, first_seed=MAX_INT, num_seeds=2) == last
     assert RunConfig(first_seed=MAX_INT).first_seed == MAX_INT

@@ -11,6 +11,12 @@ from typing import Any
 
 from limae_jax.config import TrainConfig
 
+_OF_PRIORITIES = (
+    "replay.priority_exponent",
+    "replay.importance_exponent",
+    "replay.importance_anneal_env_steps",
+    "replay.recency_decay",
+)
 # By the dotted names of the settings.
 TRACED = (
     "system.gamma",
@@ -29,6 +35,7 @@ TRACED = (
     "masking.tolerance",
     "masking.alpha",
     "masking.time_constant_steps",
+    *_OF_PRIORITIES,
 )
 
 # Which seeds a run has and where it lives.
@@ -36,9 +43,10 @@ SEEDS_AND_PLACE = ("run.name", "run.dir", "run.num_seeds", "run.first_seed")
 
 
 def traced_values(config: TrainConfig) -> dict[str, float | int]:
-    """The values of the traced settings, by name."""
+    """The values of the traced settings, by name; of a replay's priorities only where it has some."""
     values = {}
-    for name in TRACED:
+    has_priorities = config.replay.kind == "prioritised"
+    for name in (name for name in TRACED if has_priorities or name not in _OF_PRIORITIES):
         section, field = name.split(".")
         values[name] = getattr(getattr(config, section), field)
     return values

@@ -15,6 +15,13 @@ from limae_jax.registry import check_name
 
 # Heads only as the width must be a multiple of them, so that it can be that of a run that it is compared with.
 _READ_BY_THE_ORACLE = ("mae.window", "mae.width", "mae.num_heads", "mae.context", "mae.pretrain_env_steps")
+_READ_WITH_PRIORITIES = (
+    "priority",
+    "priority_exponent",
+    "importance_exponent",
+    "importance_anneal_env_steps",
+    "recency_decay",
+)
 # Pre-training hides agents with the probability, whatever the rule.
 _READ_WITH_EVERY_RULE = ("name", "granularity", "probability")
 
@@ -67,13 +74,16 @@ class TrainConfig:
     def unread_settings(self) -> dict[str, str]:
         """Settings that would do nothing -> why, and what to do; they keep their defaults."""
         system, rule = self.system.name, self.masking.name
-        of_mixer = unread_of_the_mixer(system, self.system.mixer)
+        of_others = unread_of_the_mixer(system, self.system.mixer)
+        if self.replay.kind == "uniform":
+            fix = "replay.kind=uniform does not read it; choose replay.kind=prioritised"
+            of_others |= {f"replay.{name}": fix for name in _READ_WITH_PRIORITIES}
         names = [f"{part.section}.{item.name}" for part in (self.masking, self.mae) for item in fields(part)]
         if rule and CONTEXT_SYSTEMS.get(system):
-            return of_mixer | {name: reason for name in names if (reason := _unread_by_rule(rule, name))}
+            return of_others | {name: reason for name in names if (reason := _unread_by_rule(rule, name))}
         read = _READ_BY_THE_ORACLE if system in CONTEXT_SYSTEMS else ()
         fix = f"system={system} does not read it; choose system=li_ma2e or ma2e"
-        return of_mixer | {name: fix for name in names if name not in read}
+        return of_others | {name: fix for name in names if name not in read}
 
     @property
     def run_dir(self) -> str:

@@ -97,6 +97,7 @@ class ValueBasedCore:
         self.spec, self.config, self.env = spec, config.system, env
         self.reward_scale = config.reward_scale
         self.stores_carry = config.replay.initial_carry == "stored"
+        self.priority_of = config.replay.priority
         # flax types `apply` as returning anything or a pair.
         self.agent: Any = spec.make_agent(env, config.system)
         self.mixer: Any = MIXERS[spec.mixer](config.system, env) if spec.mixer else None
@@ -237,7 +238,11 @@ class ValueBasedCore:
         return TdErrors(chosen_value - target, filled, agent_errors, chosen_value, target), features
 
     def loss(self, params: Params, state: LearnerState, batch: Sample, key: jax.Array):
-        """TD loss plus the auxiliary losses; also the auxiliaries' next states, the metrics and the TD errors."""
+        """TD loss plus the auxiliary losses; also the auxiliaries' next states, the metrics and the TD errors.
+
+        Importance weights of the rows multiply the TD loss alone: an auxiliary loss is a mean over what was drawn, more
+        of it from rows that are drawn more often.
+        """
         rows = batch.rows
         start, inputs = self.read(rows)
         errors, features = self.td_errors(params, state.target_params, rows, start, inputs)
@@ -247,6 +252,8 @@ class ValueBasedCore:
         values = {"q_taken": errors.chosen_value, "target": errors.target}
         metrics = {name: jnp.sum(jnp.where(filled, value, 0.0)) / real for name, value in values.items()}
         metrics |= {"td_loss": total, "td_error_abs": jnp.sum(jnp.where(filled, jnp.abs(errors.team), 0.0)) / real}
+        if batch.weight is not None:
+            metrics["importance_weight_mean"] = jnp.mean(batch.weight)
         seen = AuxiliaryInputs(params, state.target_params, rows, start, inputs, features, errors)
         states = dict(state.auxiliary)
         for index, extra in enumerate(self.spec.auxiliaries):
@@ -262,7 +269,13 @@ class ValueBasedCore:
         )
         params, opt_state = self.step(state, grads, self.spec.train_labels)
         after = LearnerState(params, state.target_params, opt_state, auxiliary)
-        return Step(after, loss, optax.tree.norm(grads), metrics, row_priority(errors.team, errors.is_counted))
+        return Step(after, loss, optax.tree.norm(grads), metrics, self.priority(errors, batch.rows))
+
+    def priority(self, errors: TdErrors, rows: Rows) -> jax.Array:
+        """[B] how much there is to learn from each row: by the team's TD errors, or by those of its living agents."""
+        if self.priority_of == "agents":
+            return row_priority(errors.agent, rows.filled[..., None] & rows.alive)
+        return row_priority(errors.team, errors.is_counted)
 
     def step(self, state: LearnerState, grads: Params, labels: tuple[str, ...] | None = None) -> tuple[Params, Any]:
         """Parameters and optimiser state after one step; labels that are not named stay exactly as they are."""

@@ -11,7 +11,7 @@ from fakes import CountingEnv, tiny_config
 from limae_jax.config import MpeConfig, SmacConfig
 from limae_jax.config.traced import TRACED, shares_program, traced_values, with_values
 from limae_jax.environments.vector import VectorEnv
-from limae_jax.replay.uniform import uniform_replay
+from limae_jax.replay.build import build_replay
 from limae_jax.systems.build import build_system
 from limae_jax.training.loop import Parts, init_seed, make_chunk, make_chunk_under_own_settings
 from limae_jax.types import Clock
@@ -38,12 +38,16 @@ OTHER = {
     "masking.tolerance": 0.3,
     "masking.alpha": 0.6,
     "masking.time_constant_steps": 3.0,
+    "replay.priority_exponent": 1.0,
+    "replay.importance_exponent": 0.1,
+    "replay.importance_anneal_env_steps": 200,
+    "replay.recency_decay": 0.7,
 }
 
 
 def parts_of(config):
     env = CountingEnv()
-    return Parts(config, VectorEnv(env, 2), build_system(config, env.spec), uniform_replay(config.replay))
+    return Parts(config, VectorEnv(env, 2), build_system(config, env.spec), build_replay(config))
 
 
 def train(parts, make, state):
@@ -53,7 +57,7 @@ def train(parts, make, state):
 
 @pytest.fixture(scope="module")
 def config():
-    return tiny_config("vdn")
+    return tiny_config("vdn", replay={"kind": "prioritised"})
 
 
 def test_a_cell_among_others_learns_as_the_same_cell_alone(config):
@@ -78,6 +82,11 @@ def test_the_other_values_are_other_values_of_all_traced_settings(config):
     changed = with_values(config, OTHER)
     assert traced_values(changed) == OTHER
     assert traced_values(config) != OTHER
+
+
+def test_uniform_replay_has_no_values_of_priorities(config):
+    names = traced_values(config).keys() - traced_values(tiny_config("vdn")).keys()
+    assert names == {name for name in TRACED if name.startswith("replay.")}
 
 
 def test_which_runs_share_a_program(config):

@@ -77,6 +77,12 @@ def draw(key: jax.Array, mass: jax.Array, count: int) -> jax.Array:
     return nearest[jnp.minimum(index, len(mass) - 1)]
 
 
+def last_of_same(index: jax.Array) -> jax.Array:
+    """[B] for each entry of index [B], where the last entry equal to it is."""
+    is_same = index[:, None] == index
+    return jnp.max(jnp.where(is_same, jnp.arange(len(index)), 0), axis=1)
+
+
 def prioritised_replay(config: ReplayConfig, rows_per_add: int) -> Replay:
     """Rows drawn by priority and recency, with replacement.
 
@@ -101,10 +107,9 @@ def prioritised_replay(config: ReplayConfig, rows_per_add: int) -> Replay:
         return Sample(rows_at(state.stored, index), index, weight)
 
     def update_priority(state: PrioritisedState, index: jax.Array, priority: jax.Array) -> PrioritisedState:
-        # Of a row that was drawn twice the last one counts. All write that one's, for the order of writes is open.
-        is_same = index[:, None] == index
-        last = jnp.max(jnp.where(is_same, jnp.arange(len(index)), 0), axis=1)
-        return state.replace(priority=state.priority.at[index].set(priority[last] + _LEAST_PRIORITY))
+        # All of a row that was drawn twice write the last one's, for in which order they write is open.
+        last = priority[last_of_same(index)]
+        return state.replace(priority=state.priority.at[index].set(last + _LEAST_PRIORITY))
 
     def split(state: PrioritisedState) -> tuple[PyTree, PyTree]:
         rows, rest = ring.split(state.stored)

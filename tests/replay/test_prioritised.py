@@ -14,6 +14,7 @@ from limae_jax.replay.prioritised import (
     PrioritisedState,
     draw,
     importance_exponent,
+    last_of_same,
     prioritised_replay,
     relative_probabilities,
 )
@@ -240,6 +241,8 @@ def test_of_a_row_drawn_twice_the_last_priority_counts():
     state = _known(replay, 3, *[1.0] * CAPACITY)
     after = replay.update_priority(state, jnp.asarray([2, 4, 2, 2, 4]), jnp.asarray([5.0, 6.0, 9.0, 7.0, 8.0]))
     np.testing.assert_allclose(after.priority, [1, 1, 7, 1, 8, 1, 1], rtol=1e-5)
+    # Not for the order of writes, which only the CPU keeps: each writes the last one's.
+    assert last_of_same(jnp.asarray([2, 4, 2, 2, 4])).tolist() == [3, 4, 3, 3, 4]
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])

@@ -1,6 +1,7 @@
 """Training speed: environment steps per second after warm-up, without evaluation; time to compile; peak memory.
 
 python benchmarks/train_throughput.py --preset iql vdn qmix ma2e li_ma2e oracle
+python benchmarks/train_throughput.py --preset qmix --against replay.kind=prioritised --seconds 5 --rounds 15
 python benchmarks/train_throughput.py --preset jaxmarl --seeds 1 2 4 8 16 32 64 -- run.seed_batching=vmapped
 """
 
@@ -116,6 +117,20 @@ def alternate(preset: str, num_seeds: int, args: argparse.Namespace) -> list[Row
     return [row, their_row]
 
 
+def against(preset: str, num_seeds: int, args: argparse.Namespace) -> list[Row]:
+    """The speed under the settings, and under others, measured in turn in this process."""
+    empty: list[str] = []
+    groups = [Group(preset, num_seeds, [*args.overrides, *more]) for more in (empty, args.against)]
+    rates = [[group.env_steps_per_s(args.seconds) for group in groups] for _ in range(args.rounds)]
+    rows = []
+    for group, own in zip(groups, zip(*rates, strict=True), strict=True):
+        row = make_row(preset, num_seeds, group, statistics.median(own))
+        rows.append(row | {"rounds": [round(rate) for rate in own]})
+    rows[1]["settings"] = args.against
+    rows[1]["ratio_to_first"] = round(statistics.median(second / first for first, second in rates), 3)
+    return rows
+
+
 def in_a_process_of_its_own(args: argparse.Namespace, preset: str, num_seeds: int) -> list[Row]:
     """The rows for one preset and number of seeds."""
     options = ["--preset", preset, "--seeds", str(num_seeds), "--seconds", str(args.seconds)]
@@ -140,7 +155,8 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
     parser.add_argument("--seconds", type=float, default=20.0, help="to measure each row for")
     parser.add_argument("--jaxmarl", type=Path, help="a JaxMARL checkout: measure its qmix_rnn in turn with ours")
-    parser.add_argument("--rounds", type=int, default=3, help="turns with --jaxmarl; the median counts")
+    parser.add_argument("--against", nargs="+", help="further settings: measure in turn with them and without")
+    parser.add_argument("--rounds", type=int, default=3, help="turns with --jaxmarl or --against; the median counts")
     parser.add_argument("--json", type=Path, help="also write the rows there")
     parser.add_argument("overrides", nargs="*", help="settings as for limae-jax train")
     args = parser.parse_args()
@@ -149,6 +165,8 @@ def main() -> None:
         # A process for each row: the devices of a CPU are settled when jax starts, and so is the peak of memory.
         for preset, num_seeds in itertools.product(args.preset, args.seeds):
             rows += show(in_a_process_of_its_own(args, preset, num_seeds))
+    elif args.against:
+        rows = show(against(args.preset[0], args.seeds[0], args))
     elif args.jaxmarl:
         rows = show(alternate(args.preset[0], args.seeds[0], args))
     else:

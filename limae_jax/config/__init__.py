@@ -10,7 +10,15 @@ from limae_jax.config.context import MaeConfig, WindowConfig
 from limae_jax.config.env import ENV_CONFIGS, EnvConfig, MatrixConfig, MpeConfig, SmacConfig, SmaxConfig
 from limae_jax.config.masking import MASKING_CONFIGS, MaskingConfig
 from limae_jax.config.mixer import MIXER_CONFIGS, MixerConfig, QmixMixerConfig, QplexMixerConfig
-from limae_jax.config.run import CheckpointConfig, EvalConfig, MetricsConfig, ReplayConfig, RunConfig
+from limae_jax.config.run import (
+    REPLAY_CONFIGS,
+    CheckpointConfig,
+    EvalConfig,
+    MetricsConfig,
+    PrioritisedReplayConfig,
+    ReplayConfig,
+    RunConfig,
+)
 from limae_jax.config.system import (
     SYSTEM_CONFIGS,
     IqlConfig,
@@ -29,6 +37,7 @@ __all__ = [
     "ENV_CONFIGS",
     "MASKING_CONFIGS",
     "MIXER_CONFIGS",
+    "REPLAY_CONFIGS",
     "SYSTEM_CONFIGS",
     "CheckpointConfig",
     "EnvConfig",
@@ -43,6 +52,7 @@ __all__ = [
     "MixerConfig",
     "MpeConfig",
     "OracleConfig",
+    "PrioritisedReplayConfig",
     "QmixConfig",
     "QmixMixerConfig",
     "QplexConfig",

@@ -157,7 +157,7 @@ def _store_defaults() -> None:
     """
     store = ConfigStore.instance()
     plain = defaults(ChosenNames())
-    sections = {section: plain[section] for section in ("replay", "evaluation", "checkpoint", "metrics", "run")}
+    sections = {section: plain[section] for section in ("evaluation", "checkpoint", "metrics", "run")}
     store.store(name="limae_jax_schema", node=sections)
     for family, make in ENV_CONFIGS.items():
         node = to_dict(TrainConfig(env=make()))["env"]
@@ -165,6 +165,10 @@ def _store_defaults() -> None:
 
 
 def _with_settings(data: dict[str, Any], settings: Iterable[Override]) -> dict[str, Any]:
+    settings = list(settings)
+    for override in settings:
+        if override.key_or_group == "replay.kind":  # which settings there are goes by it
+            data = {**data, "replay": {**data.get("replay", {}), "kind": override.value()}}
     chosen = chosen_in(data)
     completed = {section: values | data.get(section, {}) for section, values in defaults(chosen).items()}
     try:

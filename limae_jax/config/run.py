@@ -28,6 +28,7 @@ class ReplayConfig(Section):
         min_rows: rows of random legal play before the first gradient step; rounded up to chunks of 4096 time steps.
         observation_dtype: `float32`, or `float16` to halve the memory of observations and states.
         initial_carry: `stored` starts a sampled row from the recurrent state it was collected with, `zeros` from 0.
+        kind: `uniform` draws all rows alike, `prioritised` those more often that there is more to learn from.
     """
 
     section: ClassVar[str] = "replay"
@@ -38,6 +39,7 @@ class ReplayConfig(Section):
     min_rows: int = 64
     observation_dtype: str = "float32"
     initial_carry: str = "stored"
+    kind: str = "uniform"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -45,9 +47,49 @@ class ReplayConfig(Section):
         self._at_most(MAX_STEPS, "row_length")
         self._one_of("observation_dtype", "float32", "float16")
         self._one_of("initial_carry", "stored", "zeros")
+        self._one_of("kind", "uniform", "prioritised")
         fix = f"must not exceed replay.capacity_rows={self.capacity_rows}"
         for name in ("min_rows", "batch_rows"):
             self._check(getattr(self, name) <= self.capacity_rows, name, fix)
+
+
+@dataclass(frozen=True)
+class PrioritisedReplayConfig(ReplayConfig):
+    """Rows with priorities.
+
+    Attributes:
+        priority: whose absolute TD errors make a row's priority, the `team`'s or those of its living `agents`.
+        priority_exponent: alpha, how much the priority counts; 0 is not at all.
+        importance_exponent: beta at first, how far importance weights make up for it in the TD loss; 1 is in full.
+        importance_anneal_env_steps: environment steps after which beta has risen to 1, linearly.
+        recency_decay: factor on a row's probability for each later block of `env.num_envs` rows; 1 is none.
+    """
+
+    traced: ClassVar[tuple[str, ...]] = (
+        "priority_exponent",
+        "importance_exponent",
+        "importance_anneal_env_steps",
+        "recency_decay",
+    )
+
+    kind: str = "prioritised"
+    priority: str = "team"
+    priority_exponent: float = 0.6
+    importance_exponent: float = 0.4
+    importance_anneal_env_steps: int = 500_000
+    recency_decay: float = 1.0
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._positive("importance_anneal_env_steps")
+        self._one_of("priority", "team", "agents")
+        for name in ("priority_exponent", "importance_exponent"):
+            self._check(0 <= getattr(self, name) <= 1, name, "must be between 0 and 1")
+        self._check(0 < self.recency_decay <= 1, "recency_decay", "must be greater than 0 and at most 1")
+
+
+# Kind -> the class of its settings.
+REPLAY_CONFIGS: dict[str, type[ReplayConfig]] = {"uniform": ReplayConfig, "prioritised": PrioritisedReplayConfig}
 
 
 @dataclass(frozen=True)

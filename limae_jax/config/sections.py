@@ -11,13 +11,13 @@ from limae_jax.checks import Section, show
 from limae_jax.config.env import ENV_CONFIGS, EnvConfig
 from limae_jax.config.masking import MASKING_CONFIGS
 from limae_jax.config.mixer import MIXER_CONFIGS
-from limae_jax.config.run import CheckpointConfig, EvalConfig, MetricsConfig, ReplayConfig, RunConfig
+from limae_jax.config.run import REPLAY_CONFIGS, CheckpointConfig, EvalConfig, MetricsConfig, ReplayConfig, RunConfig
 from limae_jax.config.system import SYSTEM_CONFIGS, SystemConfig
 from limae_jax.errors import InputError
 from limae_jax.registry import check_name
 
 # Sections whose class is the same in every run.
-_ALWAYS = (ReplayConfig, EvalConfig, CheckpointConfig, MetricsConfig, RunConfig)
+_ALWAYS = (EvalConfig, CheckpointConfig, MetricsConfig, RunConfig)
 
 
 class ChosenNames(NamedTuple):
@@ -26,12 +26,14 @@ class ChosenNames(NamedTuple):
     Attributes:
         env, system: names.
         mixer, masking: names; None is the system's own, if it has one.
+        replay: kind.
     """
 
     env: str = EnvConfig.name
     system: str = SystemConfig.name
     mixer: str | None = None
     masking: str | None = None
+    replay: str = ReplayConfig.kind
 
     def classes(self) -> dict[str, type[Section]]:
         """Section -> class of its settings, of the sections that the run reads.
@@ -48,6 +50,7 @@ class ChosenNames(NamedTuple):
             found["mae"] = system.beliefs
         if system.rule is not None:
             found["masking"] = MASKING_CONFIGS[check_name("masking", self.masking or system.rule, MASKING_CONFIGS)]
+        found["replay"] = REPLAY_CONFIGS[check_name("replay.kind", self.replay, REPLAY_CONFIGS)]
         return found | {one.section: one for one in _ALWAYS}
 
     def names(self) -> dict[str, str]:
@@ -59,7 +62,8 @@ class ChosenNames(NamedTuple):
 
 def chosen_in(data: Mapping[str, Mapping[str, Any]]) -> ChosenNames:
     """What nested plain data chooses; what it leaves out is the default."""
-    named = {section: data.get(section, {}).get("name") for section in ChosenNames._fields}
+    named = {section: data.get(section, {}).get("name") for section in ("env", "system", "mixer", "masking")}
+    named["replay"] = data.get("replay", {}).get("kind")
     return ChosenNames(**{section: str(name) for section, name in named.items() if name is not None})
 
 
@@ -75,12 +79,14 @@ def defaults(choices: ChosenNames) -> dict[str, dict[str, Any]]:
         found[section] = {item.name: item.default for item in fields(made) if item.default is not MISSING}
     for section, name in choices.names().items():
         found[section]["name"] = name
+    found["replay"]["kind"] = choices.replay
     return found
 
 
 def every_class() -> list[type[Section]]:
     """All classes of settings that there are."""
     chosen = [*ENV_CONFIGS.values(), *SYSTEM_CONFIGS.values(), *MIXER_CONFIGS.values(), *MASKING_CONFIGS.values()]
+    chosen += REPLAY_CONFIGS.values()
     beliefs = [made.beliefs for made in SYSTEM_CONFIGS.values() if made.beliefs is not None]
     return list(dict.fromkeys([*chosen, *beliefs, *_ALWAYS]))
 
@@ -98,7 +104,8 @@ def unknown_setting(name: str, value: Any, choices: ChosenNames, more: Iterable[
         if not readers:
             continue
         fix = f"choose {group}={' or '.join(readers)}"
-        return InputError(f"{given}: {group}={choices.names().get(group)} does not read it; {fix}")
+        now = choices.replay if group == "replay.kind" else choices.names().get(group)
+        return InputError(f"{given}: {group}={now} does not read it; {fix}")
     meant = closest(name, [*dotted_names(choices), *more])
     hint = f"did you mean {meant}?" if meant else "`limae-jax config` shows all settings"
     return InputError(f"{given}: no such setting; {hint}")
@@ -112,6 +119,8 @@ def _readers(name: str, choices: ChosenNames) -> dict[str, list[str]]:
 
     if name.startswith("env."):
         return {"env": reading("env", ENV_CONFIGS)}
+    if name.startswith("replay."):
+        return {"replay.kind": reading("replay", REPLAY_CONFIGS)}
     system = SYSTEM_CONFIGS[choices.system]
     return {
         "mixer": reading("mixer", system.mixers),

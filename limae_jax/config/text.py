@@ -22,6 +22,7 @@ _YOUNGER_THAN_THE_CHECKSUM = (
     "metrics.wandb_group",
     "metrics.wandb_tags",
     "metrics.wandb_video",
+    "replay.kind",
 )
 
 

@@ -10,7 +10,7 @@ from limae_jax.config.context import MaeConfig, WindowConfig
 from limae_jax.config.env import ENV_CONFIGS, EnvConfig, SmaxConfig
 from limae_jax.config.masking import MASKING_CONFIGS, MaskingConfig
 from limae_jax.config.mixer import MIXER_CONFIGS, MixerConfig
-from limae_jax.config.run import CheckpointConfig, EvalConfig, MetricsConfig, ReplayConfig, RunConfig
+from limae_jax.config.run import REPLAY_CONFIGS, CheckpointConfig, EvalConfig, MetricsConfig, ReplayConfig, RunConfig
 from limae_jax.config.system import SYSTEM_CONFIGS, QmixConfig, SystemConfig
 from limae_jax.errors import InputError
 from limae_jax.registry import check_name
@@ -43,6 +43,9 @@ class TrainConfig:
         _check_class("system", self.system, SYSTEM_CONFIGS)
         self._settle_mixer()
         self._settle_beliefs()
+        fitting = REPLAY_CONFIGS[self.replay.kind]
+        fix = f"needs the settings of {fitting.__name__}"
+        check(type(self.replay) is fitting, "replay.kind", self.replay.kind, fix)
         rows, envs = self.replay.capacity_rows, self.env.num_envs
         check(rows >= envs, "replay.capacity_rows", rows, f"must be at least env.num_envs={envs}")
         if self.system.reward_scale is None:

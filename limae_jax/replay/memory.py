@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Protocol
 
-from limae_jax.config import MaeConfig, TrainConfig
+from limae_jax.config import MaeConfig, PrioritisedReplayConfig, TrainConfig
 from limae_jax.errors import InputError
 
 GIB = 2**30
@@ -36,7 +36,7 @@ class Sizes(Protocol):
 
 
 def row_bytes(config: TrainConfig, sizes: Sizes) -> int:
-    """Bytes of one stored row: row_length + 1 slots and the acting carry before the first."""
+    """Bytes of one stored row: row_length + 1 slots, the acting carry before the first, and its priority if any."""
     agents = sizes.num_agents
     floats = agents * sizes.obs_size + sizes.state_size
     per_float = 2 if config.replay.observation_dtype == "float16" else 4
@@ -45,7 +45,8 @@ def row_bytes(config: TrainConfig, sizes: Sizes) -> int:
     start = agents * config.system.hidden_size * 4 + agents * 4
     if config.has_context:
         start += (config.team_window.window - 1) * agents * (sizes.obs_size + 1) * 4 + 4
-    return (config.replay.row_length + 1) * slot + start
+    priority = 4 if isinstance(config.replay, PrioritisedReplayConfig) else 0
+    return (config.replay.row_length + 1) * slot + start + priority
 
 
 def replay_bytes(config: TrainConfig, sizes: Sizes) -> int:

@@ -26,6 +26,11 @@ def _cast(rows: Rows, dtype: jnp.dtype | type) -> Rows:
     return rows.replace(obs=rows.obs.astype(dtype), state=rows.state.astype(dtype))
 
 
+def rows_at(state: TrajectoryBufferState, index: jax.Array) -> Rows:
+    """The stored rows [T, B, ...] at index [B] of the ring, observations in float32."""
+    return _cast(_swap(jax.tree.map(lambda x: x[0, index], state.experience)), jnp.float32)
+
+
 def uniform_replay(config: ReplayConfig) -> Replay:
     """Rows drawn uniformly with replacement.
 

@@ -30,8 +30,10 @@ def make_guesses(config: TrainConfig, env: EnvSpec) -> Guesses | None:
         team-mates' newest observation and action, in the order of `networks.mae.other_agents`. None if agents guess
         nothing, have nobody to guess, or know the truth.
     """
+    if env.num_agents == 1 or config.system.name in NOT_DECENTRALISED:
+        return None
     model = mae_team_model(config, env)
-    if model is None or env.num_agents == 1 or config.system.name in NOT_DECENTRALISED:
+    if model is None:
         return None
 
     def guess(params: Params, carry: ActorCarry, timestep: Timestep) -> jax.Array:

@@ -14,7 +14,7 @@ import jax.numpy as jnp
 import optax
 from flax import linen as nn
 
-from limae_jax.config import TrainConfig, ValueBasedConfig
+from limae_jax.config import PrioritisedReplayConfig, TrainConfig, ValueBasedConfig
 from limae_jax.losses.td import (
     agent_td_errors,
     best_legal,
@@ -104,6 +104,8 @@ class ValueBasedCore:
         self.spec, self.config, self.env = spec, value_based(config), env
         self.reward_scale = config.reward_scale
         self.stores_carry = config.replay.initial_carry == "stored"
+        replay = config.replay
+        self.priority_of = replay.priority if isinstance(replay, PrioritisedReplayConfig) else None
         # flax types `apply` as returning anything or a pair.
         self.agent: Any = spec.make_agent(env, self.config)
         self.mixer: Any = MIXERS[spec.mixer](config.mixing, env) if spec.mixer else None
@@ -255,7 +257,11 @@ class ValueBasedCore:
     def loss(
         self, params: Params, state: LearnerState, batch: Sample, key: jax.Array
     ) -> tuple[jax.Array, tuple[dict[str, PyTree], Metrics, TdErrors]]:
-        """TD loss plus the auxiliary losses; also the auxiliaries' next states, the metrics and the TD errors."""
+        """TD loss plus the auxiliary losses; also the auxiliaries' next states, the metrics and the TD errors.
+
+        Importance weights of the rows multiply the TD loss alone: an auxiliary loss is a mean over what was drawn, more
+        of it from rows that are drawn more often.
+        """
         rows = batch.rows
         start, inputs = self.read(rows)
         errors, features = self.td_errors(params, state.target_params, rows, start, inputs)
@@ -265,6 +271,8 @@ class ValueBasedCore:
         values = {"q_taken": errors.chosen_value, "target": errors.target}
         metrics = {name: jnp.sum(jnp.where(filled, value, 0.0)) / real for name, value in values.items()}
         metrics |= {"td_loss": total, "td_error_abs": jnp.sum(jnp.where(filled, jnp.abs(errors.team), 0.0)) / real}
+        if batch.weight is not None:
+            metrics["importance_weight_mean"] = jnp.mean(batch.weight)
         seen = AuxiliaryInputs(params, state.target_params, rows, start, inputs, features, errors)
         states = dict(state.auxiliary)
         for index, extra in enumerate(self.spec.auxiliaries):
@@ -281,7 +289,13 @@ class ValueBasedCore:
         )
         params, opt_state = self.step(state, grads, self.spec.train_labels)
         after = LearnerState(params, state.target_params, opt_state, auxiliary)
-        return Step(after, loss, optax.tree.norm(grads), metrics, row_priority(errors.team, errors.is_counted))
+        return Step(after, loss, optax.tree.norm(grads), metrics, self.priority(errors, batch.rows))
+
+    def priority(self, errors: TdErrors, rows: Rows) -> jax.Array | None:
+        """[B] how much there is to learn from each row: by the team's TD errors, or by those of its living agents."""
+        if self.priority_of == "agents":
+            return row_priority(errors.agent, rows.filled[..., None] & rows.alive)
+        return row_priority(errors.team, errors.is_counted)
 
     def step(self, state: LearnerState, grads: Params, labels: tuple[str, ...] | None = None) -> tuple[Params, Any]:
         """Parameters and optimiser state after one step; labels that are not named stay exactly as they are."""

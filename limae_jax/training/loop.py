@@ -20,6 +20,7 @@ from limae_jax.environments.vector import VectorEnv
 from limae_jax.keys import Stream, stream_key
 from limae_jax.play.rollout import RolloutState, collect_rows, init_rollout
 from limae_jax.replay.base import Replay, take_rows
+from limae_jax.replay.build import build_replay
 from limae_jax.systems.base import LearnerState, OffPolicy, OnPolicy, Phase, Step, System, Update
 from limae_jax.systems.build import build_system
 from limae_jax.types import Clock, Counters, Metrics, PyTree, Rows, Sample
@@ -69,7 +70,7 @@ class Parts(NamedTuple):
     def under(self, settings: dict[str, jax.Array]) -> Parts:
         """The same with other values of the traced settings."""
         config = with_values(self.config, settings)
-        return self._replace(config=config, system=build_system(config, self.env.spec))
+        return self._replace(config=config, system=build_system(config, self.env.spec), replay=build_replay(config))
 
 
 # (state, clock) -> (state, what is reported of it)

@@ -23,7 +23,7 @@ from limae_jax.environments.base import Environment
 from limae_jax.environments.vector import VectorEnv
 from limae_jax.play.evaluator import evaluate_seed
 from limae_jax.play.host_player import HostPlayer
-from limae_jax.replay.uniform import uniform_replay
+from limae_jax.replay.build import build_replay
 from limae_jax.runs.records import GROUPS_FILE, is_there, read_groups
 from limae_jax.systems.build import build_system
 from limae_jax.training.compiler import Compiler
@@ -86,7 +86,7 @@ def make_setup(config: TrainConfig, num_devices: int | None = None) -> Setup:
     """
     env = make_env(config.env)
     system = build_system(config, env.spec)
-    parts = Parts(config, VectorEnv(env, config.env.num_envs), system, uniform_replay(config.replay))
+    parts = Parts(config, VectorEnv(env, config.env.num_envs), system, build_replay(config))
     is_host_played = config.env.is_played_by_host
     mesh = seed_mesh(1 if is_host_played else num_devices)
     # In turn: vmapped over three seeds, the QR behind orthogonal weights can hang XLA's CPU backend for good.

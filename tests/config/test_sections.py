@@ -10,12 +10,14 @@ from limae_jax.config import (
     ENV_CONFIGS,
     MASKING_CONFIGS,
     MIXER_CONFIGS,
+    REPLAY_CONFIGS,
     SYSTEM_CONFIGS,
     LiMa2eConfig,
     MaeConfig,
     MaskingConfig,
     MixerConfig,
     OracleConfig,
+    PrioritisedReplayConfig,
     QmixConfig,
     QmixMixerConfig,
     QplexMixerConfig,
@@ -88,8 +90,18 @@ def test_borders_of_what_is_allowed():
     MaeConfig(window=1, width=4, pretrain_time_steps=0)
 
 
+def test_a_replay_without_priorities_refuses_their_settings():
+    said = refused("qmix", replay={"recency_decay": 0.9})
+    assert said == ("replay.recency_decay=0.9: replay.kind=uniform does not read it; choose replay.kind=prioritised")
+    config = settings_of("qmix", replay={"kind": "prioritised", "recency_decay": 0.9})
+    assert config.replay == PrioritisedReplayConfig(recency_decay=0.9) and from_yaml(to_yaml(config)) == config
+    assert load_config(["replay.recency_decay=0.9", "replay.kind=prioritised"]) == config
+    assert message(load_config, overrides=["replay.recency_decay=0.9"]) == said
+    assert refused("qmix", replay={"kind": "per"}).startswith("replay.kind=per: unknown; choose one of")
+
+
 def test_every_class_of_settings_is_reached_by_a_choice():
-    reached = set(ENV_CONFIGS.values())
+    reached = {*ENV_CONFIGS.values(), *REPLAY_CONFIGS.values()}
     for system, made in SYSTEM_CONFIGS.items():
         for mixer in made.mixers:
             for rule in MASKING_CONFIGS:

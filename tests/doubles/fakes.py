@@ -15,8 +15,8 @@ from flax import struct
 from limae_jax.config import (
     MASKING_CONFIGS,
     MIXER_CONFIGS,
+    REPLAY_CONFIGS,
     SYSTEM_CONFIGS,
-    ReplayConfig,
     SmaxConfig,
     TrainConfig,
 )
@@ -174,7 +174,7 @@ def tiny_config(
         mixer=MIXER_CONFIGS[mixer_name](**(sizes | {"name": mixer_name} | (mixer or {}))),
         mae=made.beliefs(**({"window": 3, "width": 4, "num_heads": 2} | (mae or {}))) if made.beliefs else None,
         masking=MASKING_CONFIGS[rule](**({"name": rule} | (masking or {}))) if made.rule else None,
-        replay=ReplayConfig(**rows),
+        replay=REPLAY_CONFIGS[rows.get("kind", "uniform")](**rows),
     )
 
 

@@ -7,9 +7,9 @@ import pytest
 from doubles.fakes import TINY_ENV, counters, made_up_rows, marks, on_rows
 
 from limae_jax.config import (
+    REPLAY_CONFIGS,
     SYSTEM_CONFIGS,
     EvalConfig,
-    ReplayConfig,
     RunConfig,
     SmacConfig,
     SmaxConfig,
@@ -17,6 +17,7 @@ from limae_jax.config import (
 )
 from limae_jax.config.compose import override_config
 from limae_jax.errors import InputError
+from limae_jax.replay.build import build_replay
 from limae_jax.replay.memory import (
     EPISODES_AT_ONCE,
     GIB,
@@ -45,14 +46,14 @@ def _config(
         env=SmaxConfig(num_envs=num_envs),
         system=SYSTEM_CONFIGS[system](hidden_size=hidden_size),
         mae=SYSTEM_CONFIGS[system].beliefs(**mae) if mae else None,
-        replay=ReplayConfig(**rows),
+        replay=REPLAY_CONFIGS[rows.get("kind", "uniform")](**rows),
     )
 
 
 def _allocated(config: TrainConfig, env: EnvSpec) -> tuple[int, int]:
     """Bytes of (the ring, everything else) that replay takes."""
     num_slots = config.replay.row_length + 1
-    replay = uniform_replay(config.replay)
+    replay = build_replay(config)
     rows = made_up_rows(0, [marks([(2, True)], num_slots)], config.system.hidden_size, env)
     rows = rows.replace(start=build_system(config, env).initial_carry(1))
     ring, rest = jax.eval_shape(lambda: replay.split(replay.init(rows)))
@@ -82,6 +83,13 @@ def test_bytes_are_those_that_are_allocated(config, env):
     assert replay_bytes(config, env) == ring
     assert row_bytes(config, env) * config.replay.capacity_rows == ring
     assert rest < 64
+
+
+def test_priorities_count_in_a_rows_bytes():
+    config, uniform = _config(kind="prioritised", capacity_rows=900), _config(capacity_rows=900)
+    ring, rest = _allocated(config, TINY_ENV)
+    assert replay_bytes(config, TINY_ENV) == replay_bytes(uniform, TINY_ENV) + 4 * 900
+    assert 0 <= ring + rest - replay_bytes(config, TINY_ENV) < 64
 
 
 def test_bytes_are_those_of_an_allocated_array():

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from doubles.fakes import CountingEnv, tiny_config
 
-from limae_jax.config import MpeConfig, SmacConfig
+from limae_jax.config import MpeConfig, PrioritisedReplayConfig, SmacConfig
 from limae_jax.config.traced import shares_program, traced_names, traced_values, with_values
 from limae_jax.environments.vector import VectorEnv
-from limae_jax.replay.uniform import uniform_replay
+from limae_jax.replay.build import build_replay
 from limae_jax.systems.build import build_system
 from limae_jax.training.loop import Parts, init_seed, make_chunk, make_chunk_under_own_settings
 from limae_jax.types import Clock
@@ -31,12 +31,16 @@ OTHER = {
     "system.epsilon_start": 0.8,
     "system.epsilon_end": 0.2,
     "system.epsilon_decay_env_steps": 70,
+    "replay.priority_exponent": 1.0,
+    "replay.importance_exponent": 0.1,
+    "replay.importance_anneal_env_steps": 200,
+    "replay.recency_decay": 0.7,
 }
 
 
 def parts_of(config):
     env = CountingEnv()
-    return Parts(config, VectorEnv(env, 2), build_system(config, env.spec), uniform_replay(config.replay))
+    return Parts(config, VectorEnv(env, 2), build_system(config, env.spec), build_replay(config))
 
 
 def train(parts, make, state):
@@ -46,7 +50,7 @@ def train(parts, make, state):
 
 @pytest.fixture(scope="module")
 def config():
-    return tiny_config("vdn")
+    return tiny_config("vdn", replay={"kind": "prioritised"})
 
 
 def test_a_cell_among_others_learns_as_the_same_cell_alone(config):
@@ -79,6 +83,11 @@ def test_the_other_values_are_other_values_of_all_traced_settings(config):
     changed = with_values(config, OTHER)
     assert traced_values(changed) == OTHER
     assert traced_values(config) != OTHER
+
+
+def test_uniform_replay_has_no_values_of_priorities(config):
+    names = traced_values(config).keys() - traced_values(tiny_config("vdn")).keys()
+    assert names == {f"replay.{name}" for name in PrioritisedReplayConfig.traced}
 
 
 def test_which_runs_share_a_program(config):

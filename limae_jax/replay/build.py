@@ -1,0 +1,15 @@
+"""From settings to a replay memory."""
+
+from __future__ import annotations
+
+from limae_jax.config import PrioritisedReplayConfig, TrainConfig
+from limae_jax.replay.base import Replay
+from limae_jax.replay.prioritised import prioritised_replay
+from limae_jax.replay.uniform import uniform_replay
+
+
+def build_replay(config: TrainConfig) -> Replay:
+    """The replay memory that `replay.kind` names."""
+    if isinstance(config.replay, PrioritisedReplayConfig):
+        return prioritised_replay(config.replay, config.env.num_envs)
+    return uniform_replay(config.replay)

@@ -1,0 +1,124 @@
+"""Prioritised replay: rows are drawn by how much there is to learn from them, and by how new they are.
+
+    p_i = priority of row i (see `losses.td.row_priority`) + 1e-6
+    m_i = p_i^alpha * recency_decay^age_i           age_i: how often rows were added since row i was
+    P_i = m_i / sum_k m_k
+    w_i = (N P_i)^-beta / max over the batch        weight of the row's TD errors in the loss
+
+Schaul et al. 2016, sections 3.3 and 3.4, in the proportional variant, with alpha = `priority_exponent` and beta, which
+rises from `importance_exponent` to 1. N rows are stored. A row that no gradient step has seen, and one whose last
+priority was not finite, counts as the row with the largest known priority.
+
+There are some thousand rows, so that one pass over all of them at each draw is cheap. A sum tree is not needed: it
+would have to be written anew whenever rows grow older.
+"""
+
+from __future__ import annotations
+
+import jax
+import jax.numpy as jnp
+from flashbax.buffers.trajectory_buffer import TrajectoryBufferState
+from flax import struct
+
+from limae_jax.config import PrioritisedReplayConfig
+from limae_jax.replay.base import Replay
+from limae_jax.replay.uniform import rows_at, uniform_replay
+from limae_jax.types import Counters, PyTree, Rows, Sample
+
+# Keeps a row in which nothing surprised from never being drawn again (PyMARL2's).
+_LEAST_PRIORITY = 1e-6
+# One beyond this is as good as infinite: its reciprocal is too small for a number in float32.
+_LARGEST_PRIORITY = 1e30
+
+
+class PrioritisedState(struct.PyTreeNode):
+    """Rows with their priorities.
+
+    Attributes:
+        stored: the ring of rows, as uniform replay keeps it.
+        priority: [capacity_rows] float32; infinite where it is not known, which includes places without a row.
+    """
+
+    stored: TrajectoryBufferState
+    priority: jax.Array
+
+
+def importance_exponent(config: PrioritisedReplayConfig, counters: Counters) -> jax.Array:
+    """beta: from `importance_exponent` linearly to 1, over a seed's first `importance_anneal_env_steps` steps."""
+    share = jnp.minimum(counters.env_steps / config.importance_anneal_env_steps, 1.0)
+    return config.importance_exponent + (1.0 - config.importance_exponent) * share
+
+
+def relative_probabilities(config: PrioritisedReplayConfig, rows_per_add: int, state: PrioritisedState) -> jax.Array:
+    """m [capacity_rows], the probabilities of the rows up to a common factor; 0 where there is no row."""
+    capacity, stored = len(state.priority), state.stored
+    place = jnp.arange(capacity)
+    # Counted back from the newest row at every draw: rows added together are of one age.
+    age = (stored.current_index - 1 - place) % capacity // rows_per_add
+    is_known = jnp.abs(state.priority) < _LARGEST_PRIORITY
+    largest = jnp.max(jnp.where(is_known, state.priority, 0.0))
+    # Relative to the largest, so that no sum of them overflows.
+    relative = jnp.where(is_known, state.priority / largest, 1.0)
+    is_stored = stored.is_full | (place < stored.current_index)
+    return jnp.where(is_stored, relative**config.priority_exponent * config.recency_decay**age, 0.0)
+
+
+def draw(key: jax.Array, mass: jax.Array, count: int) -> jax.Array:
+    """Indices [count], with replacement, of entries of mass [N], each drawn in proportion to it.
+
+    Stratified: one from each of `count` parts of equal mass. An entry of mass 0 is never drawn, unless all are 0.
+    """
+    cumulative = jnp.cumsum(mass)
+    point = (jnp.arange(count) + jax.random.uniform(key, (count,))) * (cumulative[-1] / count)
+    index = jnp.searchsorted(cumulative, point, side="right", method="compare_all")
+    # Rounding can lead to an entry of mass 0, or past the last one: the nearest before that has any is meant.
+    first = jnp.argmax(mass > 0)
+    nearest = jax.lax.cummax(jnp.where(mass > 0, jnp.arange(len(mass)), first))
+    return nearest[jnp.minimum(index, len(mass) - 1)]
+
+
+def last_of_same(index: jax.Array) -> jax.Array:
+    """[B] for each entry of index [B], where the last entry equal to it is."""
+    is_same = index[:, None] == index
+    return jnp.max(jnp.where(is_same, jnp.arange(len(index)), 0), axis=1)
+
+
+def prioritised_replay(config: PrioritisedReplayConfig, rows_per_add: int) -> Replay:
+    """Rows drawn by priority and recency, with replacement.
+
+    Args:
+        config: its numbers may be traced, but not sizes.
+        rows_per_add: rows that are added at a time, of which a block is the unit of age.
+    """
+    ring = uniform_replay(config)
+
+    def init(example: Rows) -> PrioritisedState:
+        return PrioritisedState(ring.init(example), jnp.full(config.capacity_rows, jnp.inf))
+
+    def add(state: PrioritisedState, rows: Rows) -> PrioritisedState:
+        places = (state.stored.current_index + jnp.arange(rows.filled.shape[1])) % config.capacity_rows
+        return PrioritisedState(ring.add(state.stored, rows), state.priority.at[places].set(jnp.inf))
+
+    def sample(state: PrioritisedState, key: jax.Array, counters: Counters) -> Sample:
+        mass = relative_probabilities(config, rows_per_add, state)
+        index = draw(key, mass, config.batch_rows)
+        # The largest weight is that of the least likely row: N and the sum of m are in both, and cancel.
+        weight = (mass[index] / jnp.min(mass[index])) ** -importance_exponent(config, counters)
+        return Sample(rows_at(state.stored, index), index, weight)
+
+    def update_priority(state: PrioritisedState, index: jax.Array, priority: jax.Array) -> PrioritisedState:
+        # All of a row that was drawn twice write the last one's, for in which order they write is open.
+        last = priority[last_of_same(index)]
+        return state.replace(priority=state.priority.at[index].set(last + _LEAST_PRIORITY))
+
+    def split(state: PrioritisedState) -> tuple[PyTree, PyTree]:
+        rows, rest = ring.split(state.stored)
+        return rows, state.replace(stored=rest)
+
+    def join(rows: PyTree, rest: PyTree) -> PrioritisedState:
+        return rest.replace(stored=ring.join(rows, rest.stored))
+
+    def emptied(rest: PyTree) -> PyTree:
+        return PrioritisedState(ring.emptied(rest.stored), jnp.full_like(rest.priority, jnp.inf))
+
+    return Replay(init, add, sample, split, join, emptied, ring.row_axis, update_priority)

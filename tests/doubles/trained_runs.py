@@ -14,7 +14,7 @@ from doubles.fakes import CountingEnv
 from doubles.made_up_cli import COMMAND
 from doubles.tiny import TINY
 from limae_jax.config import CheckpointConfig, MetricsConfig, RunConfig
-from limae_jax.config.traced import TRACED, with_values
+from limae_jax.config.traced import traced_names, with_values
 from limae_jax.training import plan, runner, setup
 
 _make_setup = setup.make_setup
@@ -38,13 +38,14 @@ def _shared_setup(config, num_devices=None):
     made = _make_setup(config, num_devices)
     if made.player is not None:  # its games belong to the run
         return made
-    evaluation = dataclasses.replace(config.evaluation, every_env_steps=1)
+    evaluation = dataclasses.replace(config.evaluation, every_time_steps=1)
     same = dataclasses.replace(
         config, run=RunConfig(), checkpoint=CheckpointConfig(), metrics=MetricsConfig(), evaluation=evaluation
     )
     # Traced settings are arguments, so programs that differ in nothing else are equal too. Only `init` has those of the
     # first such run, which `GroupTrainer` replaces.
-    key = (repr(with_values(same, dict.fromkeys(TRACED))), num_devices, plan.CHUNK_TIME_STEPS, type(made.env))
+    untraced = repr(with_values(same, dict.fromkeys(traced_names(same))))
+    key = (untraced, num_devices, plan.CHUNK_TIME_STEPS, type(made.env))
     made.init, made.evaluate, made.chunks, made.compiler = _programs.setdefault(
         key, (made.init, made.evaluate, made.chunks, made.compiler)
     )

@@ -23,7 +23,7 @@ from limae_jax.training import runner
 pytestmark = pytest.mark.slow
 
 PLAYS_SMAX = True
-# Agents that guess their team-mates, so that what is told of the guesses is evaluated too.
+# Agents that guess their team-mates.
 SMALL_MAE = ["mae.width=4", "mae.num_heads=2", "mae.window=2", "mae.encoder_layers=1", "mae.pretrain_time_steps=0"]
 GUESSING = [*TINY, "system=li_ma2e", "mixer=vdn", *SMALL_MAE]
 

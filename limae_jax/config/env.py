@@ -8,8 +8,8 @@ from typing import ClassVar
 
 from limae_jax.catalogue.matrix_games import LARGEST_PENALTY, MAX_LENGTH, check_matrix_scenario
 from limae_jax.catalogue.scenarios import MAX_TEAM_SIZE, UNIT_TYPES, check_mpe_scenario, parse_scenario
-from limae_jax.catalogue.smac_game import MAX_WORKERS
 from limae_jax.catalogue.smac_maps import SMAC_MAPS, check_map
+from limae_jax.catalogue.worker_seeds import MAX_WORKERS
 from limae_jax.checks import Section
 
 # Copies of a game, steps of an episode or a row, and ticks of a step, that still make sense and can be built.

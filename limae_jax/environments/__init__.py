@@ -10,7 +10,7 @@ from limae_jax.registry import check_name
 if TYPE_CHECKING:
     from limae_jax.config import EnvConfig
     from limae_jax.environments.base import Environment
-    from limae_jax.environments.smac.pool import WorkerPool
+    from limae_jax.environments.smac.pool import BattlePool
 
 ENVIRONMENTS = {
     "smax": "StarCraft-like battles against a scripted enemy (SMAX of jaxmarl)",
@@ -43,7 +43,8 @@ def make_env(config: EnvConfig) -> Environment:
 
         return MatrixGame(config)
     if config.name == "smac" and isinstance(config, SmacConfig):
-        from limae_jax.environments.smac.env import PlayedElsewhere, smac_spec
+        from limae_jax.environments.smac.env import smac_spec
+        from limae_jax.environments.workers.elsewhere import PlayedElsewhere
 
         return PlayedElsewhere(smac_spec(config.scenario))
     raise InputError(f"env.name={config.name}: the other settings are not its own; choose it with env={config.name}")
@@ -61,7 +62,7 @@ def check_env(config: EnvConfig) -> None:
         check_installation(config.scenario)
 
 
-def open_games(config: EnvConfig, seed: int = 0, shows_units: bool = False) -> WorkerPool:
+def open_games(config: EnvConfig, seed: int = 0, shows_units: bool = False) -> BattlePool:
     """Starts the worker processes of an environment that the host plays.
 
     Args:
@@ -76,8 +77,9 @@ def open_games(config: EnvConfig, seed: int = 0, shows_units: bool = False) -> W
 
     if not isinstance(config, SmacConfig):
         raise InputError(f"env.name={config.name}: is not played by the host; choose env=smac")
-    from limae_jax.catalogue.smac_game import MAX_WORKERS, GameSettings
-    from limae_jax.environments.smac.pool import WorkerPool
+    from limae_jax.catalogue.smac_game import GameSettings
+    from limae_jax.catalogue.worker_seeds import MAX_WORKERS
+    from limae_jax.environments.smac.pool import BattlePool
 
     check_env(config)
     settings = GameSettings(
@@ -88,4 +90,4 @@ def open_games(config: EnvConfig, seed: int = 0, shows_units: bool = False) -> W
         timeout_s=config.timeout_s,
         shows_units=shows_units,
     )
-    return WorkerPool(settings, config.workers, config.max_crashes)
+    return BattlePool(settings, config.workers, config.max_crashes)

@@ -6,7 +6,9 @@ Nothing here imports jax, so a mistake is answered at once. Fields that count en
 """
 
 from limae_jax.config.context import MaeConfig, MaskingConfig
-from limae_jax.config.env import ENV_CONFIGS, EnvConfig, MatrixConfig, MpeConfig, SmacConfig, SmaxConfig
+from limae_jax.config.env import ENV_CONFIGS, MatrixConfig, MpeConfig, SmacConfig, SmaxConfig
+from limae_jax.config.env_base import EnvConfig
+from limae_jax.config.other_games import JaxmarlConfig
 from limae_jax.config.run import CheckpointConfig, EvalConfig, MetricsConfig, ReplayConfig, RunConfig
 from limae_jax.config.system import SystemConfig
 from limae_jax.config.train import TrainConfig
@@ -16,6 +18,7 @@ __all__ = [
     "CheckpointConfig",
     "EnvConfig",
     "EvalConfig",
+    "JaxmarlConfig",
     "MaeConfig",
     "MaskingConfig",
     "MatrixConfig",

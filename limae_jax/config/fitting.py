@@ -9,7 +9,8 @@ from limae_jax.catalogue.matrix_games import matrix_sizes
 from limae_jax.catalogue.scenarios import UNIT_TYPES, Sizes, parse_scenario, smax_sizes
 from limae_jax.catalogue.smac_maps import check_map, smac_sizes
 from limae_jax.checks import check
-from limae_jax.config.env import EnvConfig, MatrixConfig, SmacConfig, SmaxConfig
+from limae_jax.config.env import MatrixConfig, SmacConfig, SmaxConfig
+from limae_jax.config.env_base import EnvConfig
 
 # Settings of SmacConfig that only teams trained on SMAX are played by, and their defaults.
 _OF_TRANSLATION = {"sight": "smac", "attack_mask": "smac", "is_strict": False}

@@ -8,7 +8,8 @@ from limae_jax.catalogue.masking_rules import RULES
 from limae_jax.catalogue.systems import CONTEXT_SYSTEMS, check_system, mixer_of, unread_of_the_mixer
 from limae_jax.checks import check, check_types
 from limae_jax.config.context import MaeConfig, MaskingConfig
-from limae_jax.config.env import ENV_CONFIGS, EnvConfig, SmaxConfig
+from limae_jax.config.env import ENV_CONFIGS, SmaxConfig
+from limae_jax.config.env_base import EnvConfig
 from limae_jax.config.run import CheckpointConfig, EvalConfig, MetricsConfig, ReplayConfig, RunConfig
 from limae_jax.config.system import SystemConfig
 from limae_jax.registry import check_name

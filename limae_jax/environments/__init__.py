@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 ENVIRONMENTS = {
     "smax": "StarCraft-like battles against a scripted enemy (SMAX of jaxmarl)",
     "mpe": "cooperative particle worlds (MPE of jaxmarl)",
+    "jaxmarl": "any other cooperative game of jaxmarl with discrete actions",
     "matrix": "games of a few stages whose best play is known, to prove learners",
     "smac": "real StarCraft II (SMAC of oxwhirl), which has to be installed",
 }
@@ -27,7 +28,7 @@ def make_env(config: EnvConfig) -> Environment:
         InputError: there is no environment of that name, or the settings are those of another.
     """
     # The settings are checked against the scenarios in this package, so they are imported late here.
-    from limae_jax.config import MatrixConfig, MpeConfig, SmacConfig, SmaxConfig
+    from limae_jax.config import JaxmarlConfig, MatrixConfig, MpeConfig, SmacConfig, SmaxConfig
 
     check_name("env", config.name, ENVIRONMENTS)
     if config.name == "smax" and isinstance(config, SmaxConfig):
@@ -38,6 +39,10 @@ def make_env(config: EnvConfig) -> Environment:
         from limae_jax.environments.mpe import Mpe
 
         return Mpe(config)
+    if config.name == "jaxmarl" and isinstance(config, JaxmarlConfig):
+        from limae_jax.environments.jaxmarl_game import Jaxmarl
+
+        return Jaxmarl(config)
     if config.name == "matrix" and isinstance(config, MatrixConfig):
         from limae_jax.environments.matrix import MatrixGame
 

@@ -48,6 +48,7 @@ HOMES = {
     "pysc2": ("environments/smac/",),
     "s2clientprotocol": ("environments/smac/",),
     "absl": ("environments/smac/",),
+    "gymnasium": ("environments/pettingzoo/",),
 }
 
 # Files that the command line imports before it has checked the input, and what they must not import at the top.
@@ -65,6 +66,7 @@ LIGHT = (
     *(f"config/{path.name}" for path in (PACKAGE / "config").glob("*.py")),
     *(f"devices/{name}.py" for name in ("__init__", "backend", "host_memory")),
     *(f"environments/{name}.py" for name in ("__init__", "smac/__init__", "smac/installation", "workers/__init__")),
+    *(f"environments/pettingzoo/{name}.py" for name in ("__init__", "installation")),
     "masking/__init__.py",
     *(f"metrics/{name}.py" for name in ("__init__", "jsonl", "schema", "status", "streams", "tables", "terminal")),
     "metrics/waiting.py",

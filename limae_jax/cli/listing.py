@@ -183,7 +183,10 @@ def _scenarios(console: Console) -> None:
         described = [_named_team(team) for team in (battle.allies, battle.enemies)]
         rows.append([name, *described, *map(str, sizes), f"{row_bytes(config, sizes):,}"])
     _print_table(console, "env=smac, real StarCraft II", _BATTLE, rows)
-
+    console.print(
+        "env=pettingzoo: env.scenario is any module with a parallel environment of discrete actions, such as"
+        " mpe2.simple_spread_v3, or module:function; see docs/games.md."
+    )
 
 
 def _jaxmarl_games(console: Console) -> None:

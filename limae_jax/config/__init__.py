@@ -8,7 +8,7 @@ Nothing here imports jax, so a mistake is answered at once. Fields that count en
 from limae_jax.config.context import MaeConfig, MaskingConfig
 from limae_jax.config.env import ENV_CONFIGS, MatrixConfig, MpeConfig, SmacConfig, SmaxConfig
 from limae_jax.config.env_base import EnvConfig
-from limae_jax.config.other_games import JaxmarlConfig
+from limae_jax.config.other_games import JaxmarlConfig, PettingzooConfig
 from limae_jax.config.run import CheckpointConfig, EvalConfig, MetricsConfig, ReplayConfig, RunConfig
 from limae_jax.config.system import SystemConfig
 from limae_jax.config.train import TrainConfig
@@ -24,6 +24,7 @@ __all__ = [
     "MatrixConfig",
     "MetricsConfig",
     "MpeConfig",
+    "PettingzooConfig",
     "ReplayConfig",
     "RunConfig",
     "SmacConfig",

@@ -10,7 +10,7 @@ from limae_jax.registry import check_name
 if TYPE_CHECKING:
     from limae_jax.config import EnvConfig
     from limae_jax.environments.base import Environment
-    from limae_jax.environments.smac.pool import BattlePool
+    from limae_jax.environments.workers.pool import WorkerPool
 
 ENVIRONMENTS = {
     "smax": "StarCraft-like battles against a scripted enemy (SMAX of jaxmarl)",
@@ -18,6 +18,7 @@ ENVIRONMENTS = {
     "jaxmarl": "any other cooperative game of jaxmarl with discrete actions",
     "matrix": "games of a few stages whose best play is known, to prove learners",
     "smac": "real StarCraft II (SMAC of oxwhirl), which has to be installed",
+    "pettingzoo": "any parallel environment of PettingZoo with discrete actions, which has to be installed",
 }
 
 
@@ -28,7 +29,7 @@ def make_env(config: EnvConfig) -> Environment:
         InputError: there is no environment of that name, or the settings are those of another.
     """
     # The settings are checked against the scenarios in this package, so they are imported late here.
-    from limae_jax.config import JaxmarlConfig, MatrixConfig, MpeConfig, SmacConfig, SmaxConfig
+    from limae_jax.config import JaxmarlConfig, MatrixConfig, MpeConfig, PettingzooConfig, SmacConfig, SmaxConfig
 
     check_name("env", config.name, ENVIRONMENTS)
     if config.name == "smax" and isinstance(config, SmaxConfig):
@@ -52,6 +53,11 @@ def make_env(config: EnvConfig) -> Environment:
         from limae_jax.environments.workers.elsewhere import PlayedElsewhere
 
         return PlayedElsewhere(smac_spec(config.scenario))
+    if config.name == "pettingzoo" and isinstance(config, PettingzooConfig):
+        from limae_jax.environments.pettingzoo.env import parallel_spec
+        from limae_jax.environments.workers.elsewhere import PlayedElsewhere
+
+        return PlayedElsewhere(parallel_spec(config))
     raise InputError(f"env.name={config.name}: the other settings are not its own; choose it with env={config.name}")
 
 
@@ -61,32 +67,44 @@ def check_env(config: EnvConfig) -> None:
     Raises:
         InputError: something is missing; the message says what to do.
     """
-    if config.is_played_by_host:
+    if config.name == "smac":
         from limae_jax.environments.smac.installation import check_installation
 
         check_installation(config.scenario)
+    if config.name == "pettingzoo":
+        from limae_jax.environments.pettingzoo.installation import check_parallel_env
+
+        check_parallel_env(config.scenario)
 
 
-def open_games(config: EnvConfig, seed: int = 0, shows_units: bool = False) -> BattlePool:
+def open_games(config: EnvConfig, seed: int = 0, shows_units: bool = False) -> WorkerPool:
     """Starts the worker processes of an environment that the host plays.
 
     Args:
         config: of the environment.
         seed: whose games; each seed has other ones.
-        shows_units: whether the units are read too, for teams that were trained on SMAX.
+        shows_units: of SMAC: whether the units are read too, for teams that were trained on SMAX.
+
+    Returns:
+        A `smac.pool.BattlePool` of env=smac.
 
     Raises:
-        InputError: StarCraft II or a package is missing, or something else than SMAC is asked for.
+        InputError: the game or a package is missing, or the game needs no processes.
     """
-    from limae_jax.config import SmacConfig
+    from limae_jax.config import PettingzooConfig, SmacConfig
 
+    check_env(config)
+    if isinstance(config, PettingzooConfig):
+        from limae_jax.environments.pettingzoo.env import parallel_settings
+        from limae_jax.environments.workers.pool import WorkerPool
+
+        return WorkerPool(parallel_settings(config, seed), config.workers, config.max_crashes)
     if not isinstance(config, SmacConfig):
-        raise InputError(f"env.name={config.name}: is not played by the host; choose env=smac")
+        raise InputError(f"env.name={config.name}: is not played by the host; choose env=smac or env=pettingzoo")
     from limae_jax.catalogue.smac_game import GameSettings
     from limae_jax.catalogue.worker_seeds import MAX_WORKERS
     from limae_jax.environments.smac.pool import BattlePool
 
-    check_env(config)
     settings = GameSettings(
         map_name=config.scenario,
         difficulty=config.difficulty,

@@ -19,6 +19,7 @@ from limae_jax.checks import user_path
 from limae_jax.config import SmacConfig, SmaxConfig, TrainConfig
 from limae_jax.config.compose import profile_of
 from limae_jax.environments import make_env, open_games
+from limae_jax.environments.smac.pool import BattlePool
 from limae_jax.environments.smac.records import BattleRecord
 from limae_jax.environments.smac.translate import Translator
 from limae_jax.environments.smac.translated import TranslatedGames
@@ -123,7 +124,7 @@ def _reports(
     for env, runs in groups:
         say(f"launching {env.workers} games of {env.scenario}")
         needs_units = any(isinstance(run.trained.env, SmaxConfig) for run in runs)
-        with contextlib.closing(open_games(env, shows_units=needs_units)) as pool:
+        with contextlib.closing(cast(BattlePool, open_games(env, shows_units=needs_units))) as pool:
             games = SharedGames(pool)
             for run in runs:
                 about = {"checkpoint": checkpoint, "game_version": pool.info.game_version}

@@ -173,6 +173,9 @@ def main(descriptor: int) -> None:
     except InputError as error:
         send(connection, Refused(str(error)))
         return
+    except Exception as error:
+        send(connection, Failed(_described(error), is_gone=True))
+        return
     send(connection, player.info)
     # The connection breaks off when the parent ends; the signal that follows ends this process.
     with contextlib.suppress(EOFError, ConnectionError):

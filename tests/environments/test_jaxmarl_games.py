@@ -1,5 +1,7 @@
 """Games of jaxmarl by name: what is played, what is refused, and that each is jaxmarl's own game without its limit."""
 
+from types import SimpleNamespace
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -12,7 +14,7 @@ from limae_jax.config import JaxmarlConfig
 from limae_jax.config.compose import load_config
 from limae_jax.config.text import from_file, to_file
 from limae_jax.environments import make_env
-from limae_jax.environments.jaxmarl import import_jaxmarl
+from limae_jax.environments.jaxmarl import StackedEnvironment, import_jaxmarl
 from limae_jax.errors import InputError
 from limae_jax.metrics.jsonl import read_rows
 
@@ -150,6 +152,37 @@ def test_units_of_smax_die_and_its_world_state_is_the_state(player, jit):
     states = jit(jax.vmap(jax.vmap(env._game.get_world_state)))(record.states.game)
     np.testing.assert_allclose(record.timesteps.state, states, atol=1e-5)
     assert (record.timesteps.avail.sum(-1) < env.spec.num_actions).any()
+
+
+class Stuck:
+    """One agent of three actions, which has none left after its first step; a second one that sees less."""
+
+    agents = ("x", "y")
+
+    def action_space(self, agent):
+        return SimpleNamespace(n=3 if agent == "x" else 2)
+
+    def reset(self, key):
+        return {"x": {"far": jnp.ones((2, 2)), "near": jnp.ones(1, jnp.int8)}, "y": jnp.ones(2)}, jnp.zeros(
+            (), jnp.int32
+        )
+
+    def get_avail_actions(self, step):
+        return {"x": jnp.full(3, step == 0), "y": jnp.array([0, 1])}
+
+    def step_env(self, key, step, actions):
+        ended = {"x": step == 0, "y": jnp.zeros((), bool), "__all__": step == 1}
+        return self.reset(key)[0], step + 1, {"x": jnp.int32(1), "y": jnp.float32(0.5)}, ended, {}
+
+
+def test_dicts_are_flattened_and_who_has_no_move_left_gets_one(jit):
+    env = StackedEnvironment(Stuck(), "made_up", "stuck", max_steps=5)
+    assert (env.spec.obs_size, env.spec.state_size, env.spec.num_actions) == (5, 7, 3)
+    seen = steps_of(env, jit, [[2, 1], [0, 1]])
+    assert seen.obs[0].tolist() == [[1] * 5, [1, 1, 0, 0, 0]]
+    assert seen.avail[:2].tolist() == [[[1, 1, 1], [0, 1, 0]], [[1, 0, 0], [0, 1, 0]]]
+    assert seen.alive.tolist() == [[1, 1], [0, 1], [1, 1]] and seen.terminal.tolist() == [0, 0, 1]
+    assert seen.reward.tolist() == [0, 1.5, 1.5]
 
 
 @pytest.mark.parametrize(

@@ -5,8 +5,8 @@ Agents a, b and c; c comes later, as far as the script says. `script` is one lin
 `both` (both at once), `mixed` (the first of those left terminates, the others are truncated). Other arguments:
     masks: where action masks are, "obs", "infos" or "nowhere".
     has_state: whether the environment has a state of its own.
-    fault: (kind, step) at which the environment fails, counted over its episodes: "raise", "kill", "hang", "shape" or
-        "mask".
+    fault: (kind, step) at which the environment fails, counted over its episodes: "raise", "kill", "hang", "shape",
+        "state" or "mask".
     once: a file; the fault strikes only if it can be made.
 """
 
@@ -38,7 +38,12 @@ class Scripted(ParallelEnv):
         self._calls = self._seed = 0
         self.agents: list[str] = []
         if has_state:
-            self.state = lambda: np.arange(4).reshape(2, 2) + self._step
+            self.state = self._own_state
+
+    def _own_state(self):
+        # One number would fill four.
+        is_struck = self._fault[0] == "state" and self._calls == self._fault[1]
+        return np.zeros(1) if is_struck else np.arange(4).reshape(2, 2) + self._step
 
     def observation_space(self, agent):
         box = spaces.Box(-np.inf, np.inf, OBS_SIZES[agent], np.float32)

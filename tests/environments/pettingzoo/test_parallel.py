@@ -132,11 +132,11 @@ def test_seeds_decide_the_episodes():
     assert len(set(once)) > 2, "neither workers nor episodes share a seed"
 
 
-@pytest.mark.parametrize("kind", ["raise", "kill", "hang", "shape", "mask"])
+@pytest.mark.parametrize("kind", ["raise", "kill", "hang", "shape", "state", "mask"])
 def test_a_failed_episode_is_discarded_and_its_environment_replaced(kind, tmp_path):
     timeout_s = 1.0 if kind == "hang" else 30.0
-    # In its second episode. An observation of another shape and a mask without a legal action are failures too.
-    faults = {"fault": (kind, 5), "once": str(tmp_path / "struck"), "masks": "infos"}
+    # In its second episode. An array of another shape and a mask without a legal action are failures too.
+    faults = {"fault": (kind, 5), "once": str(tmp_path / "struck"), "masks": "infos", "has_state": True}
     seen, records, pool = play(9, timeout_s=timeout_s, **faults)
     assert (pool.crashes, pool.discarded) == (1, 1)
     assert course(seen, "is_discarded") == [0, 0, 0, 0, 0, 0, 1, 0, 0, 0]

@@ -24,7 +24,7 @@ from host import Row, write_rows
 
 from limae_jax.catalogue.smac_game import GameSettings
 from limae_jax.environments.smac.game import make_game
-from limae_jax.environments.smac.pool import WorkerPool
+from limae_jax.environments.smac.pool import BattlePool
 
 _SEED = 1
 # Before the clock starts: a game that has just been launched is slower.
@@ -101,7 +101,7 @@ def play_bare(map_name: str, num_steps: int) -> Row:
 
 def play_pool(map_name: str, num_steps: int, num_workers: int) -> Row:
     """The adapter, about `num_steps` steps of each worker. Starting an episode is no step."""
-    with WorkerPool(GameSettings(map_name, seed=_SEED), num_workers) as pool:
+    with BattlePool(GameSettings(map_name, seed=_SEED), num_workers) as pool:
         seen, in_episode = pool.reset(), np.zeros(num_workers, int)
         meter, counted, is_warm = Meter(), 0, False
         while not is_warm or counted < num_steps * num_workers:
@@ -146,7 +146,7 @@ def summary(rows: list[Row], workers: list[int]) -> list[Row]:
 
 def facts(map_name: str) -> Row:
     """What the numbers depend on beside the host."""
-    with WorkerPool(GameSettings(map_name), 1) as pool:
+    with BattlePool(GameSettings(map_name), 1) as pool:
         pool.reset()
         game = pool.info.game_version
     packages = ("smac", "pysc2", "s2clientprotocol", "protobuf")

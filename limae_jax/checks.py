@@ -10,7 +10,7 @@ import re
 import sys
 import types
 import typing
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar
@@ -103,6 +103,24 @@ def check_out(path: str | os.PathLike[str], suffix: str) -> Path:
     check(out.suffix.lower() == suffix, "--out", out, f"must end in {suffix}")
     check(out.parent.is_dir(), "--out", out, f"there is no folder {out.parent}")
     return out
+
+
+def check_options(name: str, options: Mapping[Any, Any]) -> None:
+    """Checks arguments that are handed on to somebody else's code: names of Python, and plain values or lists of them.
+
+    Raises:
+        InputError: one of them is something else.
+    """
+    for key, value in options.items():
+        check(isinstance(key, str) and key.isidentifier(), name, key, "must be the name of an argument")
+        fix = "must be a number, a text, true, false, null, or a list of these"
+        check(_is_plain(value), f"{name}.{key}", value, fix)
+
+
+def _is_plain(value: Any) -> bool:
+    if isinstance(value, list | tuple):
+        return all(_is_plain(entry) for entry in value)
+    return value is None or isinstance(value, bool | int | float | str)
 
 
 def check_types(section: str, config: Any) -> None:

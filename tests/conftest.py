@@ -36,7 +36,7 @@ def pytest_unconfigure():
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leaves out the tests marked `smac` where no game is installed, and the `exhaustive` ones unless asked for."""
+    """Leaves out the tests of games that are not installed, and the `exhaustive` ones unless asked for."""
     left_out = set(_left_out(config))
     chosen = [item for item in items if left_out.isdisjoint(mark.name for mark in item.iter_markers())]
     if len(chosen) < len(items):
@@ -48,7 +48,7 @@ def _left_out(config):
     """Marker of the tests that are left out -> why."""
     is_asked_for = "exhaustive" in config.option.markexpr
     long = None if is_asked_for else "they take long; run them with pytest -m exhaustive"
-    reasons = {"smac": _why_not_smac(), "exhaustive": long}
+    reasons = {"smac": _why_not_smac(), "pettingzoo": _why_not_pettingzoo(), "exhaustive": long}
     return {name: reason for name, reason in reasons.items() if reason}
 
 
@@ -60,6 +60,18 @@ def _why_not_smac():
     try:
         for check in CHECKS.values():
             check()
+    except InputError as error:
+        return str(error)
+    return None
+
+
+def _why_not_pettingzoo():
+    """What is missing, or None."""
+    from limae_jax.environments.pettingzoo.installation import check_parallel_env
+    from limae_jax.errors import InputError
+
+    try:
+        check_parallel_env("mpe2.simple_spread_v3")
     except InputError as error:
         return str(error)
     return None

@@ -19,6 +19,8 @@ NOT_RUN = {
     "limae-jax resume runs/smac_*": "plays StarCraft II",
     "limae-jax evaluate *runs/smac_*": "plays StarCraft II",
     "limae-jax evaluate *env=smac *": "plays StarCraft II",
+    "limae-jax train env=pettingzoo *": "needs the extra `pettingzoo`",
+    "limae-jax evaluate runs/qmix_mpe2*": "needs the extra `pettingzoo`",
     "limae-jax sweep experiment=study_*": "has more cells than a test can train",
     "limae-jax report runs/study *": "reads the runs of the study",
     "limae-jax render *": "draws SMAX, and these runs play a made-up game; see tests/analysis/test_battle.py",

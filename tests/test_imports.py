@@ -48,6 +48,7 @@ HOMES = {
     "pysc2": ("environments/smac/",),
     "s2clientprotocol": ("environments/smac/",),
     "absl": ("environments/smac/",),
+    "gymnasium": ("environments/pettingzoo/",),
 }
 
 # Files that the command line imports before it has checked the input, and what they must not import at the top.
@@ -59,13 +60,13 @@ LIGHT = (
     "version.py",
     "analysis/__init__.py",
     "analysis/render.py",
-    *(f"catalogue/{name}.py" for name in ("__init__", "masking_rules", "matrix_games", "scenarios", "smac_game")),
-    *(f"catalogue/{name}.py" for name in ("smac_maps", "systems")),
+    *(f"catalogue/{path.name}" for path in (PACKAGE / "catalogue").glob("*.py")),
     *(f"checkpoints/{name}.py" for name in ("__init__", "files", "prune")),
     *(f"cli/{name}.py" for name in ("__init__", "arguments", "doctor", "explain", "listing", "main")),
     *(f"config/{path.name}" for path in (PACKAGE / "config").glob("*.py")),
     *(f"devices/{name}.py" for name in ("__init__", "backend", "host_memory")),
-    *(f"environments/{name}.py" for name in ("__init__", "smac/__init__", "smac/installation")),
+    *(f"environments/{name}.py" for name in ("__init__", "smac/__init__", "smac/installation", "workers/__init__")),
+    *(f"environments/pettingzoo/{name}.py" for name in ("__init__", "installation")),
     "masking/__init__.py",
     *(f"metrics/{name}.py" for name in ("__init__", "jsonl", "schema", "status", "streams", "tables", "terminal")),
     "metrics/waiting.py",

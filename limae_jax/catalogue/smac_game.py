@@ -1,20 +1,18 @@
-"""What a worker process is told about the game it plays. Plain data, for it crosses to another process."""
+"""What a worker process is told about a game of SMAC. Plain data, for it crosses to another process."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
-
-# The games of one seed of a run have seeds of their own, this far from those of the next.
-MAX_WORKERS = 1000
+from typing import Any, ClassVar
 
 
 @dataclass(frozen=True)
 class GameSettings:
-    """One worker's game.
+    """One worker's game of StarCraft II; see `environments.workers.game.GameSettings`.
 
     Attributes:
+        game: what the worker plays.
         map_name: one of `maps.SMAC_MAPS`.
         difficulty: of the built-in enemy, "1" to "9" and "A"; "7" ("very hard") is the published protocol's.
         step_mul: game loops for each action, of which the game makes 22.4 a second.
@@ -27,6 +25,8 @@ class GameSettings:
             interface of `StarCraft2Env`.
     """
 
+    game: ClassVar[str] = "limae_jax.environments.smac.battle:Battle"
+
     map_name: str
     difficulty: str = "7"
     step_mul: int = 8
@@ -35,3 +35,8 @@ class GameSettings:
     options: Mapping[str, Any] = field(default_factory=dict)
     shows_units: bool = False
     env_factory: str = "limae_jax.environments.smac.game:make_game"
+
+    @property
+    def name(self) -> str:
+        """The map."""
+        return self.map_name

@@ -86,10 +86,10 @@ def _maps() -> str:
 def _play(map_name: str) -> str:
     from limae_jax.catalogue.smac_game import GameSettings
     from limae_jax.catalogue.smac_maps import STOP_ACTION
-    from limae_jax.environments.smac.pool import WorkerPool
+    from limae_jax.environments.smac.pool import BattlePool
 
     began = time.monotonic()
-    with WorkerPool(GameSettings(map_name), num_workers=1, max_crashes=2) as games:
+    with BattlePool(GameSettings(map_name), num_workers=1, max_crashes=2) as games:
         steps = games.reset()
         for _ in range(_STEPS):
             # The dead have no-op, 0, only.

@@ -14,6 +14,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.text import Text
 
+from limae_jax.catalogue.jaxmarl_games import JAXMARL_GAMES, playable_games, registered_games, why_refused
 from limae_jax.catalogue.masking_rules import RULES
 from limae_jax.catalogue.matrix_games import MATRIX_SCENARIOS, matrix_sizes
 from limae_jax.catalogue.scenarios import MPE_SCENARIOS, SMAX_SCENARIOS, UNIT_LETTERS, UNIT_TYPES, smax_sizes
@@ -169,6 +170,7 @@ def _scenarios(console: Console) -> None:
         for name, particles in MPE_SCENARIOS.items()
     ]
     _print_table(console, "env=mpe", [Column("env.scenario"), Column("task"), Column("agents")], rows)
+    _jaxmarl_games(console)
     rows = []
     for name, toy in MATRIX_SCENARIOS.items():
         env = MatrixConfig(scenario=name)
@@ -181,6 +183,26 @@ def _scenarios(console: Console) -> None:
         described = [_named_team(team) for team in (battle.allies, battle.enemies)]
         rows.append([name, *described, *map(str, sizes), f"{row_bytes(config, sizes):,}"])
     _print_table(console, "env=smac, real StarCraft II", _BATTLE, rows)
+    console.print(
+        "env=pettingzoo: env.scenario is any module with a parallel environment of discrete actions, such as"
+        " mpe2.simple_spread_v3, or module:function; see docs/games.md."
+    )
+
+
+def _jaxmarl_games(console: Console) -> None:
+    rows = []
+    for name in playable_games():
+        game = JAXMARL_GAMES.get(name)
+        reward = "shared, counts once" if game and game.is_reward_shared else "sum of the agents'"
+        rows.append([name, game.summary if game else "not known to limae_jax", reward])
+    columns = [Column("env.scenario"), Column("game"), Column("team reward")]
+    _print_table(console, "env=jaxmarl", columns, rows)
+    refused: dict[str, list[str]] = {}
+    for name in registered_games():
+        if reason := why_refused(name):
+            refused.setdefault(reason, []).append(name)
+    rows = [[", ".join(names), reason] for reason, names in refused.items()]
+    _print_table(console, "", [Column("not played"), Column("why")], rows)
 
 
 def _named_team(units: Sequence[str]) -> str:

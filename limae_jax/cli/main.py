@@ -141,7 +141,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     if not run_dirs:
         raise InputError("the following arguments are required: RUN_DIR; see limae-jax evaluate --help")
     envs = [plan_evaluation(run_dir, overrides)[1].env for run_dir in run_dirs]
-    in_smac = [run_dir for run_dir, env in zip(run_dirs, envs, strict=True) if env.is_played_by_host]
+    in_smac = [run_dir for run_dir, env in zip(run_dirs, envs, strict=True) if env.name == "smac"]
     if args.replays and in_smac != run_dirs:
         raise InputError("--replays: only games of StarCraft II have them; choose env=smac")
     for env in envs:

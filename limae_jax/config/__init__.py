@@ -7,9 +7,11 @@ in `_time_steps`.
 """
 
 from limae_jax.config.context import MaeConfig, WindowConfig
-from limae_jax.config.env import ENV_CONFIGS, EnvConfig, MatrixConfig, MpeConfig, SmacConfig, SmaxConfig
+from limae_jax.config.env import ENV_CONFIGS, MatrixConfig, MpeConfig, SmacConfig, SmaxConfig
+from limae_jax.config.env_base import EnvConfig
 from limae_jax.config.masking import MASKING_CONFIGS, MaskingConfig
 from limae_jax.config.mixer import MIXER_CONFIGS, MixerConfig, QmixMixerConfig, QplexMixerConfig
+from limae_jax.config.other_games import JaxmarlConfig, PettingzooConfig
 from limae_jax.config.run import (
     REPLAY_CONFIGS,
     CheckpointConfig,
@@ -43,6 +45,7 @@ __all__ = [
     "EnvConfig",
     "EvalConfig",
     "IqlConfig",
+    "JaxmarlConfig",
     "LiMa2eConfig",
     "Ma2eConfig",
     "MaeConfig",
@@ -52,6 +55,7 @@ __all__ = [
     "MixerConfig",
     "MpeConfig",
     "OracleConfig",
+    "PettingzooConfig",
     "PrioritisedReplayConfig",
     "QmixConfig",
     "QmixMixerConfig",

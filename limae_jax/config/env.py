@@ -8,55 +8,9 @@ from typing import ClassVar
 
 from limae_jax.catalogue.matrix_games import LARGEST_PENALTY, MAX_LENGTH, check_matrix_scenario
 from limae_jax.catalogue.scenarios import MAX_TEAM_SIZE, UNIT_TYPES, check_mpe_scenario, parse_scenario
-from limae_jax.catalogue.smac_game import MAX_WORKERS
 from limae_jax.catalogue.smac_maps import SMAC_MAPS, check_map
-from limae_jax.checks import Section
-
-# Copies of a game, steps of an episode or a row, and ticks of a step, that still make sense and can be built.
-MAX_ENVS, MAX_STEPS, MAX_TICKS = 1_000_000, 1_000_000, 10_000
-
-
-@dataclass(frozen=True)
-class EnvConfig(Section):
-    """What all environments share.
-
-    Attributes:
-        name: environment family, see `limae-jax list scenarios`.
-        scenario: map or task within the family.
-        reward_scale: what `system.reward_scale` is unless it is set; SMAX's brings the best return to about 20, SMAC's.
-    """
-
-    section: ClassVar[str] = "env"
-    reward_scale: ClassVar[float] = 10.0
-
-    name: str = "smax"
-    scenario: str = "3m"
-
-    @property
-    def num_envs(self) -> int:
-        """Copies that one seed plays at the same time."""
-        raise NotImplementedError
-
-    @property
-    def is_played_by_host(self) -> bool:
-        """Whether the game runs in processes of its own, and not inside the compiled program."""
-        return False
-
-
-@dataclass(frozen=True)
-class CompiledConfig(EnvConfig):
-    """What environments written in JAX share.
-
-    Attributes:
-        num_envs: copies that one seed plays at the same time.
-    """
-
-    num_envs: int = 8
-
-    def __post_init__(self) -> None:
-        super().__post_init__()
-        self._positive("num_envs")
-        self._at_most(MAX_ENVS, "num_envs")
+from limae_jax.config.env_base import MAX_STEPS, MAX_TICKS, CompiledConfig, EnvConfig, HostPlayedConfig
+from limae_jax.config.other_games import JaxmarlConfig, PettingzooConfig
 
 
 @dataclass(frozen=True)
@@ -195,62 +149,45 @@ class MatrixConfig(CompiledConfig):
 
 
 @dataclass(frozen=True)
-class SmacConfig(EnvConfig):
+class SmacConfig(HostPlayedConfig):
     """Real StarCraft II through oxwhirl/smac, one game in each of several worker processes.
 
     The fields from `sight` on are for evaluating teams trained on SMAX, which play translated.
 
     Attributes:
         scenario: SMAC map, see `limae-jax list scenarios`.
-        workers: games at the same time.
         difficulty: of the built-in enemy, 1 to 9 and A; 7 ("very hard") is the published protocol's.
         step_mul: game loops for each action, of which the game makes 22.4 a second.
-        timeout_s: seconds without an answer after which a game counts as hung.
-        max_crashes: crashes of one game in a row after which the run gives up.
         sight: `smac` shows SMAX's units only within SMAC's range of 9, `smax` as far as SMAX would.
         attack_mask: `smac` allows an attack where the game does (within 6), `weapon` within SMAX's weapon range.
         is_strict: hide what SMAC's own observations do not have: an agent's place on the map, all cooldowns, and what
             the enemies did last.
     """
 
-    reward_scale: ClassVar[float] = 1.0
-
     name: str = "smac"
     scenario: str = "3m"
-    workers: int = 8
     difficulty: str = "7"
     step_mul: int = 8
-    timeout_s: float = 60.0
-    max_crashes: int = 5
     sight: str = "smac"
     attack_mask: str = "smac"
     is_strict: bool = False
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        self._positive("workers", "step_mul", "timeout_s", "max_crashes")
-        self._at_most(MAX_WORKERS, "workers")
-        self._at_most(MAX_STEPS, "step_mul", "timeout_s")
+        self._positive("step_mul")
+        self._at_most(MAX_STEPS, "step_mul")
         self._one_of("difficulty", *"123456789A")
         self._one_of("sight", "smac", "smax")
         self._one_of("attack_mask", "smac", "weapon")
         check_map(self.scenario)
-
-    @property
-    def num_envs(self) -> int:
-        """Copies that one seed plays at the same time."""
-        return self.workers
-
-    @property
-    def is_played_by_host(self) -> bool:
-        """Whether the game runs in processes of its own, and not inside the compiled program."""
-        return True
 
 
 # Which settings an environment family has, by `env.name`.
 ENV_CONFIGS: dict[str, type[EnvConfig]] = {
     "smax": SmaxConfig,
     "mpe": MpeConfig,
+    "jaxmarl": JaxmarlConfig,
     "matrix": MatrixConfig,
     "smac": SmacConfig,
+    "pettingzoo": PettingzooConfig,
 }

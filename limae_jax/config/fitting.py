@@ -9,7 +9,8 @@ from limae_jax.catalogue.matrix_games import matrix_sizes
 from limae_jax.catalogue.scenarios import UNIT_TYPES, Sizes, parse_scenario, smax_sizes
 from limae_jax.catalogue.smac_maps import check_map, smac_sizes
 from limae_jax.checks import check
-from limae_jax.config.env import EnvConfig, MatrixConfig, SmacConfig, SmaxConfig
+from limae_jax.config.env import MatrixConfig, SmacConfig, SmaxConfig
+from limae_jax.config.env_base import EnvConfig
 
 # Settings of SmacConfig that only teams trained on SMAX are played by, and their defaults.
 _OF_TRANSLATION = {"sight": "smac", "attack_mask": "smac", "is_strict": False}
@@ -29,6 +30,9 @@ def check_fit(trained: EnvConfig, other: EnvConfig) -> None:
         else:
             fix = f"only teams trained on smax or smac can play it, and this one was trained on {trained.name}"
             check(False, "env", other.name, fix)
+    elif trained.name != other.name and "pettingzoo" in (trained.name, other.name):
+        fix = f"the team was trained on {trained.name}, whose observations and actions are others"
+        check(False, "env", other.name, f"{fix}; choose env={trained.name}")
     elif isinstance(trained, SmacConfig):
         fix = "the team was trained on smac, whose observations and actions are others; choose env=smac"
         check(False, "env", other.name, fix)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from limae_jax.checks import MAX_INT, Section, check_path
-from limae_jax.config.env import MAX_STEPS
+from limae_jax.config.env_base import MAX_STEPS
 
 # More seeds are several runs, see `run.first_seed`.
 MAX_SEEDS = 10_000

@@ -8,7 +8,8 @@ from dataclasses import MISSING, fields
 from typing import Any, NamedTuple
 
 from limae_jax.checks import Section, show
-from limae_jax.config.env import ENV_CONFIGS, EnvConfig
+from limae_jax.config.env import ENV_CONFIGS
+from limae_jax.config.env_base import EnvConfig
 from limae_jax.config.masking import MASKING_CONFIGS
 from limae_jax.config.mixer import MIXER_CONFIGS
 from limae_jax.config.run import REPLAY_CONFIGS, CheckpointConfig, EvalConfig, MetricsConfig, ReplayConfig, RunConfig

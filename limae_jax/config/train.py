@@ -7,7 +7,8 @@ from typing import Any, TypeVar
 
 from limae_jax.checks import Section, check, check_types
 from limae_jax.config.context import MaeConfig, WindowConfig
-from limae_jax.config.env import ENV_CONFIGS, EnvConfig, SmaxConfig
+from limae_jax.config.env import ENV_CONFIGS, SmaxConfig
+from limae_jax.config.env_base import EnvConfig
 from limae_jax.config.masking import MASKING_CONFIGS, MaskingConfig
 from limae_jax.config.mixer import MIXER_CONFIGS, MixerConfig
 from limae_jax.config.run import REPLAY_CONFIGS, CheckpointConfig, EvalConfig, MetricsConfig, ReplayConfig, RunConfig

@@ -10,13 +10,15 @@ from limae_jax.registry import check_name
 if TYPE_CHECKING:
     from limae_jax.config import EnvConfig
     from limae_jax.environments.base import Environment
-    from limae_jax.environments.smac.pool import WorkerPool
+    from limae_jax.environments.workers.pool import WorkerPool
 
 ENVIRONMENTS = {
     "smax": "StarCraft-like battles against a scripted enemy (SMAX of jaxmarl)",
     "mpe": "cooperative particle worlds (MPE of jaxmarl)",
+    "jaxmarl": "any other cooperative game of jaxmarl with discrete actions",
     "matrix": "games of a few stages whose best play is known, to prove learners",
     "smac": "real StarCraft II (SMAC of oxwhirl), which has to be installed",
+    "pettingzoo": "any parallel environment of PettingZoo with discrete actions, which has to be installed",
 }
 
 
@@ -27,7 +29,7 @@ def make_env(config: EnvConfig) -> Environment:
         InputError: there is no environment of that name, or the settings are those of another.
     """
     # The settings are checked against the scenarios in this package, so they are imported late here.
-    from limae_jax.config import MatrixConfig, MpeConfig, SmacConfig, SmaxConfig
+    from limae_jax.config import JaxmarlConfig, MatrixConfig, MpeConfig, PettingzooConfig, SmacConfig, SmaxConfig
 
     check_name("env", config.name, ENVIRONMENTS)
     if config.name == "smax" and isinstance(config, SmaxConfig):
@@ -38,14 +40,24 @@ def make_env(config: EnvConfig) -> Environment:
         from limae_jax.environments.mpe import Mpe
 
         return Mpe(config)
+    if config.name == "jaxmarl" and isinstance(config, JaxmarlConfig):
+        from limae_jax.environments.jaxmarl_game import Jaxmarl
+
+        return Jaxmarl(config)
     if config.name == "matrix" and isinstance(config, MatrixConfig):
         from limae_jax.environments.matrix import MatrixGame
 
         return MatrixGame(config)
     if config.name == "smac" and isinstance(config, SmacConfig):
-        from limae_jax.environments.smac.env import PlayedElsewhere, smac_spec
+        from limae_jax.environments.smac.env import smac_spec
+        from limae_jax.environments.workers.elsewhere import PlayedElsewhere
 
         return PlayedElsewhere(smac_spec(config.scenario))
+    if config.name == "pettingzoo" and isinstance(config, PettingzooConfig):
+        from limae_jax.environments.pettingzoo.env import parallel_spec
+        from limae_jax.environments.workers.elsewhere import PlayedElsewhere
+
+        return PlayedElsewhere(parallel_spec(config))
     raise InputError(f"env.name={config.name}: the other settings are not its own; choose it with env={config.name}")
 
 
@@ -55,10 +67,14 @@ def check_env(config: EnvConfig) -> None:
     Raises:
         InputError: something is missing; the message says what to do.
     """
-    if config.is_played_by_host:
+    if config.name == "smac":
         from limae_jax.environments.smac.installation import check_installation
 
         check_installation(config.scenario)
+    if config.name == "pettingzoo":
+        from limae_jax.environments.pettingzoo.installation import check_parallel_env
+
+        check_parallel_env(config.scenario)
 
 
 def open_games(config: EnvConfig, seed: int = 0, shows_units: bool = False) -> WorkerPool:
@@ -67,19 +83,28 @@ def open_games(config: EnvConfig, seed: int = 0, shows_units: bool = False) -> W
     Args:
         config: of the environment.
         seed: whose games; each seed has other ones.
-        shows_units: whether the units are read too, for teams that were trained on SMAX.
+        shows_units: of SMAC: whether the units are read too, for teams that were trained on SMAX.
+
+    Returns:
+        A `smac.pool.BattlePool` of env=smac.
 
     Raises:
-        InputError: StarCraft II or a package is missing, or something else than SMAC is asked for.
+        InputError: the game or a package is missing, or the game needs no processes.
     """
-    from limae_jax.config import SmacConfig
-
-    if not isinstance(config, SmacConfig):
-        raise InputError(f"env.name={config.name}: is not played by the host; choose env=smac")
-    from limae_jax.catalogue.smac_game import MAX_WORKERS, GameSettings
-    from limae_jax.environments.smac.pool import WorkerPool
+    from limae_jax.config import PettingzooConfig, SmacConfig
 
     check_env(config)
+    if isinstance(config, PettingzooConfig):
+        from limae_jax.environments.pettingzoo.env import parallel_settings
+        from limae_jax.environments.workers.pool import WorkerPool
+
+        return WorkerPool(parallel_settings(config, seed), config.workers, config.max_crashes)
+    if not isinstance(config, SmacConfig):
+        raise InputError(f"env.name={config.name}: is not played by the host; choose env=smac or env=pettingzoo")
+    from limae_jax.catalogue.smac_game import GameSettings
+    from limae_jax.catalogue.worker_seeds import MAX_WORKERS
+    from limae_jax.environments.smac.pool import BattlePool
+
     settings = GameSettings(
         map_name=config.scenario,
         difficulty=config.difficulty,
@@ -88,4 +113,4 @@ def open_games(config: EnvConfig, seed: int = 0, shows_units: bool = False) -> W
         timeout_s=config.timeout_s,
         shows_units=shows_units,
     )
-    return WorkerPool(settings, config.workers, config.max_crashes)
+    return BattlePool(settings, config.workers, config.max_crashes)

@@ -7,7 +7,7 @@ import importlib
 import io
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from types import ModuleType
 from typing import Any
 
@@ -70,11 +70,12 @@ class StackedState(struct.PyTreeNode):
 class StackedEnvironment:
     """A cooperative jaxmarl environment as stacked arrays; see `base.Environment`.
 
-    Observations are padded with zeros to the longest, actions to the most; padded actions are never legal. The state
-    is all observations, unpadded, one after the other. The team's reward is the sum of its agents'. Agents do not die.
+    Observations are flattened and padded with zeros to the longest, actions to the most; padded actions are never
+    legal. The state is the game's "world_state", or all observations, unpadded, one after the other. The team's reward
+    is the sum of its agents'. An agent of whom the game says that it is done, while the team plays on, is dead.
     """
 
-    def __init__(self, game: Any, name: str, scenario: str, max_steps: int):
+    def __init__(self, game: Any, name: str, scenario: str, max_steps: int, is_reward_shared: bool = False):
         """Wraps `game`.
 
         Args:
@@ -83,17 +84,20 @@ class StackedEnvironment:
             name: environment family, for the spec.
             scenario: task, for the spec.
             max_steps: time limit in environment steps.
+            is_reward_shared: whether every agent gets the whole team's reward; it counts once then.
         """
-        self._game = game
-        obs_sizes = [int(np.prod(game.observation_space(agent).shape)) for agent in game.agents]
+        self._game, self._is_reward_shared = game, is_reward_shared
+        seen, self._start = jax.eval_shape(game.reset, jax.random.key(0))
+        obs_sizes = [view.size for view in jax.eval_shape(self._views, seen)]
         num_actions = np.array([game.action_space(agent).n for agent in game.agents])
-        self._avail = np.arange(num_actions.max()) < num_actions[:, None]
+        self._exists = np.arange(num_actions.max()) < num_actions[:, None]
+        self._tells_legal = _legal_moves_method(game, self._start)
         self.spec = EnvSpec(
             name=name,
             scenario=scenario,
             num_agents=len(game.agents),
             obs_size=max(obs_sizes),
-            state_size=sum(obs_sizes),
+            state_size=jax.eval_shape(self._state, seen).size,
             actions=ActionSpec(int(num_actions.max())),
             episode_limit=max_steps,
         )
@@ -101,42 +105,94 @@ class StackedEnvironment:
     def reset(self, key: jax.Array) -> tuple[StackedState, Timestep]:
         """Starts an episode; see `base.Environment.reset`."""
         obs, game = self._game.reset(key)
-        start = jnp.zeros((), bool)
-        timestep = self._timestep(obs, jnp.float32(0), is_first=~start, terminal=start, truncated=start)
-        return StackedState(strongly_typed(game), jnp.int32(0)), timestep
+        state = StackedState(self._typed(game), jnp.int32(0))
+        no, alive = jnp.zeros((), bool), jnp.ones(self.spec.num_agents, bool)
+        return state, self._timestep(state, obs, alive, jnp.float32(0), is_first=~no, terminal=no, truncated=no)
 
     def step(self, state: StackedState, action: jax.Array, key: jax.Array) -> tuple[StackedState, Timestep]:
         """Plays one joint action; see `base.Environment.step`."""
         actions = {agent: action[i] for i, agent in enumerate(self._game.agents)}
         obs, game, rewards, ended, _ = self._game.step_env(key, state.game, actions)
-        reward = jnp.stack([rewards[agent] for agent in self._game.agents]).sum().astype(jnp.float32)
-        steps = state.steps + 1
-        terminal = strongly_typed(ended["__all__"])
-        truncated = ~terminal & (steps >= self.spec.episode_limit)
+        each = jnp.stack(self._by_agent(rewards)).astype(jnp.float32)
+        reward = each[0] if self._is_reward_shared else each.sum()
+        after = StackedState(self._typed(game), state.steps + 1)
+        terminal = jnp.asarray(ended["__all__"], bool)
+        # Where a whole episode ends, nobody has died of it.
+        alive = jnp.stack([~jnp.asarray(ended.get(agent, False), bool) | terminal for agent in self._game.agents])
+        truncated = ~terminal & (after.steps >= self.spec.episode_limit)
         is_first = jnp.zeros((), bool)
-        return StackedState(strongly_typed(game), steps), self._timestep(obs, reward, is_first, terminal, truncated)
+        return after, self._timestep(after, obs, alive, reward, is_first, terminal, truncated)
 
     def outcome(self, state: StackedState) -> dict[str, jax.Array]:
         """Nothing: such a task is judged by its return."""
         return {}
 
+    def _typed(self, game: PyTree) -> PyTree:
+        """A state of the types that a reset's has, and none of them weak; see `strongly_typed`."""
+        return jax.tree.map(lambda leaf, start: jnp.asarray(leaf).astype(start.dtype), game, self._start)
+
+    def _by_agent(self, tree: PyTree) -> list[PyTree]:
+        """A dict of agents, a tuple with an entry for each, or arrays [A, ...]: a list of the agents' entries."""
+        agents = self._game.agents
+        if isinstance(tree, Mapping) and all(agent in tree for agent in agents):
+            return [tree[agent] for agent in agents]
+        if isinstance(tree, tuple):
+            return list(tree)
+        return [jax.tree.map(lambda leaf, i=i: leaf[i], tree) for i in range(len(agents))]
+
+    def _views(self, obs: PyTree) -> list[jax.Array]:
+        """What each agent observes, [O_i] float32."""
+        return [_flat(view) for view in self._by_agent(obs)]
+
+    def _state(self, obs: PyTree) -> jax.Array:
+        if isinstance(obs, Mapping) and "world_state" in obs:
+            return _flat(obs["world_state"])
+        return jnp.concatenate(self._views(obs))
+
+    def _avail(self, game: PyTree) -> jax.Array:
+        if self._tells_legal is None:
+            return jnp.asarray(self._exists)
+        legal = [jnp.asarray(one, bool) for one in self._by_agent(getattr(self._game, self._tells_legal)(game))]
+        padded = jnp.stack([jnp.pad(one, (0, self.spec.num_actions - one.size)) for one in legal])
+        # A game that is over may have no legal move left.
+        has_none = ~jnp.any(padded, axis=-1, keepdims=True)
+        return padded | (has_none & (jnp.arange(self.spec.num_actions) == 0))
+
     def _timestep(
         self,
-        obs: dict[str, jax.Array],
+        state: StackedState,
+        obs: PyTree,
+        alive: jax.Array,
         reward: jax.Array,
         is_first: jax.Array,
         terminal: jax.Array,
         truncated: jax.Array,
     ) -> Timestep:
-        views = [obs[agent].astype(jnp.float32).reshape(-1) for agent in self._game.agents]
-        padded = [jnp.pad(view, (0, self.spec.obs_size - view.size)) for view in views]
+        padded = [jnp.pad(view, (0, self.spec.obs_size - view.size)) for view in self._views(obs)]
         return Timestep(
             obs=jnp.stack(padded),
-            state=jnp.concatenate(views),
-            avail=jnp.asarray(self._avail),
-            alive=jnp.ones(self.spec.num_agents, bool),
+            state=self._state(obs),
+            avail=self._avail(state.game),
+            alive=alive,
             reward=reward,
             is_first=is_first,
             terminal=terminal,
             truncated=truncated,
         )
+
+
+def _flat(tree: PyTree) -> jax.Array:
+    """All numbers of an observation, [O] float32, whatever it is made of."""
+    return jnp.concatenate([jnp.asarray(leaf, jnp.float32).reshape(-1) for leaf in jax.tree.leaves(tree)])
+
+
+def _legal_moves_method(game: Any, state: PyTree) -> str | None:
+    """Which method tells the legal actions, of the length that the action spaces have; None if none does."""
+    for name in ("get_legal_moves", "get_avail_actions"):
+        try:
+            legal = jax.eval_shape(getattr(game, name), state)
+        except (AttributeError, NotImplementedError):
+            continue
+        if all(legal[agent].shape == (game.action_space(agent).n,) for agent in game.agents):
+            return name
+    return None

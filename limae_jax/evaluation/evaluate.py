@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+from collections.abc import Generator, Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -11,14 +13,17 @@ import numpy as np
 
 from limae_jax.catalogue.systems import label
 from limae_jax.checks import user_path
-from limae_jax.environments import make_env
+from limae_jax.config import TrainConfig
+from limae_jax.environments import make_env, open_games
+from limae_jax.environments.base import Environment
 from limae_jax.errors import InputError
-from limae_jax.evaluation.policy import load_teams
-from limae_jax.keys import Stream
+from limae_jax.evaluation.policy import StoredTeams, load_teams
+from limae_jax.keys import Stream, stream_key
 from limae_jax.metrics.status import Status
 from limae_jax.play.evaluator import evaluate_seed
+from limae_jax.play.host_player import HostPlayer, means_of
 from limae_jax.replay.memory import check_evaluation_memory
-from limae_jax.systems.base import Params
+from limae_jax.systems.base import Params, System
 from limae_jax.systems.build import build_system
 from limae_jax.training.compiler import Compiler
 from limae_jax.training.setup import available_memory, configure_jax
@@ -32,8 +37,9 @@ def evaluate_run(
 ) -> list[dict[str, Any]]:
     """Evaluates every seed of a run.
 
-    With the run's own settings the latest parameters play the episodes of training's last evaluation again. The best
-    ones play others: those of their evaluation are what they were chosen by, so that their score there is too high.
+    With the run's own settings the latest parameters play the episodes of training's last evaluation again, unless the
+    games run in processes of their own and begin anew here. The best ones play others: those of their evaluation are
+    what they were chosen by, so that their score there is too high.
 
     Args:
         run_dir: of a run.
@@ -52,8 +58,8 @@ def evaluate_run(
 
     run_dir = Path(user_path("RUN_DIR", run_dir))
     stored, config = plan_evaluation(run_dir, overrides)
-    if config.env.is_played_by_host:
-        raise InputError(f"env={config.env.name}: is evaluated by training.smac_evaluation.evaluate_in_smac")
+    if config.env.name == "smac":
+        raise InputError("env=smac: is evaluated by evaluation.starcraft2.evaluate_in_smac")
     status = status or Status()
     status.say(f"loading {run_dir}")
     configure_jax(config)
@@ -64,34 +70,68 @@ def evaluate_run(
     system = build_system(stored, env.spec)
     teams = load_teams(run_dir, system, checkpoint)
     stream = Stream.EVAL if checkpoint == "latest" else Stream.FRESH_EVAL
-    jitted = jax.jit(lambda *whom: evaluate_seed(env, system, config.evaluation.num_episodes, whom, stream))
     wanted = np.flatnonzero(np.isin(teams.seeds, config.seeds))
+    whom = [_whom(teams, index) for index in wanted]
+    if config.env.is_played_by_host:
+        evaluations = _by_host(config, system, whom, stream)
+    else:
+        evaluations = _compiled(config, env, system, whom, stream, checkpoint, status)
+    rows = []
+    with contextlib.closing(evaluations):
+        for number, index in enumerate(wanted, start=1):
+            status.say(f"playing {config.evaluation.num_episodes:,} episodes, seed {number} of {len(wanted)}")
+            means = next(evaluations)
+            rows.append(
+                {
+                    "seed": int(teams.seeds[index]),
+                    "system": label(config.system.name),
+                    "scenario": config.env.scenario,
+                    "checkpoint": checkpoint,
+                    "iteration": int(teams.iteration[index]),
+                    "test_win_rate": None,
+                    **{name: float(value) for name, value in means.items()},
+                    "test_episodes": config.evaluation.num_episodes,
+                }
+            )
+    return rows
 
-    def whom(index: np.integer) -> tuple[np.int32, Params, np.int32]:
-        params = jax.tree.map(lambda x: x[index], teams.params)
-        return np.int32(teams.seeds[index]), params, np.int32(teams.iteration[index])
 
+Whom = tuple[np.int32, Params, np.int32]
+
+
+def _whom(teams: StoredTeams, index: np.integer) -> Whom:
+    """A seed, its parameters and their iteration."""
+    params = jax.tree.map(lambda x: x[index], teams.params)
+    return np.int32(teams.seeds[index]), params, np.int32(teams.iteration[index])
+
+
+def _compiled(
+    config: TrainConfig,
+    env: Environment,
+    system: System,
+    whom: Sequence[Whom],
+    stream: Stream,
+    checkpoint: str,
+    status: Status,
+) -> Generator[Mapping[str, Any]]:
+    """What each team in turn achieves in a game written in JAX."""
+    jitted = jax.jit(lambda *one: evaluate_seed(env, system, config.evaluation.num_episodes, one, stream))
     compiler = Compiler(config, num_devices=1)
     compiler.watcher = status
     name = f"greedy evaluation of the {checkpoint} checkpoint"
-    play = compiler.compile(name, lambda: jitted.lower(*whom(wanted[0])).compile())
-    rows = []
-    for number, index in enumerate(wanted, start=1):
-        status.say(f"playing {config.evaluation.num_episodes:,} episodes, seed {number} of {len(wanted)}")
-        means = play(*whom(index))
-        rows.append(
-            {
-                "seed": int(teams.seeds[index]),
-                "system": label(config.system.name),
-                "scenario": config.env.scenario,
-                "checkpoint": checkpoint,
-                "iteration": int(teams.iteration[index]),
-                "test_win_rate": None,
-                **{name: float(value) for name, value in means.items()},
-                "test_episodes": config.evaluation.num_episodes,
-            }
-        )
-    return rows
+    play = compiler.compile(name, lambda: jitted.lower(*whom[0]).compile())
+    for one in whom:
+        yield play(*one)
+
+
+def _by_host(config: TrainConfig, system: System, whom: Sequence[Whom], stream: Stream) -> Generator[Mapping[str, Any]]:
+    """What each team in turn achieves in games that run in processes of their own."""
+    player = HostPlayer(system, config.env.num_envs, partial(open_games, config.env))
+    with contextlib.closing(player):
+        for seed, params, iteration in whom:
+            with_axis = jax.tree.map(lambda x: x[None], params)
+            key = stream_key(seed, stream, iteration)
+            yield means_of(player.evaluate(int(seed), with_axis, config.evaluation.num_episodes, key))
 
 
 def check_sizes(trained_in: EnvSpec, other: EnvSpec) -> None:

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, cast
 
 import jax
 import numpy as np
@@ -19,10 +19,12 @@ from limae_jax.checks import user_path
 from limae_jax.config import SmacConfig, SmaxConfig, TrainConfig
 from limae_jax.config.compose import profile_of
 from limae_jax.environments import make_env, open_games
-from limae_jax.environments.smac.games import Games, GamesBetween
-from limae_jax.environments.smac.records import Steps
+from limae_jax.environments.smac.pool import BattlePool
+from limae_jax.environments.smac.records import BattleRecord
 from limae_jax.environments.smac.translate import Translator
 from limae_jax.environments.smac.translated import TranslatedGames
+from limae_jax.environments.workers.games import Games, GamesBetween
+from limae_jax.environments.workers.records import Steps
 from limae_jax.errors import InputError
 from limae_jax.evaluation.policy import StoredTeams, load_teams
 from limae_jax.keys import Stream, stream_key
@@ -71,7 +73,7 @@ class SharedGames(GamesBetween):
         return self._steps
 
     def step(self, action: np.ndarray) -> Steps:
-        """See `pool.WorkerPool.step`."""
+        """See `workers.pool.WorkerPool.step`."""
         self._steps = super().step(action)
         return self._steps
 
@@ -122,7 +124,7 @@ def _reports(
     for env, runs in groups:
         say(f"launching {env.workers} games of {env.scenario}")
         needs_units = any(isinstance(run.trained.env, SmaxConfig) for run in runs)
-        with contextlib.closing(open_games(env, shows_units=needs_units)) as pool:
+        with contextlib.closing(cast(BattlePool, open_games(env, shows_units=needs_units))) as pool:
             games = SharedGames(pool)
             for run in runs:
                 about = {"checkpoint": checkpoint, "game_version": pool.info.game_version}
@@ -186,7 +188,7 @@ def _evaluate_seed(player: HostPlayer, teams: StoredTeams, index: int, num_episo
     games = player.take_up(seed)
     crashes, discarded = games.crashes, games.discarded
     key = stream_key(np.int32(seed), Stream.EVAL, teams.iteration[index])
-    records = player.evaluate(seed, params, num_episodes, key)
+    records = cast(Sequence[BattleRecord], player.evaluate(seed, params, num_episodes, key))
     low, high = wilson_interval(sum(record.won for record in records), len(records))
     return {
         "seed": seed,

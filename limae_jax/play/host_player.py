@@ -7,15 +7,15 @@ middle of an episode without starting it anew.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 
-from limae_jax.environments.smac.games import Games
-from limae_jax.environments.smac.records import EpisodeRecord, Steps
+from limae_jax.environments.workers.games import Games
+from limae_jax.environments.workers.records import EpisodeRecord, Steps
 from limae_jax.play.rollout import RolloutState
 from limae_jax.systems.base import Acted, ActorCarry, Params, System
 from limae_jax.types import Rows, Timestep
@@ -184,12 +184,13 @@ def _discard(slots: list[dict[str, Any]], is_discarded: np.ndarray) -> None:
                 break
 
 
-def means_of(records: list[EpisodeRecord]) -> dict[str, float]:
+def means_of(records: Sequence[EpisodeRecord]) -> dict[str, float]:
     """What `evaluator.evaluate_seed` reports of its episodes, of these."""
-    return {
+    means = {
         "test_return_mean": float(np.mean([record.episode_return for record in records])),
         "test_length_mean": float(np.mean([record.length for record in records])),
-        "test_win_rate": float(np.mean([record.won for record in records])),
-        "test_ally_deaths_mean": float(np.mean([record.dead_allies for record in records])),
-        "test_enemy_deaths_mean": float(np.mean([record.dead_enemies for record in records])),
     }
+    for name in records[0].outcome:
+        mean = float(np.mean([record.outcome[name] for record in records]))
+        means["test_win_rate" if name == "win" else f"test_{name}_mean"] = mean
+    return means

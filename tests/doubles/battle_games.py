@@ -10,7 +10,8 @@ from doubles import smac_battles
 from doubles.scripted_games import ScriptedGames
 from limae_jax.catalogue.smac_maps import smac_sizes
 from limae_jax.environments.smac.env import smac_spec
-from limae_jax.environments.smac.records import Facts, GameInfo, Steps
+from limae_jax.environments.smac.records import Facts
+from limae_jax.environments.workers.records import GameInfo, Steps
 
 # End and length of a worker's episodes, over and over.
 SCRIPT = (("win", 3), ("loss", 5), ("limit", 2))
@@ -35,7 +36,7 @@ class BattleGames(ScriptedGames):
         )
         generator = np.random.default_rng(0)
         self.num_allies, num_enemies = smac_battles.sizes(scenario)
-        self.info = GameInfo(scenario, self.num_allies, num_enemies, *smac_sizes(scenario)[1:], "7", 8, "4.10")
+        self.info = GameInfo(scenario, *smac_sizes(scenario), game_version="4.10")
         self.battle = smac_battles.start_of(scenario, generator)
         self.enemy_slots = np.tile(generator.permutation(num_enemies), (4, 1))
         self.replays: list = []

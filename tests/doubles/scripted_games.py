@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from limae_jax.environments.smac.records import EpisodeRecord, Facts, Steps
+from limae_jax.environments.smac.records import BattleRecord, Facts
+from limae_jax.environments.workers.records import EpisodeRecord, Steps
 from limae_jax.types import EnvSpec
 
 
@@ -77,8 +78,8 @@ class ScriptedGames:
         self._is_over = terminal | truncated
         return self._steps(reward, is_first, terminal, truncated, is_discarded)
 
-    def _record(self, game: int, end: str, length: int) -> EpisodeRecord:
-        return EpisodeRecord(
+    def _record(self, game: int, end: str, length: int) -> BattleRecord:
+        return BattleRecord(
             worker=game,
             won=end == "win",
             length=length,

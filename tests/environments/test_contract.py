@@ -5,25 +5,34 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from limae_jax.catalogue.jaxmarl_games import JAXMARL_GAMES
 from limae_jax.catalogue.matrix_games import MATRIX_SCENARIOS
 from limae_jax.catalogue.scenarios import MPE_SCENARIOS, SMAX_SCENARIOS
-from limae_jax.config import EnvConfig, MatrixConfig, MpeConfig, SmaxConfig
+from limae_jax.config import EnvConfig, JaxmarlConfig, MatrixConfig, MpeConfig, SmaxConfig
 from limae_jax.environments import ENVIRONMENTS, make_env
 from limae_jax.errors import InputError
 
-pytestmark = pytest.mark.slow
+pytestmark = [
+    pytest.mark.slow,
+    # Of jax, at jaxmarl's storm.
+    pytest.mark.filterwarnings("ignore:scatter inputs have incompatible types:FutureWarning"),
+]
 
 PARSED = ("3s_vs_3z", "3s_vs_4z", "5m_vs_3m", "2zg_vs_3m", "1M1h_vs_1zg", "1m")
 CONFIGS = [SmaxConfig(scenario=name) for name in (*SMAX_SCENARIOS, *PARSED)]
 CONFIGS += [SmaxConfig(observation_type="conic"), SmaxConfig(observation_type="conic", sight_scale=0.5)]
 CONFIGS += [MpeConfig(scenario=name) for name in MPE_SCENARIOS]
 CONFIGS += [MpeConfig(num_agents=1), MpeConfig(num_agents=5)]
+CONFIGS += [JaxmarlConfig(scenario=name) for name in JAXMARL_GAMES]
 PLAYED = (
     SmaxConfig(scenario="3s_vs_5z"),
     SmaxConfig(scenario="smacv2_5_units", sight_scale=0.5, see_enemy_actions=False),
     MpeConfig(scenario="simple_spread"),
     MpeConfig(scenario="simple_speaker_listener"),
     MpeConfig(scenario="simple_reference"),
+    JaxmarlConfig(scenario="hanabi", max_steps=30),
+    JaxmarlConfig(scenario="overcooked", max_steps=20, options={"layout": "coord_ring"}),
+    JaxmarlConfig(scenario="coin_game"),
 )
 # Nothing in them is random.
 FIXED = (*(MatrixConfig(scenario=name) for name in MATRIX_SCENARIOS), MatrixConfig(scenario="cliffwalk", length=1))
@@ -46,8 +55,8 @@ def test_shapes_and_types_are_those_of_the_spec(config):
     state, first = jax.eval_shape(env.reset, key)
     num_agents = spec.num_agents
     assert (spec.name, spec.scenario) == (config.name, config.scenario)
-    # Games without a time limit end by themselves.
-    assert spec.episode_limit == getattr(config, "max_steps", spec.episode_limit) > 0
+    # Games without a time limit end by themselves; null is the game's own.
+    assert spec.episode_limit == (getattr(config, "max_steps", None) or spec.episode_limit) > 0
     expected = {
         "obs": ((num_agents, spec.obs_size), jnp.float32),
         "state": ((spec.state_size,), jnp.float32),
@@ -99,10 +108,11 @@ def test_the_key_decides_everything(config, player):
 
 
 def test_unknown_environments_are_named():
-    # SMAC is played by programs of its own.
-    assert set(ENVIRONMENTS) == {config.name for config in CONFIGS} | {"smac"}
+    # These are played in processes of their own.
+    assert set(ENVIRONMENTS) == {config.name for config in CONFIGS} | {"smac", "pettingzoo"}
     with pytest.raises(
-        InputError, match=r"env=smaxx: unknown; choose one of matrix, mpe, smac, smax\. Did you mean 'smax'"
+        InputError,
+        match=r"env=smaxx: unknown; choose one of jaxmarl, matrix, mpe, pettingzoo, smac, smax\. Did you mean 'smax'",
     ):
         make_env(EnvConfig(name="smaxx"))
     with pytest.raises(InputError, match=r"env\.name=mpe: .*env=mpe"):

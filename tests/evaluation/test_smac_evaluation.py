@@ -112,7 +112,7 @@ def test_runs_on_one_map_share_games_and_each_counts_its_own(opened, run_dir):
     assert [report["map"] for report in reports] == ["3m", "3m", "2m_vs_1z"]
     assert [report["mode"] for report in reports] == ["translated", "native", "translated"]
     # No more games than episodes; one pool for the first two.
-    assert [(games.info.map_name, len(games.actions[0]), games.is_closed) for games in opened] == [
+    assert [(games.info.name, len(games.actions[0]), games.is_closed) for games in opened] == [
         ("3m", 1, True),
         ("2m_vs_1z", 1, True),
     ]

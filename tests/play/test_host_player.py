@@ -9,8 +9,8 @@ import pytest
 from doubles.fakes import CountingEnv
 from doubles.scripted_games import ScriptedGames
 
-from limae_jax.environments.smac.records import Steps
 from limae_jax.environments.vector import VectorEnv
+from limae_jax.environments.workers.records import Steps
 from limae_jax.play.host_player import HostPlayer, means_of
 from limae_jax.play.rollout import collect_rows, init_rollout
 from limae_jax.systems.base import Acted

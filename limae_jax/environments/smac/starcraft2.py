@@ -9,7 +9,7 @@ from pysc2.lib.remote_controller import RequestError
 from smac.env import StarCraft2Env
 
 from limae_jax.environments.smac.installation import map_file
-from limae_jax.environments.smac.messages import GameFailureError
+from limae_jax.environments.workers.messages import GameFailureError
 from limae_jax.errors import InputError
 
 

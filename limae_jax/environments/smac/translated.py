@@ -9,9 +9,9 @@ import numpy as np
 
 from limae_jax.catalogue.scenarios import STOP_ACTION
 from limae_jax.catalogue.smac_maps import NO_OP_ACTION
-from limae_jax.environments.smac.games import Games, GamesBetween
-from limae_jax.environments.smac.records import Steps
 from limae_jax.environments.smac.translate import Seen, Translator
+from limae_jax.environments.workers.games import Games, GamesBetween
+from limae_jax.environments.workers.records import Steps
 
 
 class TranslatedGames(GamesBetween):
@@ -39,7 +39,7 @@ class TranslatedGames(GamesBetween):
         return self._translated(steps, nothing, np.ones(num_workers, bool))
 
     def step(self, action: np.ndarray) -> Steps:
-        """See `pool.WorkerPool.step`.
+        """See `workers.pool.WorkerPool.step`.
 
         Args:
             action: [W, A] whole numbers in SMAX's numbering.

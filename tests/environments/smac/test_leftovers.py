@@ -13,17 +13,17 @@ from doubles.starcraft2_double import FACTORY, OBEDIENT, UNKILLABLE
 from processes import running, wait_until
 
 from limae_jax.catalogue.smac_game import GameSettings
-from limae_jax.environments.smac.leftovers import PREFIX, make_folder, sweep
-from limae_jax.environments.smac.pool import WorkerPool
+from limae_jax.environments.smac.pool import BattlePool
+from limae_jax.environments.workers.leftovers import PREFIX, make_folder, sweep
 
 pytestmark = pytest.mark.slow
 
 PARENT = """
 import sys, time
 sys.path[:0] = {path!r}
-from limae_jax.environments.smac.pool import WorkerPool
+from limae_jax.environments.smac.pool import BattlePool
 from limae_jax.catalogue.smac_game import GameSettings
-pool = WorkerPool(GameSettings("3m", options={options!r}, env_factory={factory!r}), 2)
+pool = BattlePool(GameSettings("3m", options={options!r}, env_factory={factory!r}), 2)
 print(*(worker._process.pid for worker in pool._workers), flush=True)
 pool.reset()
 print("playing", flush=True)
@@ -76,7 +76,7 @@ def test_a_game_ends_with_its_worker_however_that_is_killed(who, game, temporary
             wait_until(lambda: len(games & set(running(pids))) == 1, "the end of one game")
         kill(main.pid, *(workers if who.startswith("everyone") else []))
     wait_until(lambda: not running(pids), "the end of all processes")
-    with WorkerPool(GameSettings("3m", env_factory=FACTORY), 1) as pool:
+    with BattlePool(GameSettings("3m", env_factory=FACTORY), 1) as pool:
         assert left(temporary) == [pool._folder.name]
     assert left(temporary) == []
 

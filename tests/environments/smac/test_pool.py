@@ -13,7 +13,7 @@ from processes import running, wait_until
 
 from limae_jax.catalogue.smac_game import GameSettings
 from limae_jax.catalogue.smac_maps import STOP_ACTION
-from limae_jax.environments.smac.pool import WorkerPool
+from limae_jax.environments.smac.pool import BattlePool
 from limae_jax.environments.smac.records import FACT_COLUMNS
 from limae_jax.errors import GameError, InputError
 
@@ -52,10 +52,10 @@ def pids(tmp_path):
 
 def test_episodes(pids):
     script = [("win", 2), ("limit", 1), ("loss", 2)]
-    with WorkerPool(settings(script=script, pids=str(pids)), 2) as pool:
+    with BattlePool(settings(script=script, pids=str(pids)), 2) as pool:
         assert pool.info.game_version is None
         steps = pool.reset()
-        assert (pool.info.game_version, pool.info.difficulty, pool.info.episode_limit) == ("1.2.3", "7", 60)
+        assert (pool.info.game_version, pool.info.name, pool.info.episode_limit) == ("1.2.3", "3m", 60)
         seen = play(pool, steps, 7)
         records = pool.take_records()
         assert pool.take_records() == [] and (pool.crashes, pool.discarded) == (0, 0)
@@ -87,7 +87,7 @@ def test_episodes(pids):
 
 
 def test_units_arrive_by_type_and_tag():
-    with WorkerPool(replace(settings(), shows_units=True), 1) as pool:
+    with BattlePool(replace(settings(), shows_units=True), 1) as pool:
         facts = pool.reset().facts
     column = FACT_COLUMNS.index
     assert facts.enemy_slots.tolist() == [[2, 1, 0]] and facts.enemies[0, :, column("x")].tolist() == [22, 21, 20]
@@ -95,7 +95,7 @@ def test_units_arrive_by_type_and_tag():
 
 
 def test_actions_are_checked_before_they_are_sent(pids):
-    with WorkerPool(settings(pids=str(pids)), 1) as pool:
+    with BattlePool(settings(pids=str(pids)), 1) as pool:
         with pytest.raises(RuntimeError, match="reset the pool"):
             pool.step(np.ones((1, 3), int))
         pool.reset()
@@ -117,7 +117,7 @@ def test_a_failed_episode_is_discarded_and_its_game_replaced(kind, tmp_path, pid
     timeout_s = 1.0 if kind == "hang" else 30.0
     # In the second episode of worker 1.
     faults = {"fault": (kind, 5, SEED + 1), "once": str(tmp_path / "struck"), "pids": str(pids)}
-    with WorkerPool(settings(timeout_s, **faults), 2) as pool:
+    with BattlePool(settings(timeout_s, **faults), 2) as pool:
         seen = play(pool, pool.reset(), 9)
         assert (pool.crashes, pool.discarded) == (1, 1)
         records = pool.take_records()
@@ -134,7 +134,7 @@ def test_a_failed_episode_is_discarded_and_its_game_replaced(kind, tmp_path, pid
 
 def test_a_stale_reset_is_no_episode(tmp_path, pids):
     faults = {"fault": ("stale", 2), "once": str(tmp_path / "struck"), "pids": str(pids)}
-    with WorkerPool(settings(**faults), 1) as pool:
+    with BattlePool(settings(**faults), 1) as pool:
         seen = play(pool, pool.reset(), 4)
         # No step had been played of it.
         assert (pool.crashes, pool.discarded) == (1, 0)
@@ -143,7 +143,7 @@ def test_a_stale_reset_is_no_episode(tmp_path, pids):
 
 
 def test_a_first_episode_is_never_reset_in_the_middle(pids):
-    with WorkerPool(settings(script=[("win", 2)], pids=str(pids)), 1) as pool:
+    with BattlePool(settings(script=[("win", 2)], pids=str(pids)), 1) as pool:
         play(pool, pool.reset(), 1)
         # The double refuses such a reset; a new game is launched instead, and no failure is counted.
         steps = pool.reset()
@@ -154,10 +154,10 @@ def test_a_first_episode_is_never_reset_in_the_middle(pids):
 
 def test_giving_up_says_what_the_game_said_last(pids):
     # Each game fails at its fourth step, in its second episode: finished ones between are what keeps a run alive.
-    with WorkerPool(settings(fault=("raise", 4), pids=str(pids)), 1, max_crashes=2) as pool:
+    with BattlePool(settings(fault=("raise", 4), pids=str(pids)), 1, max_crashes=2) as pool:
         play(pool, pool.reset(), 15)
         assert pool.crashes == pool.discarded == 3
-    with WorkerPool(settings(fault=("raise", 2), pids=str(pids)), 2, max_crashes=3) as pool:
+    with BattlePool(settings(fault=("raise", 2), pids=str(pids)), 2, max_crashes=3) as pool:
         with pytest.raises(GameError) as raised:
             play(pool, pool.reset(), 10)
         assert pool.crashes in (5, 6) and pool.discarded == 4
@@ -168,18 +168,18 @@ def test_giving_up_says_what_the_game_said_last(pids):
 
 def test_what_the_user_has_to_mend_is_said_at_once():
     with pytest.raises(InputError, match="install it"):
-        WorkerPool(settings(missing="a package is missing: install it"), 2)
+        BattlePool(settings(missing="a package is missing: install it"), 2)
 
 
 def test_replays_are_saved_by_worker(tmp_path):
-    with WorkerPool(settings(), 2) as pool:
+    with BattlePool(settings(), 2) as pool:
         pool.reset()
         pool.save_replays(tmp_path / "replays")
     assert sorted(os.listdir(tmp_path / "replays")) == ["3m_0.SC2Replay", "3m_1.SC2Replay"]
 
 
 def test_closing_ends_games_that_ignore_signals_too(pids):
-    pool = WorkerPool(settings(game=UNKILLABLE, pids=str(pids)), 1)
+    pool = BattlePool(settings(game=UNKILLABLE, pids=str(pids)), 1)
     pool.reset()
     folder = pool._folder
     assert len(running(pids)) == 2
@@ -191,9 +191,9 @@ def test_closing_ends_games_that_ignore_signals_too(pids):
 PARENT = """
 import os, sys
 sys.path[:0] = {path!r}
-from limae_jax.environments.smac.pool import WorkerPool
+from limae_jax.environments.smac.pool import BattlePool
 from limae_jax.catalogue.smac_game import GameSettings
-pool = WorkerPool(GameSettings("3m", options={options!r}, env_factory={factory!r}), 2)
+pool = BattlePool(GameSettings("3m", options={options!r}, env_factory={factory!r}), 2)
 pool.reset()
 print(pool._folder, flush=True)
 {end}
@@ -211,7 +211,7 @@ def test_nothing_outlives_the_program(end, game, pids):
     with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True) as parent:
         folder = Path(parent.stdout.readline().strip())
         # Two workers and their games; after this they may be gone already.
-        assert len(os.listdir(pids)) == 4 and folder.name.startswith("limae_jax_smac_")
+        assert len(os.listdir(pids)) == 4 and folder.name.startswith("limae_jax_games_")
         parent.kill() if "sleep" in end else parent.wait()
     wait_until(lambda: not running(pids), "the end of all processes")
     wait_until(lambda: not folder.exists(), "the end of the folder")

@@ -21,7 +21,7 @@ from processes import wait_until
 from limae_jax.catalogue.smac_game import GameSettings
 from limae_jax.catalogue.smac_maps import SMAC_MAPS, smac_sizes
 from limae_jax.environments.smac.installation import check_binary, game_folder, installed_maps
-from limae_jax.environments.smac.pool import WorkerPool
+from limae_jax.environments.smac.pool import BattlePool
 from limae_jax.errors import GameError, InputError
 
 pytestmark = pytest.mark.smac
@@ -88,7 +88,7 @@ def test_random_play(name, stand_in):
     log = stand_in(IGNORE_TERM=1)
     if name not in installed_maps():
         pytest.skip(f"{name} is not installed")
-    with WorkerPool(settings(name), 1) as pool:
+    with BattlePool(settings(name), 1) as pool:
         records, seen = play_episodes(pool, 3)
         assert pool.crashes == 0 and pool.info.game_version
         sizes = pool.info
@@ -130,7 +130,7 @@ def test_the_table_of_maps_is_smacs(tmp_path):
 
 def test_wins_and_limits_are_told_apart(stand_in):
     stand_in(ENEMY_DAMAGE=0, ENEMY="hold", ALLY_DAMAGE=20)
-    with WorkerPool(settings(), 1) as pool:
+    with BattlePool(settings(), 1) as pool:
         steps, records = pool.reset(), []
         while not records:
             # East, where the enemies stand, and attack what can be attacked.
@@ -152,7 +152,7 @@ def test_wins_and_limits_are_told_apart(stand_in):
 @pytest.mark.parametrize("fault", ["crash@20", "exit@20", "close@20", "error@20", "crash@20:observation"])
 def test_a_failing_game_is_replaced_and_its_reward_stays_in_scale(fault, stand_in, tmp_path):
     stand_in(FAULT=fault, FAULT_ONCE=tmp_path / "struck")
-    with WorkerPool(settings(), 1) as pool:
+    with BattlePool(settings(), 1) as pool:
         records, seen = play_episodes(pool, 1)
         assert (pool.crashes, pool.discarded) == (1, 1)
     assert sum(one.is_discarded[0] for one in seen) == 1
@@ -173,7 +173,7 @@ def _scale_of(record, seen):
 
 def test_a_stale_reset_is_found_out(stand_in, tmp_path):
     stand_in(FAULT="crash@26:observation", FAULT_ONCE=tmp_path / "struck", ENEMY="passive")
-    with WorkerPool(settings(), 1) as pool:
+    with BattlePool(settings(), 1) as pool:
         # Observations: one to begin with, one a step; SMAC waits for the units by observing at a reset.
         generator, steps, flags = np.random.default_rng(0), pool.reset(), []
         for _ in range(70):
@@ -185,7 +185,7 @@ def test_a_stale_reset_is_found_out(stand_in, tmp_path):
 
 def test_a_hanging_game_is_given_up_and_killed(stand_in, tmp_path):
     stand_in(FAULT="hang@5", FAULT_ONCE=tmp_path / "struck", IGNORE_TERM=1, LINGER_S=60)
-    with WorkerPool(settings(timeout_s=8.0), 1) as pool:
+    with BattlePool(settings(timeout_s=8.0), 1) as pool:
         generator, steps = np.random.default_rng(0), pool.reset()
         for _ in range(6):
             steps = pool.step(random_actions(generator, steps))
@@ -194,7 +194,7 @@ def test_a_hanging_game_is_given_up_and_killed(stand_in, tmp_path):
 
 def test_a_game_that_outlives_its_killed_worker_is_ended(stand_in):
     stand_in(LINGER_S=60)
-    with WorkerPool(settings(), 1) as pool:
+    with BattlePool(settings(), 1) as pool:
         steps = pool.reset()
         os.kill(pool._workers[0]._process.pid, 9)
         steps = pool.step(random_actions(np.random.default_rng(0), steps))
@@ -204,9 +204,9 @@ def test_a_game_that_outlives_its_killed_worker_is_ended(stand_in):
 PARENT = """
 import sys, time
 sys.path[:0] = {path!r}
-from limae_jax.environments.smac.pool import WorkerPool
+from limae_jax.environments.smac.pool import BattlePool
 from limae_jax.catalogue.smac_game import GameSettings
-pool = WorkerPool(GameSettings("3m"), 2)
+pool = BattlePool(GameSettings("3m"), 2)
 print(pool._folder, *(worker._process.pid for worker in pool._workers), flush=True)
 pool.reset()
 print("playing", flush=True)
@@ -238,14 +238,14 @@ def test_games_end_with_a_program_that_is_killed_with_its_workers(moment, stand_
             os.kill(pid, 9)
     wait_until(lambda: not processes_of(folder), "the end of the games")
     assert Path(folder).exists()
-    with WorkerPool(settings(), 1):
+    with BattlePool(settings(), 1):
         assert not Path(folder).exists()
 
 
 def test_a_game_that_never_starts(stand_in):
     stand_in(LAUNCH="fail")
     with pytest.raises(GameError, match=r"failed 2 times in a row.*Failed to connect to the SC2 websocket"):
-        with WorkerPool(settings(), 1, max_crashes=2) as pool:
+        with BattlePool(settings(), 1, max_crashes=2) as pool:
             pool.reset()
 
 
@@ -256,12 +256,12 @@ def test_a_damaged_map_is_named(stand_in, tmp_path, monkeypatch):
     (folder / "Maps/SMAC_Maps/3m.SC2Map").write_text("not a map")
     monkeypatch.setenv("SC2PATH", str(folder))
     with pytest.raises(InputError, match=r"3m.SC2Map: damaged, or for another version of StarCraft II"):
-        with WorkerPool(settings(), 1) as pool:
+        with BattlePool(settings(), 1) as pool:
             pool.reset()
 
 
 def test_replays(tmp_path):
-    with WorkerPool(settings(), 1) as pool:
+    with BattlePool(settings(), 1) as pool:
         pool.reset()
         pool.save_replays(tmp_path)
     (replay,) = tmp_path.glob("3m_0_*.SC2Replay")

@@ -11,8 +11,8 @@ from doubles.fakes import noise_like
 from limae_jax.catalogue.smac_maps import SMAC_MAPS
 from limae_jax.config.compose import load_config
 from limae_jax.config.text import to_yaml
-from limae_jax.environments.smac import process
 from limae_jax.environments.smac.installation import check_binary
+from limae_jax.environments.workers import process
 from limae_jax.evaluation import starcraft2 as smac_evaluation
 from limae_jax.evaluation.policy import StoredTeams
 from limae_jax.evaluation.starcraft2 import evaluate_in_smac

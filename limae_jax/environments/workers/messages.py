@@ -12,8 +12,8 @@ from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Any
 
-from limae_jax.catalogue.smac_game import GameSettings
-from limae_jax.environments.smac.records import EpisodeRecord
+from limae_jax.environments.workers.game import GameSettings
+from limae_jax.environments.workers.records import EpisodeRecord
 
 
 class GameFailureError(Exception):
@@ -60,13 +60,14 @@ class Act:
 
 
 @dataclass(frozen=True)
-class SaveReplay:
-    """Save a replay of the game so far into a folder."""
+class Ask:
+    """Call a method that only this kind of game has."""
 
-    folder: Path
+    method: str
+    arguments: tuple[Any, ...]
 
 
-Command = Reset | Act | SaveReplay
+Command = Reset | Act | Ask
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ class Done:
 
     Attributes:
         record: of the episode if it ended.
-        game_version: of StarCraft II, if a game has just been started in it.
+        game_version: of the game, if an episode has just been started in it and it tells.
     """
 
     record: EpisodeRecord | None = None

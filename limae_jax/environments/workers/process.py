@@ -14,16 +14,18 @@ from multiprocessing import Pipe
 from multiprocessing.connection import Connection
 from typing import Any
 
-from limae_jax.environments.smac.messages import DONE, Command, Failed, Task, receive, send
+from limae_jax.environments.workers.messages import DONE, Command, Failed, Task, receive, send
 
-# How long a worker may take to end with its game before both are killed. pysc2 itself kills a game after 3 s.
+# How long a worker may take to end with its game before both are killed. StarCraft II is killed by pysc2 after 3 s.
 GRACE_S = 5.0
 _LAST_LINES = 5
 _LONGEST_LINE = 200
 
 # A fresh interpreter, not a fork, for jax has threads; and not multiprocessing's spawn, which would import the main
 # script again, and jax with it.
-_PROGRAM = "import sys; sys.path[:] = {path!r}; from limae_jax.environments.smac.worker import main; main({descriptor})"
+_PROGRAM = (
+    "import sys; sys.path[:] = {path!r}; from limae_jax.environments.workers.worker import main; main({descriptor})"
+)
 
 
 class WorkerProcess:

@@ -13,7 +13,7 @@ import shutil
 import tempfile
 from pathlib import Path
 
-PREFIX = "limae_jax_smac_"
+PREFIX = "limae_jax_games_"
 _OWNER = "owner.lock"
 # How long a killed process may take to be gone.
 _GONE_S = 5.0

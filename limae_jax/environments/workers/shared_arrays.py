@@ -11,34 +11,35 @@ import os
 
 import numpy as np
 
-from limae_jax.environments.smac.records import FACT_COLUMNS, Facts, GameInfo
+from limae_jax.environments.workers.records import GameInfo
 
-_STEPS = ("obs", "state", "avail", "reward", "terminal", "truncated")
+_STEPS = ("obs", "state", "avail", "alive", "reward", "terminal", "truncated")
 
 
 def create_memory() -> int:
     """A file descriptor of memory of size 0, which a worker may inherit."""
-    return os.memfd_create("limae_jax_smac")
+    return os.memfd_create("limae_jax_games")
 
 
-def layout(info: GameInfo) -> dict[str, tuple[tuple[int, ...], type]]:
+def layout(info: GameInfo) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
     """Shape and type of each array of one worker; see `records.Steps`. The widest types come first, for alignment.
 
-    `action` is SMAC's number for each agent.
+    `action` is the game's number for each agent.
     """
-    num_agents, num_enemies, num_facts = info.num_agents, info.num_enemies, len(FACT_COLUMNS)
-    return {
-        "obs": ((num_agents, info.obs_size), np.float32),
-        "state": ((info.state_size,), np.float32),
-        "allies": ((num_agents, num_facts), np.float32),
-        "enemies": ((num_enemies, num_facts), np.float32),
-        "enemy_slots": ((num_enemies,), np.int32),
-        "action": ((num_agents,), np.int32),
-        "reward": ((), np.float32),
-        "avail": ((num_agents, info.num_actions), np.bool_),
-        "terminal": ((), np.bool_),
-        "truncated": ((), np.bool_),
+    num_agents = info.num_agents
+    arrays = {
+        "obs": ((num_agents, info.obs_size), "float32"),
+        "state": ((info.state_size,), "float32"),
+        **info.further,
+        "action": ((num_agents,), "int32"),
+        "reward": ((), "float32"),
+        "avail": ((num_agents, info.num_actions), "bool"),
+        "alive": ((num_agents,), "bool"),
+        "terminal": ((), "bool"),
+        "truncated": ((), "bool"),
     }
+    typed = {name: (shape, np.dtype(kind)) for name, (shape, kind) in arrays.items()}
+    return dict(sorted(typed.items(), key=lambda item: -item[1][1].itemsize))
 
 
 class SharedArrays:
@@ -53,11 +54,12 @@ class SharedArrays:
             num_workers: W.
         """
         shapes = {name: ((num_workers, *shape), dtype) for name, (shape, dtype) in layout(info).items()}
-        sizes = {name: int(np.prod(shape)) * np.dtype(dtype).itemsize for name, (shape, dtype) in shapes.items()}
+        sizes = {name: int(np.prod(shape)) * dtype.itemsize for name, (shape, dtype) in shapes.items()}
         total = max(1, sum(sizes.values()))
         if os.fstat(memory).st_size < total:
             os.ftruncate(memory, total)
         view, offset = mmap.mmap(memory, total), 0
+        self._further = tuple(info.further)
         self._arrays: dict[str, np.ndarray] = {}
         for name, (shape, dtype) in shapes.items():
             self._arrays[name] = np.ndarray(shape, dtype, buffer=view, offset=offset)
@@ -75,6 +77,6 @@ class SharedArrays:
         """Those of `records.Steps`, to keep."""
         return {name: self._arrays[name].copy() for name in _STEPS}
 
-    def facts(self) -> Facts:
-        """The units, to keep."""
-        return Facts(**{name: self._arrays[name].copy() for name in ("allies", "enemies", "enemy_slots")})
+    def further(self) -> dict[str, np.ndarray]:
+        """Those that only this kind of game has, to keep; see `records.GameInfo`."""
+        return {name: self._arrays[name].copy() for name in self._further}

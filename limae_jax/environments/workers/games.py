@@ -1,4 +1,4 @@
-"""What plays StarCraft II side by side: `pool.WorkerPool`, and whatever stands between it and a team."""
+"""What plays games side by side: `pool.WorkerPool`, and whatever stands between it and a team."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from limae_jax.environments.smac.records import EpisodeRecord, Steps
+from limae_jax.environments.workers.records import EpisodeRecord, Steps
 
 
 class Games(Protocol):

@@ -1,0 +1,47 @@
+"""What a worker process is told about an environment of PettingZoo. Plain data, for it crosses to another process."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from limae_jax.checks import check
+
+# What a module of PettingZoo makes its parallel environment with.
+MAKER = "parallel_env"
+
+
+@dataclass(frozen=True)
+class ParallelSettings:
+    """One worker's environment; see `environments.workers.game.GameSettings`.
+
+    Attributes:
+        game: what the worker plays.
+        name: where the environment is, see `place_of`.
+        seed: of the episodes. A worker of a pool adds its number to it.
+        timeout_s: seconds without an answer after which the environment counts as hung.
+        max_steps: time limit beside the environment's own.
+        options: arguments of the function that makes it.
+    """
+
+    game: ClassVar[str] = "limae_jax.environments.pettingzoo.parallel:ParallelGame"
+
+    name: str
+    seed: int = 0
+    timeout_s: float = 60.0
+    max_steps: int = 1000
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+def place_of(scenario: str) -> tuple[str, str]:
+    """Module and function of an environment, `module` or `module:function`; the function is `parallel_env` if not said.
+
+    Raises:
+        InputError: it has no such form.
+    """
+    module, colon, function = scenario.partition(":")
+    names = [*module.split("."), function if colon else MAKER]
+    fix = f"must be the module of a parallel environment such as mpe2.simple_spread_v3, or module:{MAKER}"
+    check(all(name.isidentifier() for name in names), "env.scenario", scenario, fix)
+    return module, names[-1]

@@ -1,0 +1,69 @@
+"""Settings of games that others have made, played by their names; `limae_jax.config` has them with all others."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+from limae_jax.catalogue.jaxmarl_games import check_jaxmarl_game
+from limae_jax.catalogue.pettingzoo_game import place_of
+from limae_jax.checks import check_options
+from limae_jax.config.env_base import MAX_STEPS, CompiledConfig, HostPlayedConfig
+
+
+@dataclass(frozen=True)
+class JaxmarlConfig(CompiledConfig):
+    """Any cooperative game of jaxmarl with discrete actions.
+
+    Attributes:
+        scenario: its name in jaxmarl's registry, see `limae-jax list scenarios`.
+        max_steps: time limit in environment steps, at which an episode is truncated; null is the game's own.
+        options: arguments of the game's constructor, such as {layout: coord_ring}.
+        reward_scale: see `EnvConfig`.
+    """
+
+    reward_scale: ClassVar[float] = 1.0
+
+    name: str = "jaxmarl"
+    scenario: str = "overcooked"
+    max_steps: int | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._positive("max_steps")
+        self._at_most(MAX_STEPS, "max_steps")
+        check_options("env.options", self.options)
+        check_jaxmarl_game(self.scenario)
+
+    def __hash__(self) -> int:
+        # A mapping has none of its own; equal settings need equal ones, others need not differ.
+        return hash((self.scenario, self.num_envs, self.max_steps, frozenset(self.options)))
+
+
+@dataclass(frozen=True)
+class PettingzooConfig(HostPlayedConfig):
+    """Any parallel environment of PettingZoo with discrete actions, each in a worker process.
+
+    Attributes:
+        scenario: the module that makes it, such as mpe2.simple_spread_v3, or module:function.
+        max_steps: time limit in environment steps, at which an episode is truncated; the environment's own may be
+            shorter.
+        options: arguments of the function that makes it, such as {N: 2, max_cycles: 50}.
+    """
+
+    name: str = "pettingzoo"
+    scenario: str = "mpe2.simple_spread_v3"
+    max_steps: int = 1000
+    options: dict[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._positive("max_steps")
+        self._at_most(MAX_STEPS, "max_steps")
+        check_options("env.options", self.options)
+        place_of(self.scenario)
+
+    def __hash__(self) -> int:
+        # See `JaxmarlConfig`.
+        return hash((self.scenario, self.workers, self.max_steps, frozenset(self.options)))

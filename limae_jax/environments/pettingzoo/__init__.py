@@ -1,0 +1,1 @@
+"""Parallel environments of PettingZoo, in processes of their own."""

@@ -1,0 +1,43 @@
+"""An environment of PettingZoo to the training loop: its sizes, which only a worker can tell."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+from limae_jax.catalogue.pettingzoo_game import ParallelSettings
+from limae_jax.catalogue.worker_seeds import MAX_WORKERS
+from limae_jax.config import PettingzooConfig
+from limae_jax.environments.workers.pool import WorkerPool
+from limae_jax.types import ActionSpec, EnvSpec
+
+
+def parallel_settings(config: PettingzooConfig, seed: int = 0) -> ParallelSettings:
+    """What the workers of a seed are told."""
+    return ParallelSettings(
+        name=config.scenario,
+        seed=seed * MAX_WORKERS % 2**31,
+        timeout_s=config.timeout_s,
+        max_steps=config.max_steps,
+        options=config.options,
+    )
+
+
+@lru_cache(maxsize=8)
+def parallel_spec(config: PettingzooConfig) -> EnvSpec:
+    """Sizes of an environment, which is built once for that in a worker of its own.
+
+    Raises:
+        InputError: it cannot be played.
+        GameError: it fails at its start.
+    """
+    with WorkerPool(parallel_settings(config), num_workers=1, max_crashes=1) as pool:
+        info = pool.info
+    return EnvSpec(
+        name=config.name,
+        scenario=config.scenario,
+        num_agents=info.num_agents,
+        obs_size=info.obs_size,
+        state_size=info.state_size,
+        actions=ActionSpec(info.num_actions),
+        episode_limit=info.episode_limit,
+    )

@@ -1,0 +1,38 @@
+"""Whether an environment of PettingZoo is installed. Imports neither jax nor the environment, only what it is in."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import pkgutil
+
+from limae_jax.catalogue.pettingzoo_game import place_of
+from limae_jax.errors import InputError
+from limae_jax.registry import check_name
+
+INSTALL = "pip install 'limae-jax[pettingzoo]'"
+
+
+def check_parallel_env(scenario: str) -> None:
+    """Checks that there is such a module.
+
+    Raises:
+        InputError: it or PettingZoo is missing; the message says what to do.
+    """
+    if getattr(importlib.util.find_spec("pettingzoo"), "origin", None) is None:
+        raise InputError(f"env.name=pettingzoo: the package pettingzoo is missing; {INSTALL}")
+    module, _ = place_of(scenario)
+    package = module.rpartition(".")[0]
+    try:
+        if importlib.util.find_spec(module) is not None:
+            return
+        siblings = [one.name for one in pkgutil.iter_modules(getattr(_imported(package), "__path__", None))]
+    except ImportError as error:
+        raise InputError(f"env.scenario={scenario}: cannot be imported ({error}); install its package") from None
+    if not package:
+        raise InputError(f"env.scenario={scenario}: there is no such module; install its package")
+    check_name("env.scenario", module, [f"{package}.{sibling}" for sibling in siblings])
+
+
+def _imported(package: str) -> object:
+    return importlib.import_module(package) if package else None

@@ -19,7 +19,7 @@ from host import Row, write_rows
 
 from limae_jax.environments import make_env
 from limae_jax.evaluation.policy import load_teams
-from limae_jax.play.evaluator import play_episodes
+from limae_jax.rollouts.evaluator import play_episodes
 from limae_jax.runs.stored import read_run
 from limae_jax.systems.build import build_system
 

@@ -20,9 +20,9 @@ from limae_jax.errors import InputError
 from limae_jax.evaluation.policy import StoredTeams, load_teams
 from limae_jax.keys import Stream, stream_key
 from limae_jax.metrics.status import Status
-from limae_jax.play.evaluator import evaluate_seed
-from limae_jax.play.host_player import HostPlayer, means_of
 from limae_jax.replay.memory import check_evaluation_memory
+from limae_jax.rollouts.evaluator import evaluate_seed
+from limae_jax.rollouts.host_player import HostPlayer, means_of
 from limae_jax.systems.base import Params, System
 from limae_jax.systems.build import build_system
 from limae_jax.training.compiler import Compiler

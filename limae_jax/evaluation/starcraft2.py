@@ -28,7 +28,7 @@ from limae_jax.environments.workers.records import Steps
 from limae_jax.errors import InputError
 from limae_jax.evaluation.policy import StoredTeams, load_teams
 from limae_jax.keys import Stream, stream_key
-from limae_jax.play.host_player import HostPlayer, means_of
+from limae_jax.rollouts.host_player import HostPlayer, means_of
 from limae_jax.runs.evaluation import plan_evaluation
 from limae_jax.systems.base import System
 from limae_jax.systems.build import build_system

@@ -9,8 +9,8 @@ import numpy as np
 from jax.sharding import Mesh
 
 from limae_jax.keys import Stream, stream_key
-from limae_jax.play.host_player import HostPlayer, means_of
-from limae_jax.play.rollout import RolloutState
+from limae_jax.rollouts.host_player import HostPlayer, means_of
+from limae_jax.rollouts.rollout import RolloutState
 from limae_jax.systems.base import Params, Phase
 from limae_jax.training.compiler import Compiler
 from limae_jax.training.loop import ChunkMetrics, Parts, SeedState, exploration_of, store_and_learn

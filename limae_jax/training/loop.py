@@ -18,9 +18,9 @@ from limae_jax.config import TrainConfig
 from limae_jax.config.traced import traced_values, with_values
 from limae_jax.environments.vector import VectorEnv
 from limae_jax.keys import Stream, stream_key
-from limae_jax.play.rollout import RolloutState, collect_rows, init_rollout
 from limae_jax.replay.base import Replay, take_rows
 from limae_jax.replay.build import build_replay
+from limae_jax.rollouts.rollout import RolloutState, collect_rows, init_rollout
 from limae_jax.systems.base import LearnerState, OffPolicy, OnPolicy, Phase, Step, System, Update
 from limae_jax.systems.build import build_system
 from limae_jax.types import Clock, Counters, Metrics, PyTree, Rows, Sample

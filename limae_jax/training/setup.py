@@ -21,9 +21,9 @@ from limae_jax.devices.sharding import seed_mesh
 from limae_jax.environments import make_env, open_games
 from limae_jax.environments.base import Environment
 from limae_jax.environments.vector import VectorEnv
-from limae_jax.play.evaluator import evaluate_seed
-from limae_jax.play.host_player import HostPlayer
 from limae_jax.replay.build import build_replay
+from limae_jax.rollouts.evaluator import evaluate_seed
+from limae_jax.rollouts.host_player import HostPlayer
 from limae_jax.runs.records import GROUPS_FILE, is_there, read_groups
 from limae_jax.systems.build import build_system
 from limae_jax.training.compiler import Compiler

@@ -22,7 +22,7 @@ from limae_jax.config.fitting import check_fit
 from limae_jax.environments import make_env
 from limae_jax.environments.vector import VectorEnv
 from limae_jax.errors import InputError
-from limae_jax.play.rollout import collect_rows, init_rollout
+from limae_jax.rollouts.rollout import collect_rows, init_rollout
 from limae_jax.systems.base import Acted
 from limae_jax.systems.build import build_system
 

@@ -16,7 +16,7 @@ from limae_jax.errors import InputError
 from limae_jax.evaluation.evaluate import evaluate_run
 from limae_jax.evaluation.policy import load_teams
 from limae_jax.keys import Stream
-from limae_jax.play.evaluator import evaluate_seed, play_episodes
+from limae_jax.rollouts.evaluator import evaluate_seed, play_episodes
 from limae_jax.systems.build import build_system
 from limae_jax.training import runner
 

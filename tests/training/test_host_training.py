@@ -14,7 +14,7 @@ from limae_jax.environments.smac import installation
 from limae_jax.environments.smac.env import smac_spec
 from limae_jax.errors import GameError
 from limae_jax.metrics.jsonl import read_rows
-from limae_jax.play.host_player import HostPlayer
+from limae_jax.rollouts.host_player import HostPlayer
 from limae_jax.training import setup
 from limae_jax.training.group import GroupTrainer
 

@@ -12,7 +12,7 @@ class PlayedElsewhere:
     """Stands in for a game that runs in processes of its own; see `base.Environment`.
 
     It knows the sizes, and its timesteps are blank beginnings: enough to lay out memory and to start from. Playing is
-    `play.host_player`'s.
+    `rollouts.host_player`'s.
     """
 
     def __init__(self, spec: EnvSpec):

@@ -36,7 +36,7 @@ class GameSettings(Protocol):
 
     @property
     def game(self) -> str:
-        """ "module:name" of what makes the game."""
+        """Where what makes the game is, "module:name"."""
         ...
 
 

@@ -11,8 +11,8 @@ from doubles.scripted_games import ScriptedGames
 
 from limae_jax.environments.vector import VectorEnv
 from limae_jax.environments.workers.records import Steps
-from limae_jax.play.host_player import HostPlayer, means_of
-from limae_jax.play.rollout import collect_rows, init_rollout
+from limae_jax.rollouts.host_player import HostPlayer, means_of
+from limae_jax.rollouts.rollout import collect_rows, init_rollout
 from limae_jax.systems.base import Acted
 from limae_jax.types import ActionSpec, EnvSpec
 

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from doubles.fakes import CountingEnv
 
-from limae_jax.play import evaluator
-from limae_jax.play.evaluator import play_episodes
+from limae_jax.rollouts import evaluator
+from limae_jax.rollouts.evaluator import play_episodes
 from limae_jax.systems.base import Acted, ActorCarry, System
 
 pytestmark = pytest.mark.slow

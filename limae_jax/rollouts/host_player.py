@@ -16,7 +16,7 @@ import numpy as np
 
 from limae_jax.environments.workers.games import Games
 from limae_jax.environments.workers.records import EpisodeRecord, Steps
-from limae_jax.play.rollout import RolloutState
+from limae_jax.rollouts.rollout import RolloutState
 from limae_jax.systems.base import Acted, ActorCarry, Params, System
 from limae_jax.types import Rows, Timestep
 

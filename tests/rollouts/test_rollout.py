@@ -7,7 +7,7 @@ import pytest
 from doubles.fakes import CountingEnv, noise_like, tiny_config
 
 from limae_jax.environments.vector import VectorEnv
-from limae_jax.play.rollout import collect_rows, init_rollout
+from limae_jax.rollouts.rollout import collect_rows, init_rollout
 from limae_jax.systems.build import build_system
 
 ENV, NUM_ENVS, ROW_LENGTH, NUM_ROLLOUTS = CountingEnv(), 4, 7, 4

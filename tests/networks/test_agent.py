@@ -64,7 +64,8 @@ def test_unrolling_a_stored_row_equals_acting_step_by_step(system, params):
     carry, hidden, actions = BATCH.start, [], []
     for t in range(NUM_SLOTS):
         timestep = jax.tree.map(lambda x, t=t: x[t], timesteps)
-        action, carry = act(params, carry, timestep, 0.0, jax.random.key(t))
+        acted = act(params, carry, timestep, 0.0, jax.random.key(t))
+        action, carry = acted.action, acted.carry
         hidden.append(carry.hidden)
         actions.append(action)
         assert carry.last_action is action or np.array_equal(carry.last_action, action)

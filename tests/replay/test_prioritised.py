@@ -1,6 +1,5 @@
 """Draws follow the priorities, and nothing else is ever drawn. Hand calculations are in the docstrings."""
 
-import dataclasses
 import functools
 
 import jax
@@ -298,4 +297,3 @@ def test_half_precision_is_storage_only():
     sample = replay.sample(_filled(replay, 2), jax.random.key(0), counters(0))
     assert sample.rows.obs.dtype == np.float32
     assert sample.rows.obs.shape == (NUM_SLOTS, SAMPLED, TINY_ENV.num_agents, TINY_ENV.obs_size)
-    assert dataclasses.replace(_config(), observation_dtype="float16") == _config(observation_dtype="float16")

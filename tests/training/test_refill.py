@@ -41,7 +41,7 @@ def phases(monkeypatch):
     seen, run_chunk = [], GroupTrainer._run_chunk
 
     def checked(self, plan):
-        if plan.phase.update is not None:
+        if plan.phase.learn is not None:
             check_replay(self.state, WARMUP_ROWS)
         seen.append(plan.phase.name)
         run_chunk(self, plan)

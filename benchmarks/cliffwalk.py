@@ -39,7 +39,7 @@ from limae_jax.keys import Stream, stream_key
 from limae_jax.networks.agent import AgentInputs
 from limae_jax.replay.build import build_replay
 from limae_jax.systems.base import ActorCarry
-from limae_jax.systems.load import load_system
+from limae_jax.systems.build import make_spec
 from limae_jax.systems.value_based import ValueBasedCore, ValueBasedSpec
 from limae_jax.types import Counters, Rows
 
@@ -118,7 +118,7 @@ def steps_to_solve(config: TrainConfig, is_table: bool, seeds: int, steps: int, 
     """Gradient steps [seeds] until solved, at most `steps`."""
     env = make_env(config.env)
     length = env.spec.state_size
-    spec = TABLE if is_table else load_system(config.system.name).make_spec(config, env.spec)
+    spec: Any = TABLE if is_table else make_spec(config, env.spec)
     core, replay = ValueBasedCore(spec, config, env.spec), build_replay(config)
     rows = all_steps(length, core.initial_carry(1).hidden.shape[-1])
     # Of each stage one row with the right action.

@@ -22,7 +22,7 @@ from limae_jax.config.compose import load_config
 from limae_jax.keys import Stream, stream_key
 from limae_jax.losses.td import agent_td_errors
 from limae_jax.masking.base import MaskInputs
-from limae_jax.masking.load import load_rule
+from limae_jax.masking.load import make_rule
 from limae_jax.systems.base import LearnerState, Step
 from limae_jax.training.loop import SeedState, init_seed, run_iteration
 from limae_jax.training.setup import Setup, clock_at, make_setup
@@ -87,7 +87,7 @@ def measure_score(scenario: str, rounds: int) -> Row:
     setup = make_setup(config)
     _, batches = prepared(setup, 1)
     batch = jax.tree.map(lambda x: x[0], batches).rows
-    rule = load_rule("mean_td").make_rule(config.masking_rule, setup.env.spec.num_agents, config.auto_encoder.window)
+    rule = make_rule(config.masking_rule, setup.env.spec.num_agents, config.auto_encoder.window)
     generator = np.random.default_rng(0)
     q, target_q = (jnp.asarray(generator.normal(size=batch.avail.shape), jnp.float32) for _ in range(2))
 

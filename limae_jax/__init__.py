@@ -15,6 +15,12 @@ from limae_jax.version import __version__
 if TYPE_CHECKING:
     from limae_jax.config import TrainConfig
     from limae_jax.config.compose import load_config
+    from limae_jax.config.plugins import (
+        register_environment,
+        register_masking_rule,
+        register_mixer,
+        register_system,
+    )
     from limae_jax.errors import InputError
     from limae_jax.evaluation.play import Episode, make_env, play
     from limae_jax.evaluation.policy import export_policy, load_policy
@@ -31,6 +37,10 @@ __all__ = [
     "load_policy",
     "make_env",
     "play",
+    "register_environment",
+    "register_masking_rule",
+    "register_mixer",
+    "register_system",
     "train",
 ]
 
@@ -44,6 +54,10 @@ _HOMES = {
     "load_policy": "limae_jax.evaluation.policy",
     "make_env": "limae_jax.evaluation.play",
     "play": "limae_jax.evaluation.play",
+    "register_environment": "limae_jax.config.plugins",
+    "register_masking_rule": "limae_jax.config.plugins",
+    "register_mixer": "limae_jax.config.plugins",
+    "register_system": "limae_jax.config.plugins",
     "train": "limae_jax.training.runner",
 }
 

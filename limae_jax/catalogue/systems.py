@@ -15,7 +15,7 @@ SYSTEMS = {
 }
 
 # Systems whose agents read at execution what a real agent could not know.
-NOT_DECENTRALISED = ("oracle",)
+NOT_DECENTRALISED = ["oracle"]
 
 
 def label(name: str, *details: str) -> str:

@@ -99,7 +99,7 @@ def _build_parser() -> argparse.ArgumentParser:
 def _add(
     commands: argparse._SubParsersAction, name: str, summary: str, example: str, more: str = ""
 ) -> argparse.ArgumentParser:
-    return commands.add_parser(
+    command: argparse.ArgumentParser = commands.add_parser(
         name,
         help=summary,
         description=summary[0].upper() + summary[1:] + ".",
@@ -107,6 +107,9 @@ def _add(
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+    text = "import parts of your own from this module first; may be given several times"
+    command.add_argument("--plugin", metavar="MODULE", action="append", default=[], help=text)
+    return command
 
 
 def _add_evaluate(commands: argparse._SubParsersAction) -> None:

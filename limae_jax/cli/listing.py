@@ -23,6 +23,7 @@ from limae_jax.catalogue.systems import SYSTEMS
 from limae_jax.cli.doctor import Finding
 from limae_jax.config import MASKING_CONFIGS, MatrixConfig, RunConfig, SmacConfig, SmaxConfig, TrainConfig
 from limae_jax.config.compose import config_dir, options
+from limae_jax.config.plugins import GAME_SUMMARIES
 from limae_jax.metrics.tables import Column, fits, hanging, table
 from limae_jax.metrics.terminal import make_console
 from limae_jax.replay.memory import row_bytes
@@ -203,6 +204,9 @@ def _jaxmarl_games(console: Console) -> None:
             refused.setdefault(reason, []).append(name)
     rows = [[", ".join(names), reason] for reason, names in refused.items()]
     _print_table(console, "", [Column("not played"), Column("why")], rows)
+    if GAME_SUMMARIES:
+        own = [list(item) for item in GAME_SUMMARIES.items()]
+        _print_table(console, "from plug-ins", [Column("env"), Column("game")], own)
 
 
 def _named_team(units: Sequence[str]) -> str:

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, TextIO, cast
 
 from limae_jax.checks import one_line, printable, shorten, user_path
 from limae_jax.cli.arguments import parse
+from limae_jax.config.plugins import load_installed, load_plugins
 from limae_jax.errors import GameError, InputError
 from limae_jax.metrics.streams import Output, occupy_descriptors
 from limae_jax.runs.interrupts import Interrupted, interruptible, say_interrupted
@@ -339,6 +340,8 @@ def _run(argv: Sequence[str] | None, out: Output) -> int:
         args = parse(argv)
         command = args.command
         out.may_be_lost = command in _KEPT_IN_FILES
+        load_installed()
+        load_plugins(args.plugin)
         code = _COMMANDS[command](args)
         out.flush()
         return code

@@ -8,7 +8,7 @@ in `_time_steps`.
 
 from limae_jax.config.context import MaeConfig, WindowConfig
 from limae_jax.config.env import ENV_CONFIGS, MatrixConfig, MpeConfig, SmacConfig, SmaxConfig
-from limae_jax.config.env_base import EnvConfig
+from limae_jax.config.env_base import CompiledConfig, EnvConfig
 from limae_jax.config.masking import MASKING_CONFIGS, MaskingConfig
 from limae_jax.config.mixer import MIXER_CONFIGS, MixerConfig, QmixMixerConfig, QplexMixerConfig
 from limae_jax.config.other_games import JaxmarlConfig, PettingzooConfig
@@ -42,6 +42,7 @@ __all__ = [
     "REPLAY_CONFIGS",
     "SYSTEM_CONFIGS",
     "CheckpointConfig",
+    "CompiledConfig",
     "EnvConfig",
     "EvalConfig",
     "IqlConfig",

@@ -34,6 +34,7 @@ from limae_jax.config.text import (
     to_yaml,
 )
 from limae_jax.errors import InputError
+from limae_jax.registry import REGISTERED
 
 __all__ = [
     "GROUPS",
@@ -161,7 +162,12 @@ def _store_defaults() -> None:
     store.store(name="limae_jax_schema", node=sections)
     for family, make in ENV_CONFIGS.items():
         node = to_dict(TrainConfig(env=make()))["env"]
-        store.store(group="env", name=f"{family}_schema", node=node)
+        name = family if family in REGISTERED["env"] else f"{family}_schema"
+        store.store(group="env", name=name, node=node)
+    # Parts of users have no files.
+    for group in ("system", "mixer", "masking"):
+        for name in REGISTERED[group]:
+            store.store(group=group, name=name, node={"name": name})
 
 
 def _with_settings(data: dict[str, Any], settings: Iterable[Override]) -> dict[str, Any]:

@@ -25,7 +25,7 @@ from limae_jax.checks import show
 from limae_jax.config.sections import every_class
 from limae_jax.config.sweep import SweepConfig
 from limae_jax.errors import InputError
-from limae_jax.registry import check_name
+from limae_jax.registry import REGISTERED, check_name
 
 GROUPS = ("env", "system", "mixer", "masking", "experiment")
 
@@ -50,8 +50,9 @@ def config_dir() -> Path:
 
 
 def options(group: str) -> list[str]:
-    """What a group offers, such as the names of all experiments."""
-    return sorted(path.stem for path in (config_dir() / group).glob("*.yaml"))
+    """What a group offers, such as the names of all experiments; parts of users too."""
+    files = (path.stem for path in (config_dir() / group).glob("*.yaml"))
+    return sorted([*files, *REGISTERED.get(group, ())])
 
 
 class Choices(list[str]):
@@ -122,7 +123,7 @@ def parse_override(text: str, may_sweep: bool = False) -> Override:
     name, line = override.key_or_group, show(text)
     if override.type is not OverrideType.CHANGE or override.package is not None or not name:
         raise InputError(f"{line}: +, ~ and @ have no use here; write section.field=value")
-    if name in _texts():
+    if name in _texts_of(tuple(every_class())):
         override = _as_typed(override)
     if override.is_sweep_override():
         if may_sweep:
@@ -148,16 +149,16 @@ def _read(text: str) -> Override:
         return parser.parse_override(text)
     except HydraException:
         name, _, value = text.partition("=")
-        if name not in _texts() or not value.isprintable() or _SPECIAL & set(value):
+        if name not in _texts_of(tuple(every_class())) or not value.isprintable() or _SPECIAL & set(value):
             raise
     override = parser.parse_override(f"{name}={QuotedString(value.strip(), Quote.double).with_quotes()}")
     return dataclasses.replace(override, input_line=text)
 
 
 @functools.cache
-def _texts() -> set[str]:
-    """The settings whose value is text, as section.field."""
-    makes: list[Any] = [*every_class(), SweepConfig]
+def _texts_of(classes: tuple[type, ...]) -> set[str]:
+    """The settings of these classes whose value is text, as section.field."""
+    makes: list[Any] = [*classes, SweepConfig]
     return {
         f"{make.section}.{name}"
         for make in makes

@@ -185,6 +185,7 @@ class RunConfig(Section):
         deterministic: on a GPU, use only deterministic kernels, so that runs repeat bit for bit.
         compilation_cache: keep compiled programs on disk, so that the next start is quick.
         max_memory_gib: memory that a run may plan for, in GiB; null asks the device.
+        plugins: modules that the run needs beside this package; filled in by itself.
     """
 
     section: ClassVar[str] = "run"
@@ -198,6 +199,7 @@ class RunConfig(Section):
     deterministic: bool = False
     compilation_cache: bool = True
     max_memory_gib: float | None = None
+    plugins: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -13,7 +13,7 @@ from limae_jax.config.env_base import EnvConfig
 from limae_jax.config.masking import MASKING_CONFIGS
 from limae_jax.config.mixer import MIXER_CONFIGS
 from limae_jax.config.run import REPLAY_CONFIGS, CheckpointConfig, EvalConfig, MetricsConfig, ReplayConfig, RunConfig
-from limae_jax.config.system import SYSTEM_CONFIGS, SystemConfig
+from limae_jax.config.system import SYSTEM_CONFIGS, SystemConfig, mixers_of
 from limae_jax.errors import InputError
 from limae_jax.registry import check_name
 
@@ -124,7 +124,7 @@ def _readers(name: str, choices: ChosenNames) -> dict[str, list[str]]:
         return {"replay.kind": reading("replay", REPLAY_CONFIGS)}
     system = SYSTEM_CONFIGS[choices.system]
     return {
-        "mixer": reading("mixer", system.mixers),
+        "mixer": reading("mixer", mixers_of(system)),
         "masking": reading("masking", MASKING_CONFIGS),
         "system": [option for option in SYSTEM_CONFIGS if _may_read(option, name)],
     }

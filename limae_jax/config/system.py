@@ -13,6 +13,7 @@ from limae_jax.catalogue.systems import check_system
 from limae_jax.checks import Section
 from limae_jax.config.bounds import MAX_UPDATES, MAX_WIDTH
 from limae_jax.config.context import MaeConfig, WindowConfig
+from limae_jax.registry import REGISTERED
 
 _ALL_MIXERS = ("qmix", "qplex", "vdn", "none")
 
@@ -154,6 +155,12 @@ class OracleConfig(ValueBasedConfig):
     beliefs: ClassVar[type[WindowConfig] | None] = WindowConfig
 
     name: str = "oracle"
+
+
+def mixers_of(system: type[SystemConfig]) -> tuple[str, ...]:
+    """Names of the mixers that a system can have, its own first: those of users too, where there is a choice."""
+    has_choice = len(system.mixers) > 1
+    return (*system.mixers, *(REGISTERED["mixer"] if has_choice else ()))
 
 
 # System -> the class of its settings.

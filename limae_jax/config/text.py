@@ -10,6 +10,7 @@ import yaml
 from limae_jax.checks import show
 from limae_jax.config import TrainConfig
 from limae_jax.config.migration import migrated, names_in
+from limae_jax.config.plugins import check_plugins
 from limae_jax.config.sections import chosen_in, dotted_names, unknown_setting
 from limae_jax.config.stored_yaml import plain_yaml, seal, unseal
 from limae_jax.errors import InputError
@@ -23,6 +24,7 @@ _YOUNGER_THAN_THE_CHECKSUM = (
     "metrics.wandb_tags",
     "metrics.wandb_video",
     "replay.kind",
+    "run.plugins",
 )
 
 
@@ -44,6 +46,7 @@ def from_dict(data: Any) -> TrainConfig:
     """
     for section, fields in _mapping("settings", data).items():
         _mapping(section, fields)
+    check_plugins(data.get("run", {}).get("plugins") or ())
     choices = chosen_in(data)
     classes, known = choices.classes(), dotted_names(choices)
     for section, fields in data.items():

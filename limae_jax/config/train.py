@@ -11,8 +11,9 @@ from limae_jax.config.env import ENV_CONFIGS, SmaxConfig
 from limae_jax.config.env_base import EnvConfig
 from limae_jax.config.masking import MASKING_CONFIGS, MaskingConfig
 from limae_jax.config.mixer import MIXER_CONFIGS, MixerConfig
+from limae_jax.config.plugins import plugins_of
 from limae_jax.config.run import REPLAY_CONFIGS, CheckpointConfig, EvalConfig, MetricsConfig, ReplayConfig, RunConfig
-from limae_jax.config.system import SYSTEM_CONFIGS, QmixConfig, SystemConfig
+from limae_jax.config.system import SYSTEM_CONFIGS, QmixConfig, SystemConfig, mixers_of
 from limae_jax.errors import InputError
 from limae_jax.registry import check_name
 
@@ -51,18 +52,20 @@ class TrainConfig:
         check(rows >= envs, "replay.capacity_rows", rows, f"must be at least env.num_envs={envs}")
         if self.system.reward_scale is None:
             self._set("system", replace(self.system, reward_scale=self.env.reward_scale))
+        chosen = [("env", self.env.name), ("system", self.system.name), ("mixer", self.mixing.name)]
+        self._set("run", replace(self.run, plugins=plugins_of([*chosen, ("masking", self.rule)])))
 
     def _set(self, section: str, value: Any) -> None:
         object.__setattr__(self, section, value)
 
     def _settle_mixer(self) -> None:
         """Fills in the system's own mixer; refuses one that the system cannot have."""
-        mixers = type(self.system).mixers
+        mixers = mixers_of(type(self.system))
         if self.mixer is None:
             self._set("mixer", MIXER_CONFIGS[mixers[0]](name=mixers[0]))
             return
         _check_class("mixer", self.mixer, MIXER_CONFIGS)
-        others = [name for name, made in SYSTEM_CONFIGS.items() if self.mixer.name in made.mixers]
+        others = [name for name, made in SYSTEM_CONFIGS.items() if self.mixer.name in mixers_of(made)]
         fix = f"system={self.system.name} has mixer={mixers[0]}; choose system={' or '.join(others)}"
         check(self.mixer.name in mixers, "mixer", self.mixer.name, fix)
 

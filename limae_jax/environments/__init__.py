@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from limae_jax.errors import InputError
-from limae_jax.registry import check_name
+from limae_jax.registry import check_name, registered
 
 if TYPE_CHECKING:
     from limae_jax.config import EnvConfig
@@ -31,6 +31,8 @@ def make_env(config: EnvConfig) -> Environment:
     # The settings are checked against the scenarios in this package, so they are imported late here.
     from limae_jax.config import JaxmarlConfig, MatrixConfig, MpeConfig, PettingzooConfig, SmacConfig, SmaxConfig
 
+    if make := registered("env", config.name):
+        return make(config)
     check_name("env", config.name, ENVIRONMENTS)
     if config.name == "smax" and isinstance(config, SmaxConfig):
         from limae_jax.environments.smax import Smax

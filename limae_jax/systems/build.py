@@ -1,13 +1,37 @@
 """From a system's name to its functions."""
 
+from __future__ import annotations
+
+import importlib
+from typing import Any
+
+from limae_jax.catalogue.systems import check_system
 from limae_jax.config import TrainConfig
+from limae_jax.errors import InputError
+from limae_jax.registry import registered
 from limae_jax.systems.base import System
-from limae_jax.systems.load import load_system
-from limae_jax.systems.value_based import build_value_based
+from limae_jax.systems.value_based import ValueBasedSpec, build_value_based
 from limae_jax.types import EnvSpec
 
 
+def make_spec(config: TrainConfig, env: EnvSpec) -> ValueBasedSpec | System:
+    """What `limae_jax.systems.<name>`, or a plug-in, makes of a system's settings and an environment's sizes."""
+    make: Any = registered("system", config.system.name)
+    if make is None:
+        make = importlib.import_module(f"limae_jax.systems.{check_system(config.system.name)}").make_spec
+    return make(config, env)
+
+
 def build_system(config: TrainConfig, env: EnvSpec) -> System:
-    """The system that `config.system.name` names, bound to its settings and the environment's sizes."""
-    spec = load_system(config.system.name).make_spec(config, env)
-    return build_value_based(spec, config, env)
+    """The system that `config.system.name` names, bound to its settings and the environment's sizes.
+
+    Raises:
+        InputError: it cannot play such an environment.
+    """
+    made = make_spec(config, env)
+    if isinstance(made, System):
+        return made
+    if not env.actions.is_discrete:
+        fix = f"values numbered actions, and those of env={env.name} are vectors; choose another system"
+        raise InputError(f"system={config.system.name}: {fix}")
+    return build_value_based(made, config, env)

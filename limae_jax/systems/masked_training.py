@@ -14,7 +14,7 @@ from limae_jax.keys import Stream
 from limae_jax.losses.reconstruction import reconstruction_loss
 from limae_jax.losses.td import masked_mean
 from limae_jax.masking.base import MaskInputs
-from limae_jax.masking.load import load_rule
+from limae_jax.masking.load import make_rule
 from limae_jax.masking.random import bernoulli_mask
 from limae_jax.networks.agent import AgentInputs
 from limae_jax.networks.windows import count_windows, empty_history, make_stretch, split_windows
@@ -79,7 +79,7 @@ def mae_loss(
 def mae_auxiliary(config: TrainConfig, env: EnvSpec) -> Auxiliary:
     """lambda L_MAE with the agents hidden that the rule chooses."""
     mae, masking = make_mae(config.auto_encoder, env), config.masking_rule
-    rule = load_rule(masking.name).make_rule(masking, env.num_agents, mae.window)
+    rule = make_rule(masking, env.num_agents, mae.window)
 
     def loss(inputs: AuxiliaryInputs, state: PyTree, key: jax.Array) -> AuxiliaryLoss:
         mask_key, window_key = jax.random.split(key)

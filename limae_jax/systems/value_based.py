@@ -26,7 +26,7 @@ from limae_jax.losses.td import (
 )
 from limae_jax.networks.agent import AgentInputs, GruAgent
 from limae_jax.networks.attention import Beliefs
-from limae_jax.networks.mixers import MIXERS, MixerInputs
+from limae_jax.networks.mixers import MixerInputs, make_mixer
 from limae_jax.networks.windows import advance
 from limae_jax.systems.acting import epsilon_greedy
 from limae_jax.systems.base import (
@@ -108,7 +108,7 @@ class ValueBasedCore:
         self.priority_of = replay.priority if isinstance(replay, PrioritisedReplayConfig) else None
         # flax types `apply` as returning anything or a pair.
         self.agent: Any = spec.make_agent(env, self.config)
-        self.mixer: Any = MIXERS[spec.mixer](config.mixing, env) if spec.mixer else None
+        self.mixer: Any = make_mixer(spec.mixer, config.mixing, env) if spec.mixer else None
         self.labels = {"agent": "td", "mixer": "td", **{extra.name: extra.optimiser for extra in spec.auxiliaries}}
         optimisers = {label: make(self.config) for label, make in spec.optimisers.items()}
         self.optimiser = optax.multi_transform(optimisers, lambda params: {part: self.labels[part] for part in params})

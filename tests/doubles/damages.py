@@ -119,7 +119,7 @@ def of_an_old_config(count: int) -> Iterator[Damage]:
 
 def unsealed(text: str) -> str:
     """config.yaml as it was before it had a checksum."""
-    assert unseal(text)[0] == 2
+    assert unseal(text)[0] == 3
     return "".join(text.splitlines(keepends=True)[1:-1])
 
 

@@ -197,9 +197,9 @@ def test_a_mistake_is_one_line_and_exit_code_2(arguments, tmp_path, capsys):
 
 def test_a_team_is_trained_and_evaluated(tmp_path, capsys):
     run_dir = tmp_path / "run"
-    small = ["system.hidden_size=8", "system.mixer_embed_dim=4", "system.mixer_hypernet_dim=4", "replay.row_length=8"]
+    small = ["system.hidden_size=8", "mixer.embed_dim=4", "mixer.hypernet_dim=4", "replay.row_length=8"]
     small += ["replay.capacity_rows=100", "replay.batch_rows=8", "replay.min_rows=16", "evaluation.num_episodes=4"]
-    small += ["evaluation.every_env_steps=1000", "run.total_env_steps=2000"]
+    small += ["evaluation.every_time_steps=1000", "run.total_env_steps=2000"]
     command = ["train", "env=jaxmarl", "env.scenario=switch_riddle", "env.num_envs=8", "system=qmix", *small]
     assert main([*command, f"run.dir={run_dir}"]) == 0
     last = read_rows(run_dir / "metrics.jsonl")[-1]

@@ -9,7 +9,7 @@ import numpy as np
 from limae_jax.catalogue.masking_rules import RULES
 from limae_jax.config import MASKING_CONFIGS
 from limae_jax.masking.base import MaskingRule, MaskInputs
-from limae_jax.masking.load import load_rule
+from limae_jax.masking.load import make_rule
 
 KEY = 3
 THRESHOLD_RULES = ("mean_td", "ema", "vds", "refds", "obs_weighted")
@@ -20,7 +20,7 @@ VARIANTS = [(name, unit) for name, rule in RULES.items() for unit in rule.granul
 @functools.cache
 def make(name: str, num_agents: int, window: int = 2, **settings) -> MaskingRule:
     """A rule whose `select` is compiled."""
-    rule = load_rule(name).make_rule(MASKING_CONFIGS[name](name=name, **settings), num_agents, window)
+    rule = make_rule(MASKING_CONFIGS[name](name=name, **settings), num_agents, window)
     return rule._replace(select=jax.jit(rule.select))
 
 

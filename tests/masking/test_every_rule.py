@@ -13,7 +13,7 @@ from mask_inputs import THRESHOLD_RULES, VARIANTS, first_mask, inputs, make, ran
 from limae_jax.catalogue.masking_rules import RULES
 from limae_jax.config import MASKING_CONFIGS, LiMa2eConfig, TrainConfig
 from limae_jax.config.traced import with_values
-from limae_jax.masking.load import load_rule
+from limae_jax.masking.load import make_rule
 
 pytestmark = pytest.mark.slow
 
@@ -172,7 +172,7 @@ def test_numbers_of_a_rule_can_be_traced(name):
     @jax.jit
     def select(numbers, state, given_inputs, key):
         config = with_values(plain, {f"masking.{number}": value for number, value in numbers.items()})
-        return load_rule(name).make_rule(config.masking_rule, 4, 2).select(state, given_inputs, key)
+        return make_rule(config.masking_rule, 4, 2).select(state, given_inputs, key)
 
     states = [built_for.init()] * 2
     for batch in range(3):

@@ -1,5 +1,6 @@
 import dataclasses
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import pytest
@@ -11,7 +12,7 @@ from limae_jax.catalogue.masking_rules import GRANULARITIES, RULES, check_rule
 from limae_jax.config import MASKING_CONFIGS
 from limae_jax.config.compose import config_dir, options
 from limae_jax.errors import InputError
-from limae_jax.masking.load import load_rule
+from limae_jax.masking.load import make_rule
 
 # What the rules share.
 SHARED = {"__init__", "base", "load", "scores"}
@@ -52,9 +53,9 @@ class _Recorded:
 @pytest.mark.parametrize("name", RULES)
 def test_each_rule_reads_what_it_says(name):
     config = _Recorded(MASKING_CONFIGS[name](name=name))
-    rule = load_rule(name).make_rule(config, 4, 2)
+    rule = make_rule(config, 4, 2)
     jax.eval_shape(rule.select, rule.init(), random_inputs(0), jax.random.key(0))
-    assert config.seen - {"unit"} == set(_own_settings(name))
+    assert config.seen - {"unit", "name"} == set(_own_settings(name))
     assert ("unit" in config.seen) or RULES[name].granularities == ("batch",)
 
 
@@ -73,4 +74,4 @@ def test_unknown_rules_are_refused():
     with pytest.raises(InputError, match=r"^masking.name=mean_dt: unknown; .* Did you mean 'mean_td'"):
         check_rule("mean_dt")
     with pytest.raises(InputError):
-        load_rule("scores")
+        make_rule(SimpleNamespace(name="scores"), 2, 2)

@@ -10,8 +10,7 @@ from doubles.fakes import counters, made_up_rows, marks, noise_like, on_rows, ti
 
 from limae_jax.config import TrainConfig
 from limae_jax.systems.base import LearnerState, System
-from limae_jax.systems.build import build_system
-from limae_jax.systems.load import load_system
+from limae_jax.systems.build import build_system, make_spec
 from limae_jax.systems.value_based import ValueBasedCore
 from limae_jax.types import ActionSpec, EnvSpec
 
@@ -56,7 +55,7 @@ def config_of(name: str, **settings) -> TrainConfig:
 @functools.cache
 def learner(name: str, **settings) -> Learner:
     config = config_of(name, **settings)
-    core = ValueBasedCore(load_system(name).make_spec(config, TRIO), config, TRIO)
+    core = ValueBasedCore(make_spec(config, TRIO), config, TRIO)
     system = build_system(config, TRIO)
     # Made up, not drawn by `init`, which takes longer to compile than all that is tested here.
     shapes = jax.eval_shape(system.init, KEY)

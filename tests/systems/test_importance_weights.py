@@ -12,7 +12,7 @@ from doubles.fakes import TINY_ENV, counters, made_up_rows, marks, noise_like, t
 from reference import td_errors
 
 from limae_jax.losses.td import row_priority
-from limae_jax.systems.load import load_system
+from limae_jax.systems.build import make_spec
 from limae_jax.systems.value_based import ValueBasedCore
 from limae_jax.types import Sample
 
@@ -32,7 +32,7 @@ MIXER_OF = {"iql": None, "vdn": "vdn"}
 @functools.cache
 def _core(name: str, priority: str = "team"):
     config = tiny_config(name, replay={"kind": "prioritised", "priority": priority})
-    core = ValueBasedCore(load_system(name).make_spec(config, TINY_ENV), config, TINY_ENV)
+    core = ValueBasedCore(make_spec(config, TINY_ENV), config, TINY_ENV)
     shapes = jax.eval_shape(core.init, KEY)
     state = shapes.replace(
         params=noise_like(shapes.params, 1, 0.4),

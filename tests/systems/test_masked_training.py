@@ -13,7 +13,7 @@ from doubles.fakes import counters, made_up_rows, marks, noise_like, on_rows
 from limae_jax.config.traced import traced_names, traced_values, with_values
 from limae_jax.networks.windows import empty_history
 from limae_jax.systems import masked_training
-from limae_jax.systems.load import load_system
+from limae_jax.systems.build import make_spec
 from limae_jax.systems.masked_training import mae_loss, mae_optimiser
 from limae_jax.systems.team_models import init_mae, make_mae, num_read
 from limae_jax.systems.value_based import ValueBasedCore
@@ -180,7 +180,7 @@ def test_the_losses_settings_can_be_traced():
 
     def loss(values):
         config = with_values(one.config, dict.fromkeys(traced_names(one.config), 0.5) | values)
-        core = ValueBasedCore(load_system("li_ma2e").make_spec(config, TRIO), config, TRIO)
+        core = ValueBasedCore(make_spec(config, TRIO), config, TRIO)
         return core.loss(one.state.params, one.state, Sample(BATCH), KEY)
 
     total, (_, metrics, _) = jax.jit(loss)(traced_values(one.config))

@@ -9,9 +9,8 @@ from context_systems import KEY, ROW_MARKS, WINDOW, config_of
 from doubles.fakes import counters, made_up_rows, noise_like, on_rows
 
 from limae_jax.systems.base import LearnerState
-from limae_jax.systems.build import build_system
+from limae_jax.systems.build import build_system, make_spec
 from limae_jax.systems.guesses import make_guesses
-from limae_jax.systems.load import load_system
 from limae_jax.systems.value_based import ValueBasedCore
 from limae_jax.types import ActionSpec, EnvSpec
 
@@ -52,7 +51,7 @@ def test_two_agents_do_guess():
 @pytest.mark.parametrize(("name", "settings"), [("li_ma2e", {}), ("ma2e", {"mae_context": "window"})])
 def test_learning_alone_stays_finite_and_leaves_the_auto_encoder_as_it_is(name, settings):
     config = config_of(name, mixer="vdn", **settings)
-    core = ValueBasedCore(load_system(name).make_spec(config, SOLO), config, SOLO)
+    core = ValueBasedCore(make_spec(config, SOLO), config, SOLO)
     system = build_system(config, SOLO)
     params = noise_like(jax.eval_shape(system.init, KEY).params, 1, 0.4)
     targets = {part: params[part] for part in ("agent", "mixer")}
@@ -69,7 +68,7 @@ def test_learning_alone_stays_finite_and_leaves_the_auto_encoder_as_it_is(name, 
 
 def test_the_context_is_the_agents_own_window():
     config = config_of("ma2e")
-    core = ValueBasedCore(load_system("ma2e").make_spec(config, SOLO), config, SOLO)
+    core = ValueBasedCore(make_spec(config, SOLO), config, SOLO)
     params = noise_like(jax.eval_shape(core.init, KEY).params, 1, 0.4)
     start, inputs = core.read(BATCH)
     beliefs = jax.jit(core.infer)(params, start, inputs)

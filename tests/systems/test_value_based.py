@@ -12,8 +12,7 @@ from reference import td_errors
 
 from limae_jax.config import TrainConfig
 from limae_jax.systems.base import Auxiliary, AuxiliaryLoss, LearnerState
-from limae_jax.systems.build import build_system
-from limae_jax.systems.load import load_system
+from limae_jax.systems.build import build_system, make_spec
 from limae_jax.systems.value_based import build_value_based, td_optimiser
 
 pytestmark = pytest.mark.slow
@@ -55,7 +54,7 @@ class Learner(NamedTuple):
 @functools.cache
 def learner(name: str, initial_carry: str = "stored", **system) -> Learner:
     config = tiny_config(name, {"initial_carry": initial_carry}, reward_scale=2.0, gamma=0.9, **system)
-    spec = load_system(name).make_spec(config, TINY_ENV)
+    spec = make_spec(config, TINY_ENV)
     spec = spec._replace(auxiliaries=(_spy(),), optimisers={"td": lambda config: optax.sgd(1.0)})
     built = build_value_based(spec, config, TINY_ENV)
     shapes = jax.eval_shape(built.init, KEY)

@@ -8,9 +8,9 @@ from limae_jax.metrics.jsonl import read_rows
 
 pytestmark = [pytest.mark.slow, pytest.mark.pettingzoo]
 
-SMALL = ["env.workers=2", "env.options={N: 2}", "system=qmix", "system.hidden_size=8", "system.mixer_embed_dim=4"]
-SMALL += ["system.mixer_hypernet_dim=4", "replay.row_length=25", "replay.capacity_rows=100", "replay.batch_rows=8"]
-SMALL += ["replay.min_rows=8", "evaluation.num_episodes=4", "evaluation.every_env_steps=500"]
+SMALL = ["env.workers=2", "env.options={N: 2}", "system=qmix", "system.hidden_size=8", "mixer.embed_dim=4"]
+SMALL += ["mixer.hypernet_dim=4", "replay.row_length=25", "replay.capacity_rows=100", "replay.batch_rows=8"]
+SMALL += ["replay.min_rows=8", "evaluation.num_episodes=4", "evaluation.every_time_steps=500"]
 
 
 def test_a_team_is_trained_resumed_and_evaluated(tmp_path, capsys):

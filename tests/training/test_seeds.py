@@ -70,7 +70,7 @@ def test_a_seed_that_is_not_finite_is_frozen_and_the_others_go_on(train_some):
     (state, metrics), (healthy, _) = train_some(0, 1, poisoned=1), train_some(0, 1)
     assert state.is_failed.tolist() == [False, True]
     assert state.counters.grad_steps.tolist() == [FEW_ITERATIONS, 0]
-    assert not np.isfinite(metrics["mean_loss"][1])
+    assert not np.isfinite(metrics.means["loss"][1])
     assert state.counters.env_steps[1] < state.counters.env_steps[0]
     jax.tree.map(np.testing.assert_array_equal, of_seed(state.learner, 0), of_seed(healthy.learner, 0))
 

@@ -109,7 +109,7 @@ def test_an_extended_run_plays_for_a_new_replay_first(opened, tmp_path, monkeypa
     run_dir, phases, run_chunk = tmp_path / "run", [], GroupTrainer._run_chunk
 
     def checked(self, plan):
-        if plan.phase.update is not None:
+        if plan.phase.learn is not None:
             check_replay(self.state, least=4)
         phases.append(plan.phase.name)
         run_chunk(self, plan)

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 from flax import struct
 
@@ -35,10 +34,6 @@ class ActionSpec:
     def is_discrete(self) -> bool:
         """Whether the actions are numbered."""
         return self.bounds is None
-
-    def zeros(self, *shape: int) -> jax.Array:
-        """Actions of this kind: int32 of `shape`, or float32 of (*shape, U)."""
-        return jnp.zeros(shape, jnp.int32) if self.is_discrete else jnp.zeros((*shape, self.size), jnp.float32)
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -18,6 +19,8 @@ def reconstruction_loss(predicted: jax.Array, target: jax.Array, is_counted: jax
     Returns:
         []; 0, without gradient, if nothing is counted.
     """
+    chex.assert_equal_shape([predicted, target])
+    chex.assert_shape(is_counted, target.shape[:-1])
     # Selected before the square: the gradient of what is not counted is 0, whatever its values.
     error = jnp.where(is_counted[..., None], predicted - target, 0.0)
     count = jnp.maximum(jnp.sum(is_counted) * target.shape[-1], 1)

@@ -6,6 +6,7 @@ observation and at the row's last slot: there is no loss there, but there is a v
 
 from __future__ import annotations
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -19,12 +20,14 @@ def masked_mean(values: jax.Array, filled: jax.Array, weight: jax.Array | float 
         values, filled: of one shape.
         weight: importance weights that multiply the values, broadcast against them.
     """
+    chex.assert_equal_shape([values, filled])
     total = jnp.sum(jnp.where(filled, values * weight, 0.0))
     return total / jnp.maximum(jnp.sum(filled), 1)
 
 
 def choose(q: jax.Array, action: jax.Array) -> jax.Array:
     """q [..., U] at action [...]: the utilities of the actions taken."""
+    chex.assert_equal_shape_prefix([q, action], action.ndim)
     # A sum over a comparison, not a gather: the gradient of a gather is a scatter, which is slow on a CPU.
     is_chosen = action[..., None] == jnp.arange(q.shape[-1])
     return jnp.sum(jnp.where(is_chosen, q, 0.0), axis=-1)
@@ -32,11 +35,13 @@ def choose(q: jax.Array, action: jax.Array) -> jax.Array:
 
 def greedy_action(q: jax.Array, avail: jax.Array) -> jax.Array:
     """Best legal action [...] of q [..., U] and avail [..., U]."""
+    chex.assert_equal_shape([q, avail])
     return jnp.argmax(jnp.where(avail, q, UNAVAILABLE), axis=-1)
 
 
 def best_legal(q: jax.Array, avail: jax.Array) -> jax.Array:
     """Largest utility [...] of q [..., U] among the legal actions of avail [..., U]."""
+    chex.assert_equal_shape([q, avail])
     return jnp.max(jnp.where(avail, q, UNAVAILABLE), axis=-1)
 
 
@@ -71,6 +76,7 @@ def td_lambda_targets(
     Returns:
         [T, ...] targets; meaningless where not `filled`, and 0 in the last slot.
     """
+    chex.assert_equal_shape([reward, terminal, filled, value])
     goes_on = filled.at[-1].set(False)[1:]
     mix = jnp.where(goes_on, td_lambda, 0.0)
     discount = gamma * (1.0 - terminal[:-1])
@@ -108,6 +114,8 @@ def agent_td_errors(
     Returns:
         [T, B, A] without gradient; meaningless where not filled, 0 in the last slot.
     """
+    chex.assert_equal_shape([online_q, target_q, avail])
+    chex.assert_shape([reward, terminal], action.shape[:2])
     target = reward[:-1, :, None] + gamma * (1.0 - terminal[:-1, :, None]) * best_legal(target_q, avail)[1:]
     error = jnp.abs(choose(online_q, action)[:-1] - target)
     return jax.lax.stop_gradient(jnp.concatenate([error, jnp.zeros_like(error[:1])]))
@@ -125,6 +133,7 @@ def row_priority(error: jax.Array, filled: jax.Array) -> jax.Array:
     Returns:
         [B], 0 for a row without a real step.
     """
+    chex.assert_equal_shape([error, filled])
     size = jnp.where(filled, jnp.abs(error), 0.0)
     if error.ndim > 2:
         size = jnp.sum(size, axis=-1) / jnp.maximum(jnp.sum(filled, axis=-1), 1)

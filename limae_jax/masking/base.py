@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -29,6 +30,15 @@ class MaskInputs(NamedTuple):
     obs: jax.Array
     is_first: jax.Array
     filled: jax.Array
+
+
+def check_shapes(inputs: MaskInputs) -> None:
+    """Checks, while a program is traced, that the inputs have the axes that they should; nothing when it runs."""
+    chex.assert_rank(inputs.td_error_agent, 3)
+    chex.assert_equal_shape([inputs.td_error_agent, inputs.is_counted])
+    chex.assert_rank(inputs.obs, 4)
+    chex.assert_equal_shape_prefix([inputs.td_error_agent, inputs.obs], 3)
+    chex.assert_shape([inputs.is_first, inputs.filled], inputs.is_counted.shape[:2])
 
 
 class Selection(NamedTuple):

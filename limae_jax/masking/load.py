@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import importlib
 
+import chex
+import jax
+
 from limae_jax.catalogue.masking_rules import check_rule
 from limae_jax.config.masking import MaskingConfig
-from limae_jax.masking.base import MaskingRule
+from limae_jax.masking.base import MaskingRule, MaskInputs, Selection, check_shapes
 from limae_jax.registry import registered
+from limae_jax.types import PyTree
 
 
 def make_rule(config: MaskingConfig, num_agents: int, window: int) -> MaskingRule:
@@ -21,4 +25,12 @@ def make_rule(config: MaskingConfig, num_agents: int, window: int) -> MaskingRul
     make = registered("masking", config.name)
     if make is None:
         make = importlib.import_module(f"limae_jax.masking.{check_rule(config.name)}").make_rule
-    return make(config, num_agents, window)
+    rule: MaskingRule = make(config, num_agents, window)
+
+    def select(state: PyTree, inputs: MaskInputs, key: jax.Array) -> Selection:
+        check_shapes(inputs)
+        chosen = rule.select(state, inputs, key)
+        chex.assert_shape(chosen.is_hidden, inputs.is_counted.shape)
+        return chosen
+
+    return rule._replace(select=select)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import chex
 import jax
 import jax.numpy as jnp
 
@@ -61,6 +62,8 @@ def agent_mean(values: jax.Array, is_counted: jax.Array, groups: Groups, weight:
     Returns:
         [W, G, A] without NaN if there is none among what counts.
     """
+    chex.assert_rank(values, 3)
+    chex.assert_equal_shape([values, is_counted])
     total = groups.sum(jnp.where(is_counted, values * weight, 0.0))
     amount = groups.sum(jnp.where(is_counted, weight, 0.0))
     is_known = amount > 0

@@ -1,4 +1,4 @@
-"""A gated recurrent unit unrolled over time, with a backward pass of its own.
+"""A gated recurrent unit unrolled over time, on a CPU with a backward pass of its own.
 
 Only the products with the hidden state are sequential. The input's products are made outside the scan by the caller,
 and the gradients of the recurrent weights after it, as one large product each; autodiff would accumulate them step by
@@ -14,6 +14,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from limae_jax.networks.backend import prefers_cpu_forms
 from limae_jax.networks.linear import Linear
 
 
@@ -47,8 +48,7 @@ def _step(hidden: jax.Array, inputs: tuple[Gates, jax.Array], w: Gates, bias_n: 
     return n + z * (h - n), (r, z, n, q)
 
 
-@jax.custom_vjp
-def gru_unroll(x: Gates, hidden: jax.Array, keep: jax.Array, w: Gates, bias_n: jax.Array) -> jax.Array:
+def gru_scan(x: Gates, hidden: jax.Array, keep: jax.Array, w: Gates, bias_n: jax.Array) -> jax.Array:
     """Hidden states of a GRU over time (Cho et al. 2014, in the form that PyTorch and flax use).
 
         h = keep_t h_{t-1};  r = s(x_r + h W_r);  z = s(x_z + h W_z);  n = tanh(x_n + r (h W_n + b_n))
@@ -70,6 +70,10 @@ def gru_unroll(x: Gates, hidden: jax.Array, keep: jax.Array, w: Gates, bias_n: j
         return h, h
 
     return jax.lax.scan(body, hidden, (x, keep))[1]
+
+
+# The same with the backward pass below.
+gru_unroll = jax.custom_vjp(gru_scan)
 
 
 def _forward(x: Gates, hidden: jax.Array, keep: jax.Array, w: Gates, bias_n: jax.Array) -> tuple[jax.Array, _Residuals]:
@@ -138,4 +142,5 @@ class Gru(nn.Module):
         w = Gates(*(self.param(f"recurrent_{gate}", orthogonal, (size, size)) for gate in Gates._fields))
         bias_n = self.param("recurrent_bias_n", nn.initializers.zeros, (size,))
         keep = jnp.where(is_first, 0.0, 1.0)[..., None]
-        return gru_unroll(x, hidden, keep, w, bias_n)
+        unroll = gru_unroll if prefers_cpu_forms() else gru_scan
+        return unroll(x, hidden, keep, w, bias_n)

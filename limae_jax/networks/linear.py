@@ -10,6 +10,8 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from limae_jax.networks.backend import prefers_cpu_forms
+
 
 @jax.custom_vjp
 def product(x: jax.Array, kernel: jax.Array) -> jax.Array:
@@ -31,7 +33,7 @@ product.defvjp(_forward, _backward)
 
 
 class Linear(nn.Module):
-    """flax's Dense, trained through `product`.
+    """flax's Dense, trained through `product` on a CPU.
 
     Attributes:
         features: E.
@@ -44,4 +46,4 @@ class Linear(nn.Module):
         """x [..., D] to [..., E]."""
         kernel = self.param("kernel", nn.initializers.lecun_normal(), (x.shape[-1], self.features))
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
-        return product(x, kernel) + bias
+        return (product(x, kernel) if prefers_cpu_forms() else x @ kernel) + bias

@@ -69,6 +69,7 @@ class GroupTrainer:
         self.staging_bytes = 0
         self._store = CheckpointStore(directory / "latest", row_axis=setup.parts.replay.row_axis)
         self._directory = directory
+        self._stores_rows = setup.parts.system.stores_rows
         count = len(seeds)
         self._shares = shares or [Share(setup.config, seeds, 0, directory)]
         self.progress = Progress(0, 0.0, 0.0, [None] * count, [0] * count, None, 0)
@@ -113,10 +114,11 @@ class GroupTrainer:
         for warning in restored.warnings:
             self.observer.warning(warning)
         rest = restored.small.replay
-        if restored.rows_added == 0:
+        if self._stores_rows and restored.rows_added == 0:
             rest = self.setup.parts.replay.emptied(rest)
         replay = self.setup.parts.replay.join(restored.ring, rest)
-        self._replay_from = restored.step - restored.rows_added // self.setup.config.env.num_envs
+        if self._stores_rows:
+            self._replay_from = restored.step - restored.rows_added // self.setup.config.env.num_envs
         self.state = restored.small.replace(replay=replay, settings=self.state.settings)
         self.progress = progress_of(restored.host, len(self.seeds), self._directory)
         return True
@@ -164,7 +166,7 @@ class GroupTrainer:
         # The parameters first: that they are of the last row's iteration tells that a run is finished.
         self._save_last(np.ones(len(self.seeds), bool))
         small, ring = self._split()
-        rows_added = (progress.iteration - self._replay_from) * self.setup.config.env.num_envs
+        rows_added = (progress.iteration - self._replay_from) * self.setup.config.env.num_envs * self._stores_rows
         # Twice, if the rows are to go: of the two checkpoints that are kept none may need them.
         for _ in range(2 if is_dropped else 1):
             saved = self._store.save(progress.iteration, small, ring, rows_added, asdict(progress))
@@ -182,7 +184,7 @@ class GroupTrainer:
         """
         keeps = any(share.config.checkpoint.keep_replay for share in self._shares)
         is_training = phase_at(self._plans, self.progress.iteration).phase.time_steps is None
-        if is_training and not keeps and self._saved_iteration != self.progress.iteration:
+        if self._stores_rows and is_training and not keeps and self._saved_iteration != self.progress.iteration:
             self._replay_from = self.progress.iteration
 
     def _count_wall_time(self) -> None:

@@ -70,7 +70,8 @@ class Parts(NamedTuple):
     def under(self, settings: dict[str, jax.Array]) -> Parts:
         """The same with other values of the traced settings."""
         config = with_values(self.config, settings)
-        return self._replace(config=config, system=build_system(config, self.env.spec), replay=build_replay(config))
+        system = build_system(config, self.env.spec)
+        return self._replace(config=config, system=system, replay=build_replay(config, system.stores_rows))
 
 
 # (state, clock) -> (state, what is reported of it)

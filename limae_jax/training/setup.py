@@ -86,7 +86,7 @@ def make_setup(config: TrainConfig, num_devices: int | None = None) -> Setup:
     """
     env = make_env(config.env)
     system = build_system(config, env.spec)
-    parts = Parts(config, VectorEnv(env, config.env.num_envs), system, build_replay(config))
+    parts = Parts(config, VectorEnv(env, config.env.num_envs), system, build_replay(config, system.stores_rows))
     is_host_played = config.env.is_played_by_host
     mesh = seed_mesh(1 if is_host_played else num_devices)
     # In turn: vmapped over three seeds, the QR behind orthogonal weights can hang XLA's CPU backend for good.

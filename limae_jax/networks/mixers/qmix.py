@@ -6,6 +6,7 @@ import flax.linen as nn
 import jax
 import jax.numpy as jnp
 
+from limae_jax.networks.backend import prefers_cpu_forms
 from limae_jax.networks.linear import Linear
 from limae_jax.networks.mixers.base import MixerInputs
 
@@ -40,6 +41,13 @@ class QmixMixer(nn.Module):
         w2 = jnp.abs(hypernet("w2", self.hypernet_dim, self.embed_dim))
         b1 = Linear(self.embed_dim, name="b1")(state)
         b2 = hypernet("b2", self.embed_dim, 1)[..., 0]
-        # Products of one row each: written as sums, which XLA fuses; a batched dot of this size is slower.
-        hidden = nn.elu(jnp.sum(chosen_q[..., None] * w1, axis=-2) + b1)
+        hidden = nn.elu(_rows_product(chosen_q, w1) + b1)
         return jnp.sum(hidden * w2, axis=-1) + b2
+
+
+def _rows_product(x: jax.Array, kernels: jax.Array) -> jax.Array:
+    """x [..., A] times kernels [..., A, E], one for each row: [..., E]."""
+    if prefers_cpu_forms():
+        # As a sum, which XLA fuses: a batched product of this size is slower.
+        return jnp.sum(x[..., None] * kernels, axis=-2)
+    return jnp.einsum("...a,...ae->...e", x, kernels)

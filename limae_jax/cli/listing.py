@@ -40,7 +40,7 @@ def list_things(what: str) -> None:
 def print_finding(finding: Finding) -> None:
     """Prints a line of `limae-jax doctor`, in several where the terminal is narrow."""
     console = make_console()
-    line = f"{'ok' if finding.is_fine else 'MEND':4}  {finding.name:12}  {finding.text}"
+    line = f"{'ok' if finding.is_fine else 'FIX':4}  {finding.name:12}  {finding.text}"
     # A log's lines stay whole.
     console.print(Text(hanging(line, console.width, 6) if console.is_terminal else line), soft_wrap=True)
 

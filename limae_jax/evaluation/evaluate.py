@@ -71,11 +71,11 @@ def evaluate_run(
     teams = load_teams(run_dir, system, checkpoint)
     stream = Stream.EVAL if checkpoint == "latest" else Stream.FRESH_EVAL
     wanted = np.flatnonzero(np.isin(teams.seeds, config.seeds))
-    whom = [_whom(teams, index) for index in wanted]
+    chosen = [_team(teams, index) for index in wanted]
     if config.env.is_played_by_host:
-        evaluations = _by_host(config, system, whom, stream)
+        evaluations = _by_host(config, system, chosen, stream)
     else:
-        evaluations = _compiled(config, env, system, whom, stream, checkpoint, status)
+        evaluations = _compiled(config, env, system, chosen, stream, checkpoint, status)
     rows = []
     with contextlib.closing(evaluations):
         for number, index in enumerate(wanted, start=1):
@@ -96,10 +96,10 @@ def evaluate_run(
     return rows
 
 
-Whom = tuple[np.int32, Params, np.int32]
+Team = tuple[np.int32, Params, np.int32]
 
 
-def _whom(teams: StoredTeams, index: np.integer) -> Whom:
+def _team(teams: StoredTeams, index: np.integer) -> Team:
     """A seed, its parameters and their iteration."""
     params = jax.tree.map(lambda x: x[index], teams.params)
     return np.int32(teams.seeds[index]), params, np.int32(teams.iteration[index])
@@ -109,7 +109,7 @@ def _compiled(
     config: TrainConfig,
     env: Environment,
     system: System,
-    whom: Sequence[Whom],
+    chosen: Sequence[Team],
     stream: Stream,
     checkpoint: str,
     status: Status,
@@ -119,16 +119,18 @@ def _compiled(
     compiler = Compiler(config, num_devices=1)
     compiler.watcher = status
     name = f"greedy evaluation of the {checkpoint} checkpoint"
-    play = compiler.compile(name, lambda: jitted.lower(*whom[0]).compile())
-    for one in whom:
+    play = compiler.compile(name, lambda: jitted.lower(*chosen[0]).compile())
+    for one in chosen:
         yield play(*one)
 
 
-def _by_host(config: TrainConfig, system: System, whom: Sequence[Whom], stream: Stream) -> Generator[Mapping[str, Any]]:
+def _by_host(
+    config: TrainConfig, system: System, chosen: Sequence[Team], stream: Stream
+) -> Generator[Mapping[str, Any]]:
     """What each team in turn achieves in games that run in processes of their own."""
     player = HostPlayer(system, config.env.num_envs, partial(open_games, config.env))
     with contextlib.closing(player):
-        for seed, params, iteration in whom:
+        for seed, params, iteration in chosen:
             with_axis = jax.tree.map(lambda x: x[None], params)
             key = stream_key(seed, stream, iteration)
             yield means_of(player.evaluate(int(seed), with_axis, config.evaluation.num_episodes, key))

@@ -82,7 +82,7 @@ def stateless(choose: Callable[[MaskInputs, jax.Array], tuple[jax.Array, Metrics
 
 
 def hide_above_mean(
-    score: jax.Array, groups: Groups, config: ThresholdConfig, inputs: MaskInputs, then: jax.Array | None = None
+    score: jax.Array, groups: Groups, config: ThresholdConfig, inputs: MaskInputs, tie_break: jax.Array | None = None
 ) -> tuple[jax.Array, Metrics]:
     """Hides the agents with a high score, in each group by itself; see `scores.above_mean`.
 
@@ -91,13 +91,13 @@ def hide_above_mean(
         groups: that the score was made for.
         config: has the tolerance and the top k.
         inputs: the batch.
-        then: [W, G, A] decides among equal scores; None is by how many slots of an agent count. Who counts nowhere has
-            the others' mean, which a lone survivor equals: to hide the dead would leave nothing to learn.
+        tie_break: [W, G, A] decides among equal scores; None is by how many slots of an agent count. Who counts nowhere
+            has the others' mean, which a lone survivor equals: to hide the dead would leave nothing to learn.
 
     Returns:
         is_hidden [T, B, A] bool, and `fallback_rate`: share of the groups in which the top k had to do.
     """
-    then = groups.sum(inputs.is_counted.astype(jnp.float32)) if then is None else then
-    is_hidden, is_fallback = above_mean(score, config.tolerance, config.top_k, then)
+    tie_break = groups.sum(inputs.is_counted.astype(jnp.float32)) if tie_break is None else tie_break
+    is_hidden, is_fallback = above_mean(score, config.tolerance, config.top_k, tie_break)
     metrics = {"fallback_rate": jnp.mean(is_fallback.astype(jnp.float32))}
     return groups.spread(is_hidden, *inputs.filled.shape), metrics

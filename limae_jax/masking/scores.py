@@ -73,13 +73,13 @@ def agent_mean(values: jax.Array, is_counted: jax.Array, groups: Groups, weight:
     return jnp.where(is_known, mean, others)
 
 
-def highest(score: jax.Array, number: jax.Array | int, then: jax.Array | float = 0.0) -> jax.Array:
-    """Marks the agents with the highest scores; of equal ones, those highest by `then`, and at last of lower index.
+def highest(score: jax.Array, number: jax.Array | int, tie_break: jax.Array | float = 0.0) -> jax.Array:
+    """Marks the agents with the highest scores; of equal ones, the highest by `tie_break`, and at last of lower index.
 
     Args:
         score: [..., A].
         number: agents to mark, broadcast against the scores.
-        then: broadcast against the scores.
+        tie_break: broadcast against the scores.
 
     Returns:
         [..., A] bool, exactly `number` in each group.
@@ -89,14 +89,14 @@ def highest(score: jax.Array, number: jax.Array | int, then: jax.Array | float =
     score = jnp.where(jnp.isnan(score), -jnp.inf, score)
     agents = jnp.arange(score.shape[-1])
     is_before_me = jnp.broadcast_to(agents < agents[:, None], (*score.shape, score.shape[-1]))
-    for key in (jnp.broadcast_to(then, score.shape), score):
+    for key in (jnp.broadcast_to(tie_break, score.shape), score):
         mine, other = key[..., :, None], key[..., None, :]
         is_before_me = (other > mine) | ((other == mine) & is_before_me)
     return jnp.sum(is_before_me, axis=-1) < number
 
 
 def above_mean(
-    score: jax.Array, tolerance: float, top_k: int, then: jax.Array | float = 0.0
+    score: jax.Array, tolerance: float, top_k: int, tie_break: jax.Array | float = 0.0
 ) -> tuple[jax.Array, jax.Array]:
     """Hides the agents whose score is high: the mean TD-error threshold of LI-MA2E, on any score.
 
@@ -106,7 +106,7 @@ def above_mean(
         score: [..., A], not negative.
         tolerance: how far above the mean a score must be. Without one, "nobody exceeds" needs equal floats.
         top_k: k; one agent always stays visible.
-        then: decides among equal scores of the top k, see `highest`.
+        tie_break: decides among equal scores of the top k, see `highest`.
 
     Returns:
         is_hidden [..., A] bool, and whether the top k had to do, [...] bool.
@@ -117,5 +117,5 @@ def above_mean(
     limit = jnp.maximum(theta * (1.0 + tolerance), jnp.min(score, axis=-1, keepdims=True))
     is_high = score > limit
     is_nobody_high = ~jnp.any(is_high, axis=-1, keepdims=True)
-    is_hidden = jnp.where(is_nobody_high, highest(score, number, then), is_high)
+    is_hidden = jnp.where(is_nobody_high, highest(score, number, tie_break), is_high)
     return is_hidden, is_nobody_high[..., 0] & (number > 0)

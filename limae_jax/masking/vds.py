@@ -89,7 +89,7 @@ def make_rule(config: VdsConfig, num_agents: int, window: int) -> MaskingRule:
         variance = episode_variance(inputs.td_error_agent, inputs.is_counted, inputs.is_first)
         score = variance * jax.nn.relu(slope(*state))
         # Where no error rises all scores are 0, and the top k go by the error itself.
-        is_hidden, metrics = hide_above_mean(score[None, None], groups, config, inputs, then=delta[None])
+        is_hidden, metrics = hide_above_mean(score[None, None], groups, config, inputs, tie_break=delta[None])
         return Selection(is_hidden, state, metrics)
 
     return MaskingRule(init, select)

@@ -143,10 +143,10 @@ class MaskedAutoEncoder(nn.Module):
     def encode(self, stretch: Stretch, is_visible: jax.Array | None) -> jax.Array:
         """One token for each agent and slot that sums up its window: [L - 1 + T, B, ...] to [T, B, A, D]."""
         x = self.embed(stretch.tokens) + self.agent_code
-        span = stretch.span
+        valid_length = stretch.valid_length
         for layer in self.encoder:
-            x = layer(x, span, is_visible)
-            span = span[layer.reach :]
+            x = layer(x, valid_length, is_visible)
+            valid_length = valid_length[layer.reach :]
         return self.encoder_norm(x)
 
     def __call__(self, stretch: Stretch, is_hidden: jax.Array) -> jax.Array:
@@ -160,16 +160,16 @@ class MaskedAutoEncoder(nn.Module):
             [T, B, A, R, D], the newest step first; `reconstruct` makes observations and actions of it.
         """
         memory = self.encode(stretch, ~is_hidden)
-        span = stretch.span[self.window - 1 :]
-        return self._decode(memory, jnp.broadcast_to(is_hidden, memory.shape[:-1]), span)
+        valid_length = stretch.valid_length[self.window - 1 :]
+        return self._decode(memory, jnp.broadcast_to(is_hidden, memory.shape[:-1]), valid_length)
 
-    def _decode(self, memory: jax.Array, is_hidden: jax.Array, span: jax.Array) -> jax.Array:
-        """memory [..., A, D], is_hidden [..., A] and span [...] to [..., A, R, D]."""
+    def _decode(self, memory: jax.Array, is_hidden: jax.Array, valid_length: jax.Array) -> jax.Array:
+        """memory [..., A, D], is_hidden [..., A] and valid_length [...] to [..., A, R, D]."""
         shape = (*memory.shape[:-1], self.num_read, self.width)
         content = jnp.where(is_hidden[..., None], self.mask_token, memory)
         queries = content[..., None, :] + self.agent_code[:, None] + self.read_code
         x = jnp.reshape(queries, (*memory.shape[:-2], -1, self.width))
-        is_present = jnp.tile(span[..., None] >= jnp.arange(self.num_read), self.num_agents)
+        is_present = jnp.tile(valid_length[..., None] >= jnp.arange(self.num_read), self.num_agents)
         for layer in self.decoder:
             x = layer(x, is_present, memory, ~is_hidden)
         return jnp.reshape(self.decoder_norm(x), shape)
@@ -191,8 +191,8 @@ class MaskedAutoEncoder(nn.Module):
         # Every visible agent [..., A] has queries of its own for the whole team.
         is_hidden = jnp.broadcast_to(~jnp.eye(self.num_agents, dtype=bool), (*memory.shape[:-1], self.num_agents))
         seen = jnp.broadcast_to(memory[..., None, :, :], (*is_hidden.shape, self.width))
-        span = jnp.broadcast_to(stretch.span[self.window - 1 :, :, None], is_hidden.shape[:-1])
-        decoded = self._decode(seen, is_hidden, span)
+        valid_length = jnp.broadcast_to(stretch.valid_length[self.window - 1 :, :, None], is_hidden.shape[:-1])
+        decoded = self._decode(seen, is_hidden, valid_length)
         return decoded[..., np.arange(self.num_agents)[:, None], other_agents(self.num_agents), :, :]
 
     def reconstruct(self, decoded: jax.Array) -> jax.Array:

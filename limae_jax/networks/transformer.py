@@ -108,12 +108,12 @@ class EncoderLayer(nn.Module):
     reach: int
 
     @nn.compact
-    def __call__(self, x: jax.Array, span: jax.Array, is_visible: jax.Array | None = None) -> jax.Array:
+    def __call__(self, x: jax.Array, valid_length: jax.Array, is_visible: jax.Array | None = None) -> jax.Array:
         """One layer. The first `reach` slots are only looked back at, and have no output of their own.
 
         Args:
             x: [T, B, A, D] tokens.
-            span: [T, B] slots before each one that it may look at.
+            valid_length: [T, B] slots before each one that it may look at.
             is_visible: [B, A] bool, agents whose tokens every token looks at; None: each agent looks at its own only.
 
         Returns:
@@ -129,7 +129,7 @@ class EncoderLayer(nn.Module):
             steps = range(self.reach + 1)
             return [array[self.reach - back : self.reach - back + num_slots] + code[back] for back in steps]
 
-        is_present = span[self.reach :, :, None] >= jnp.arange(self.reach + 1)
+        is_present = valid_length[self.reach :, :, None] >= jnp.arange(self.reach + 1)
         if is_visible is None:
             keys, values = (jnp.stack(look_back(array), axis=-2) for array in (key, value))
             mixed = attend(query, keys, values, is_present[:, :, None], self.num_heads)

@@ -1,8 +1,9 @@
 """Trajectory windows: the last L (observation, previous action) pairs of each agent, within the running episode.
 
 Overlapping windows share their steps, so they are not cut out one by one. A stretch of time is kept once, together
-with each slot's `span`: how many of the slots before it belong to the same episode. The window at a slot is then the
-slot and the min(span, L - 1) before it; whatever lies further back, or before the team's episode began, is absent.
+with each slot's `valid_length`: how many of the slots before it belong to the same episode. The window at a slot is
+then the slot and the min(valid_length, L - 1) before it; whatever lies further back, or before the team's episode
+began, is absent.
 """
 
 from __future__ import annotations
@@ -31,11 +32,11 @@ class Stretch(struct.PyTreeNode):
 
     Attributes:
         tokens: [K + T, B, A, F] the observation and the one-hot previous action (all 0 at an episode's start).
-        span: [K + T, B] int32, slots before this one that are of the same episode and at hand, at most L - 1.
+        valid_length: [K + T, B] int32, slots before this one that are of the same episode and at hand, at most L - 1.
     """
 
     tokens: jax.Array
-    span: jax.Array
+    valid_length: jax.Array
 
 
 def empty_history(num_rows: int, num_agents: int, obs_size: int, window: int) -> History:
@@ -84,19 +85,19 @@ def make_stretch(
     size, num_slots = history.obs.shape[1], obs.shape[0]
     slot = jnp.arange(num_slots)[:, None]
     start = jax.lax.cummax(jnp.where(is_first, slot, -1), axis=0)
-    span = jnp.where(start >= 0, slot - start, slot + history.length)
+    valid_length = jnp.where(start >= 0, slot - start, slot + history.length)
     before = jnp.maximum(jnp.arange(size)[:, None] - (size - history.length), 0)
     tokens = make_tokens(
         jnp.concatenate([jnp.moveaxis(history.obs, 1, 0), obs]),
         jnp.concatenate([jnp.moveaxis(history.last_action, 1, 0), last_action]),
         num_actions,
     )
-    return Stretch(tokens, jnp.minimum(jnp.concatenate([before, span]), size))
+    return Stretch(tokens, jnp.minimum(jnp.concatenate([before, valid_length]), size))
 
 
 def unfold(stretch: Stretch, window: int) -> Stretch:
     """Every window as a stretch of its own: [L - 1 + T, B, ...] to [L, T B, ...], the newest step last."""
-    num_slots = stretch.span.shape[0] - window + 1
+    num_slots = stretch.valid_length.shape[0] - window + 1
 
     def cut(x: jax.Array) -> jax.Array:
         return jnp.reshape(
@@ -126,7 +127,7 @@ def split_windows(stretch: Stretch, window: int, offset: jax.Array) -> tuple[Str
     Returns:
         The W windows, and the slot [W] of each one's last step, counted from the stretch's first slot.
     """
-    count, _ = count_windows(stretch.span.shape[0], window)
+    count, _ = count_windows(stretch.valid_length.shape[0], window)
 
     def split(x: jax.Array) -> jax.Array:
         x = jax.lax.dynamic_slice_in_dim(x, offset, count * window)

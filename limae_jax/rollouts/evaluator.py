@@ -125,7 +125,7 @@ def evaluate_seed(
     env: Environment,
     system: System,
     num_episodes: int,
-    whom: tuple[jax.Array, Params, jax.Array],
+    team: tuple[jax.Array, Params, jax.Array],
     stream: Stream = Stream.EVAL,
 ) -> Metrics:
     """Means over the episodes of one seed, from a key stream of its own: evaluating changes no training.
@@ -134,14 +134,14 @@ def evaluate_seed(
         env: the game.
         system: whose `act` plays.
         num_episodes: N.
-        whom: the seed [], its parameters, and the clock's iteration [] at which it had them.
+        team: the seed [], its parameters, and the clock's iteration [] at which it had them.
         stream: where the episodes come from.
 
     Returns:
         "test_return_mean", "test_length_mean" and test_<outcome>_mean, with the win rate as "test_win_rate", and
         test_r2... of a system whose agents guess.
     """
-    seed, params, iteration = whom
+    seed, params, iteration = team
     episodes, quality = play_episodes(env, system, params, num_episodes, stream_key(seed, stream, iteration))
     means = {f"test_{name}_mean": jnp.mean(value) for name, value in episodes.items()}
     if "win" in episodes:

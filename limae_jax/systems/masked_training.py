@@ -62,7 +62,7 @@ def mae_loss(
     window, (_, num_rows, num_agents, obs_size) = mae.window, inputs.obs.shape
     history = start.history or empty_history(num_rows, num_agents, obs_size, window)
     stretch = make_stretch(history, inputs.obs, inputs.last_action, inputs.is_first, mae.num_features - obs_size)
-    _, last_offset = count_windows(stretch.span.shape[0], window)
+    _, last_offset = count_windows(stretch.valid_length.shape[0], window)
     offset = jax.random.randint(key, (), 0, last_offset + 1)
     windows, last = split_windows(stretch, window, offset)
     # The history is a step shorter than a window, so no window ends in it.
@@ -71,7 +71,7 @@ def mae_loss(
     decoded = mae.apply(params, windows, hidden)[0]
     predicted = mae.apply(params, decoded, method="reconstruct")
     target = jnp.moveaxis(windows.tokens[::-1][: mae.num_read], 0, 2)
-    is_present = windows.span[-1][:, None] >= jnp.arange(mae.num_read)
+    is_present = windows.valid_length[-1][:, None] >= jnp.arange(mae.num_read)
     is_counted = (hidden & jnp.reshape(alive[slots], hidden.shape))[..., None] & is_present[:, None]
     return reconstruction_loss(predicted, target, is_counted)
 

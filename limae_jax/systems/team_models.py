@@ -83,13 +83,13 @@ def _empty(config: TrainConfig, env: EnvSpec) -> Callable[[int], History]:
 
 def _present_steps(stretch: Stretch, window: int, count: int) -> jax.Array:
     """[T, B, R] bool, which of each window's last R steps are of the running episode; the newest first."""
-    return stretch.span[window - 1 :, :, None] >= jnp.arange(count)
+    return stretch.valid_length[window - 1 :, :, None] >= jnp.arange(count)
 
 
 def _last_steps(stretch: Stretch, window: int, count: int) -> jax.Array:
     """[T, B, A, R F] the last R steps of each window, the newest first; absent ones are 0."""
     windows = unfold(stretch, window).tokens[::-1][:count]
-    num_rows, (num_agents, num_features) = stretch.span.shape[1], windows.shape[2:]
+    num_rows, (num_agents, num_features) = stretch.valid_length.shape[1], windows.shape[2:]
     steps = jnp.reshape(jnp.moveaxis(windows, 0, 2), (-1, num_rows, num_agents, count, num_features))
     present = _present_steps(stretch, window, count)
     return jnp.reshape(jnp.where(present[:, :, None, :, None], steps, 0.0), (*steps.shape[:3], -1))

@@ -50,9 +50,9 @@ class HostEvaluation:
     def __init__(self, player: HostPlayer, num_episodes: int):
         self._player, self._num_episodes = player, num_episodes
 
-    def __call__(self, whom: tuple[jax.Array, Params, jax.Array]) -> dict[str, np.ndarray]:
+    def __call__(self, team: tuple[jax.Array, Params, jax.Array]) -> dict[str, np.ndarray]:
         """Plays the episodes; the metrics are those of `evaluator.evaluate_seed`, [1] each."""
-        seed, params, iteration = int(whom[0][0]), whom[1], np.asarray(whom[2])[0]
+        seed, params, iteration = int(team[0][0]), team[1], np.asarray(team[2])[0]
         key = stream_key(np.int32(seed), Stream.EVAL, iteration)
         records = self._player.evaluate(seed, params, self._num_episodes, key)
         return {name: np.asarray([value]) for name, value in means_of(records).items()}

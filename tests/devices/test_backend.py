@@ -45,7 +45,7 @@ def test_a_platform_that_is_not_there_is_told_by_every_command(tmp_path):
     fix = "JAX_PLATFORMS=CPU: there is no such device here; set JAX_PLATFORMS=cpu, or unset it."
     fix += " A GPU needs limae-jax[cuda]"
     assert lines == [f"limae-jax: error: {fix}"] * 5
-    assert f"MEND  devices       {fix}" in out
+    assert f"FIX   devices       {fix}" in out
 
 
 @pytest.mark.parametrize("error", [AssertionError(), RuntimeError("Unable to initialize\nbackend 'cuda'")])

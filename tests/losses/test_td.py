@@ -237,3 +237,25 @@ def test_agent_td_errors_carry_no_gradient():
     flags, avail = jnp.zeros((3, 1)), jnp.ones((3, 1, 2, 2), bool)
     grad = jax.grad(lambda q: jnp.sum(agent_td_errors(q, 2 * q, action, avail, flags, flags, 0.9)))(q)
     np.testing.assert_array_equal(grad, 0)
+
+
+def test_shapes_that_would_broadcast_are_refused():
+    """With as many slots and rows as agents, [T, B] would be taken for [B, A] at every slot."""
+    team, each = jnp.zeros((2, 2)), jnp.zeros((2, 2, 2))
+    for shapes in ((team, team, team, each), (each, team, each, each), (team, team, each, team)):
+        with pytest.raises(AssertionError):
+            td_lambda_targets(*shapes, gamma=0.9, td_lambda=0.5)
+    with pytest.raises(AssertionError):
+        td_loss(each, team > 0)
+    with pytest.raises(AssertionError):
+        choose(jnp.zeros((4, 2, 3)), jnp.zeros((2, 4), int))
+    with pytest.raises(AssertionError):
+        agent_td_errors(
+            jnp.zeros((4, 3, 2, 5)),
+            jnp.zeros((4, 3, 2, 5)),
+            jnp.zeros((4, 3, 2), int),
+            jnp.ones((4, 3, 2, 5), bool),
+            jnp.zeros((3, 4)),
+            jnp.zeros((4, 3)),
+            0.9,
+        )

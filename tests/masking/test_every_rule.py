@@ -181,3 +181,11 @@ def test_numbers_of_a_rule_can_be_traced(name):
         traced_mask, states[1], _ = select(numbers, states[1], given_inputs, key)
         np.testing.assert_array_equal(mask, traced_mask)
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5), *states)
+
+
+def test_inputs_and_masks_of_other_shapes_are_refused():
+    rule, given_inputs = make("mean_td", 4), random_inputs(0)
+    with pytest.raises(AssertionError):
+        rule.select(rule.init(), given_inputs._replace(is_first=given_inputs.is_first.T), jax.random.key(0))
+    with pytest.raises(AssertionError):
+        rule.select(rule.init(), given_inputs._replace(is_counted=given_inputs.filled), jax.random.key(0))

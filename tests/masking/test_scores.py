@@ -84,8 +84,8 @@ def test_highest():
     np.testing.assert_array_equal(highest(score, 3), [[0, 1, 1, 1], [1, 1, 1, 0], [1, 1, 0, 1]])
     number = jnp.asarray([[2], [1], [0]])
     np.testing.assert_array_equal(highest(score, number), [[0, 1, 1, 0], [1, 0, 0, 0], [0, 0, 0, 0]])
-    then = jnp.asarray([9.0, 1.0, 2.0, 9.0])
-    np.testing.assert_array_equal(highest(score, 1, then), [[0, 0, 1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
+    tie_break = jnp.asarray([9.0, 1.0, 2.0, 9.0])
+    np.testing.assert_array_equal(highest(score, 1, tie_break), [[0, 0, 1, 0], [1, 0, 0, 0], [0, 0, 0, 1]])
 
 
 @pytest.mark.parametrize(

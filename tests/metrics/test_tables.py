@@ -98,7 +98,7 @@ def test_the_doctor_cuts_no_number_and_no_name(monkeypatch, width):
     monkeypatch.setattr("limae_jax.cli.listing.make_console", lambda: console)
     print_finding(Finding("packages", True, "jax 0.10.2, orbax-checkpoint 0.12.8"))
     print_finding(Finding("maps", False, f"/{'x' * 50}: is no folder; install them"))
-    words = ["packages", "0.10.2", "orbax-checkpoint", "0.12.8", "MEND", f"/{'x' * 50}:", "folder;", "them"]
+    words = ["packages", "0.10.2", "orbax-checkpoint", "0.12.8", "FIX", f"/{'x' * 50}:", "folder;", "them"]
     assert cut(output.getvalue(), width, words) == []
 
 

@@ -177,7 +177,7 @@ def test_the_general_path_equals_a_slow_computation_of_each_window(sizes):
     params = jax.tree.map(lambda x: np.asarray(x, np.float64), net.params)
     for slot, row in np.ndindex(NUM_SLOTS, NUM_ROWS):
         end = slot + sizes.window
-        steps = stretch.tokens[end - 1 - stretch.span[end - 1, row] : end, row]
+        steps = stretch.tokens[end - 1 - stretch.valid_length[end - 1, row] : end, row]
         for (agent, back), expected in _slow_decode(sizes, params, steps, is_hidden[row]).items():
             found = features[slot, row, agent, back]
             np.testing.assert_allclose(found, expected, rtol=1e-3, atol=2e-4, err_msg=str((slot, row, agent, back)))
@@ -185,7 +185,7 @@ def test_the_general_path_equals_a_slow_computation_of_each_window(sizes):
 
 def _present_reads(stretch: Stretch, sizes: Sizes) -> np.ndarray:
     """[T, B, R] bool; what is decoded for an absent step means nothing."""
-    return np.asarray(stretch.span)[sizes.window - 1 :, :, None] >= np.arange(sizes.num_read)
+    return np.asarray(stretch.valid_length)[sizes.window - 1 :, :, None] >= np.arange(sizes.num_read)
 
 
 # At first those that take acting's short cut: one decoder layer, last step.
@@ -308,7 +308,7 @@ def test_execution_depends_on_an_agents_own_window_and_on_each_step_of_it(sizes)
         has_changed = np.any(after != before, axis=(-3, -2, -1))
         for out, row, viewer in np.ndindex(NUM_SLOTS, NUM_ROWS, 3):
             steps_back = first + out - slot
-            is_in_window = 0 <= steps_back <= min(stretch.span[first + out, row], first)
+            is_in_window = 0 <= steps_back <= min(stretch.valid_length[first + out, row], first)
             assert has_changed[out, row, viewer] == (is_in_window and viewer == agent), (slot, agent, out, row, viewer)
 
 
@@ -320,7 +320,7 @@ def test_training_depends_on_the_visible_agents_windows_and_on_each_step_of_them
         has_changed = np.any(after != before, axis=(-2, -1))
         for out, row in np.ndindex(NUM_SLOTS, NUM_ROWS):
             steps_back = first + out - slot
-            is_in_window = 0 <= steps_back <= min(stretch.span[first + out, row], first)
+            is_in_window = 0 <= steps_back <= min(stretch.valid_length[first + out, row], first)
             assert np.all(has_changed[out, row] == (is_in_window and not MASKS[row, agent])), (slot, agent, out, row)
 
 
@@ -386,7 +386,7 @@ def test_only_the_codes_tell_agents_and_steps_apart():
     net, stretch = network(sizes), row_stretch(sizes)
     is_hidden = np.broadcast_to([False, False, True], (NUM_ROWS, 3))
     # Row 0 begins with a full window, slots 0 to 3.
-    assert stretch.span[3, 0] == 3
+    assert stretch.valid_length[3, 0] == 3
     swaps = {"agent_code": stretch.tokens[:, :, [1, 0, 2]], "step_code": stretch.tokens[[0, 2, 1, *range(3, 7)]]}
     for code, tokens in swaps.items():
         without = jax.tree.map(np.array, net.params)
@@ -474,10 +474,10 @@ def test_it_learns_32_stored_windows_by_heart():
     obs = generator.normal(size=(3, num_windows, 3, OBS))
     one_hot = np.eye(NUM_ACTIONS)[generator.integers(NUM_ACTIONS, size=obs.shape[:-1])]
     tokens = np.concatenate([obs, one_hot], axis=-1).astype(np.float32)
-    span = np.zeros((3, num_windows), np.int32)
-    span[-1] = np.arange(num_windows) % 3
-    span[-2] = np.maximum(span[-1] - 1, 0)
-    stretch, is_hidden = Stretch(tokens, span), np.resize(MASKS[1:-1], (num_windows, 3))
+    valid_length = np.zeros((3, num_windows), np.int32)
+    valid_length[-1] = np.arange(num_windows) % 3
+    valid_length[-2] = np.maximum(valid_length[-1] - 1, 0)
+    stretch, is_hidden = Stretch(tokens, valid_length), np.resize(MASKS[1:-1], (num_windows, 3))
     mae: Any = MaskedAutoEncoder(3, OBS + NUM_ACTIONS, 3, 16, 4, 2, 1)
     optimiser = optax.adam(3e-3)
 

@@ -108,57 +108,59 @@ def test_where_nothing_is_allowed_the_result_is_0_and_finite_gradients_are_0():
 def layer(reach: int):
     """A layer's function, its parameters, and its input."""
     one = EncoderLayer(WIDTH, HEADS, reach)
-    x, span = _normal(5, NUM_SLOTS, NUM_ROWS, NUM_AGENTS, WIDTH), np.zeros((NUM_SLOTS, NUM_ROWS), np.int32)
-    params = noise_like(jax.eval_shape(one.init, jax.random.key(0), x, span), seed=6, scale=0.5)
+    x, valid_length = _normal(5, NUM_SLOTS, NUM_ROWS, NUM_AGENTS, WIDTH), np.zeros((NUM_SLOTS, NUM_ROWS), np.int32)
+    params = noise_like(jax.eval_shape(one.init, jax.random.key(0), x, valid_length), seed=6, scale=0.5)
     # Row 0 is one long episode; in row 1 another one starts at slot 4.
-    span[:, 0], span[:, 1] = range(NUM_SLOTS), [0, 1, 2, 3, 0, 1]
-    return jax.jit(one.apply), params, x, span
+    valid_length[:, 0], valid_length[:, 1] = range(NUM_SLOTS), [0, 1, 2, 3, 0, 1]
+    return jax.jit(one.apply), params, x, valid_length
 
 
 IS_VISIBLE = np.array([[True, True, False], [True, False, True]])
 
 
 def test_a_layer_without_reach_keeps_every_slot():
-    apply, params, x, span = layer(0)
+    apply, params, x, valid_length = layer(0)
     for is_visible in (None, IS_VISIBLE):
-        assert apply(params, x, span, is_visible).shape == x.shape
+        assert apply(params, x, valid_length, is_visible).shape == x.shape
 
 
 @pytest.mark.parametrize("is_visible", [None, IS_VISIBLE])
 def test_a_layer_looks_back_its_reach_within_the_span_and_at_visible_agents_only(is_visible):
     reach = 2
-    apply, params, x, span = layer(reach)
-    before = np.asarray(apply(params, x, span, is_visible))
+    apply, params, x, valid_length = layer(reach)
+    before = np.asarray(apply(params, x, valid_length, is_visible))
     assert before.shape == (NUM_SLOTS - reach, NUM_ROWS, NUM_AGENTS, WIDTH)
     for slot, agent in np.ndindex(NUM_SLOTS, NUM_AGENTS):
         moved = x.copy()
         moved[slot, :, agent] += _normal(7, WIDTH)
-        has_changed = np.any(np.asarray(apply(params, moved, span, is_visible)) != before, axis=-1)
+        has_changed = np.any(np.asarray(apply(params, moved, valid_length, is_visible)) != before, axis=-1)
         for out, row, viewer in np.ndindex(*has_changed.shape):
             steps_back = out + reach - slot
-            is_looked_at = 0 <= steps_back <= min(reach, span[out + reach, row])
+            is_looked_at = 0 <= steps_back <= min(reach, valid_length[out + reach, row])
             is_looked_at &= viewer == agent if is_visible is None else bool(is_visible[row, agent])
             # A token passes on to its own output whether or not it is looked at.
             assert has_changed[out, row, viewer] == (is_looked_at or (steps_back == 0 and viewer == agent))
 
 
 def test_each_agent_alone_equals_the_layer_where_only_it_is_visible():
-    apply, params, x, span = layer(2)
-    alone = apply(params, x, span, None)
+    apply, params, x, valid_length = layer(2)
+    alone = apply(params, x, valid_length, None)
     for agent in range(NUM_AGENTS):
         is_visible = np.broadcast_to(np.arange(NUM_AGENTS) == agent, (NUM_ROWS, NUM_AGENTS))
-        np.testing.assert_allclose(apply(params, x, span, is_visible)[:, :, agent], alone[:, :, agent], atol=1e-5)
+        np.testing.assert_allclose(
+            apply(params, x, valid_length, is_visible)[:, :, agent], alone[:, :, agent], atol=1e-5
+        )
 
 
 def test_a_layer_tells_steps_apart():
     """Swapping what two steps hold changes what a later slot makes of them, unless it does not reach them."""
-    apply, params, x, span = layer(2)
+    apply, params, x, valid_length = layer(2)
     x = x.copy()
     x[2], x[3] = x[1], -x[1]
     swapped = x.copy()
     swapped[[2, 3]] = x[[3, 2]]
     for is_visible in (None, IS_VISIBLE):
-        before, after = (np.asarray(apply(params, one, span, is_visible)) for one in (x, swapped))
+        before, after = (np.asarray(apply(params, one, valid_length, is_visible)) for one in (x, swapped))
         # Slot 4 looks back at slots 2 and 3 in row 0; in row 1 an episode starts there.
         assert np.abs(after[2, 0] - before[2, 0]).max(axis=-1).min() > 1e-3
         np.testing.assert_array_equal(after[2, 1], before[2, 1])

@@ -107,9 +107,9 @@ def row_stretch(window: int) -> Stretch:
     return make(_slow_history(window), _row("obs"), _row("last_action"), _row("is_first"), NUM_ACTIONS)
 
 
-def _assert_window(tokens, span, expected: np.ndarray, label) -> None:
-    """Tokens [L, A, F], the newest last, and the span of the newest, against the present steps."""
-    assert int(span) + 1 == len(expected), label
+def _assert_window(tokens, valid_length, expected: np.ndarray, label) -> None:
+    """Tokens [L, A, F], the newest last, and the valid_length of the newest, against the present steps."""
+    assert int(valid_length) + 1 == len(expected), label
     np.testing.assert_array_equal(np.asarray(tokens)[::-1][: len(expected)], expected, err_msg=str(label))
 
 
@@ -130,45 +130,49 @@ def test_span_equals_a_hand_example():
     history = empty_history(2, 1, 1, window=4).replace(length=jnp.asarray([2, 0]))
     is_first = np.array([[0, 0, 0, 1, 0, 0], [0, 0, 0, 0, 0, 0]], bool).T
     stretch = make_stretch(history, jnp.zeros((6, 2, 1, 1)), jnp.zeros((6, 2, 1), jnp.int32), is_first, 2)
-    np.testing.assert_array_equal(stretch.span[:, 0], [0, 0, 1, 2, 3, 3, 0, 1, 2])
-    np.testing.assert_array_equal(stretch.span[3:, 1], [0, 1, 2, 3, 3, 3])
+    np.testing.assert_array_equal(stretch.valid_length[:, 0], [0, 0, 1, 2, 3, 3, 0, 1, 2])
+    np.testing.assert_array_equal(stretch.valid_length[3:, 1], [0, 1, 2, 3, 3, 3])
 
 
 @pytest.mark.parametrize("window", WINDOWS)
 def test_windows_of_a_row_equal_the_reference(window):
     stretch = row_stretch(window)
-    tokens, span = np.asarray(stretch.tokens), np.asarray(stretch.span)
+    tokens, valid_length = np.asarray(stretch.tokens), np.asarray(stretch.valid_length)
     assert tokens.shape == (window - 1 + NUM_SLOTS, len(STREAMS), NUM_AGENTS, OBS + NUM_ACTIONS)
     for row, stream in enumerate(streams()):
         for slot in range(NUM_SLOTS):
             here = tokens[slot : slot + window, row]
-            _assert_window(here, span[window - 1 + slot, row], _slow_window(stream, slot, window), (row, slot))
+            _assert_window(here, valid_length[window - 1 + slot, row], _slow_window(stream, slot, window), (row, slot))
 
 
 @pytest.mark.parametrize("window", WINDOWS)
 def test_span_of_every_slot_stays_within_its_episode_and_what_is_at_hand(window):
     """Layers of a transformer look back from slots of the history too, as far as these are present."""
-    size, span, length = window - 1, np.asarray(row_stretch(window).span), np.asarray(_slow_history(window).length)
+    size, valid_length, length = (
+        window - 1,
+        np.asarray(row_stretch(window).valid_length),
+        np.asarray(_slow_history(window).length),
+    )
     for row in range(len(STREAMS)):
         for slot in range(size):
             expected = max(slot - (size - length[row]), 0)
-            assert span[slot, row] == expected
-    assert span.min() >= 0 and span.max() <= size
+            assert valid_length[slot, row] == expected
+    assert valid_length.min() >= 0 and valid_length.max() <= size
     # Looking back from a slot that a window reaches leads no further than the window does.
-    for slot in range(1, len(span)):
-        within = span[slot] > 0
-        assert np.all(span[slot - 1][within] >= span[slot][within] - 1)
+    for slot in range(1, len(valid_length)):
+        within = valid_length[slot] > 0
+        assert np.all(valid_length[slot - 1][within] >= valid_length[slot][within] - 1)
 
 
 @pytest.mark.parametrize("window", WINDOWS)
 def test_unfolded_windows_equal_the_reference(window):
     unfolded = jax.jit(unfold, static_argnums=1)(row_stretch(window), window)
-    tokens, span = np.asarray(unfolded.tokens), np.asarray(unfolded.span)
-    assert span.shape == (window, NUM_SLOTS * len(STREAMS)) and tokens.shape[:2] == span.shape
+    tokens, valid_length = np.asarray(unfolded.tokens), np.asarray(unfolded.valid_length)
+    assert valid_length.shape == (window, NUM_SLOTS * len(STREAMS)) and tokens.shape[:2] == valid_length.shape
     for row, stream in enumerate(streams()):
         for slot in range(NUM_SLOTS):
             index = slot * len(STREAMS) + row
-            _assert_window(tokens[:, index], span[-1, index], _slow_window(stream, slot, window), (row, slot))
+            _assert_window(tokens[:, index], valid_length[-1, index], _slow_window(stream, slot, window), (row, slot))
 
 
 @pytest.mark.parametrize("window", WINDOWS)
@@ -187,10 +191,10 @@ def test_carrying_steps_and_gathering_a_row_give_the_same_windows(window):
         )
         if now >= 0:
             stretch = make(history, obs[None], last_action[None], is_first[None], NUM_ACTIONS)
-            assert stretch.span.shape[0] == window
+            assert stretch.valid_length.shape[0] == window
             for row, stream in enumerate(streams()):
                 expected = _slow_window(stream, now, window)
-                _assert_window(stretch.tokens[:, row], stretch.span[-1, row], expected, (row, now))
+                _assert_window(stretch.tokens[:, row], stretch.valid_length[-1, row], expected, (row, now))
         if now == 0:
             np.testing.assert_array_equal(history.length, _slow_history(window).length)
         moved = step_on(history, obs, last_action, is_first)
@@ -231,19 +235,19 @@ def test_what_lies_before_an_episode_is_in_none_of_its_windows(window):
     stretch = make(changed, obs, last_action, _row("is_first"), NUM_ACTIONS)
     for row, stream in enumerate(streams()):
         expected = _slow_window(stream, NUM_SLOTS - 1, window)
-        _assert_window(stretch.tokens[-window:, row], stretch.span[-1, row], expected, row)
+        _assert_window(stretch.tokens[-window:, row], stretch.valid_length[-1, row], expected, row)
 
 
 @pytest.mark.parametrize("window", WINDOWS)
 def test_windows_split_without_overlap_equal_the_reference(window):
     stretch, split = row_stretch(window), jax.jit(split_windows, static_argnums=1)
-    num_slots, num_rows = stretch.span.shape
+    num_slots, num_rows = stretch.valid_length.shape
     count, last_offset = count_windows(num_slots, window)
     ends = set()
     for offset in range(last_offset + 1):
         windows, last = split(stretch, window, jnp.asarray(offset, jnp.int32))
         ends |= set(np.asarray(last).tolist())
-        assert windows.span.shape == (window, count * num_rows)
+        assert windows.valid_length.shape == (window, count * num_rows)
         np.testing.assert_array_equal(last, [offset + (n + 1) * window - 1 for n in range(count)])
         for n in range(count):
             slot = int(last[n]) - (window - 1)
@@ -251,8 +255,8 @@ def test_windows_split_without_overlap_equal_the_reference(window):
             for row, stream in enumerate(streams()):
                 index = n * num_rows + row
                 expected = _slow_window(stream, slot, window)
-                _assert_window(windows.tokens[:, index], windows.span[-1, index], expected, (offset, n, row))
+                _assert_window(windows.tokens[:, index], windows.valid_length[-1, index], expected, (offset, n, row))
                 whole = slice(slot, slot + window)
                 np.testing.assert_array_equal(windows.tokens[:, index], stretch.tokens[whole, row])
-                np.testing.assert_array_equal(windows.span[:, index], stretch.span[whole, row])
+                np.testing.assert_array_equal(windows.valid_length[:, index], stretch.valid_length[whole, row])
     assert ends == set(range(window - 1, num_slots))

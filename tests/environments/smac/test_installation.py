@@ -136,7 +136,7 @@ def test_doctor_goes_on_after_the_first_thing_missing(machine, without, capsys):
     (machine / BINARY).chmod(0o644)
     assert main(["doctor", "smac"]) == 2
     lines = capsys.readouterr().out.splitlines()
-    assert [line.split()[0] for line in lines] == ["ok", "ok", "MEND", "ok", "MEND", "ok"]
+    assert [line.split()[0] for line in lines] == ["ok", "ok", "FIX", "ok", "FIX", "ok"]
     assert "pip install" in lines[2] and "chmod +x" in lines[4] and "1 of 23, without 8m, 25m" in lines[5]
 
 

@@ -64,7 +64,7 @@ from pathlib import Path
 from limae_jax.cli.main import main
 damages = {
     "groups.json": '[[5]]', "saved.json": '["seeds_0_to_0"]', "program.json": '{"home": "../x"}',
-    "versions.json": "null", "metrics.jsonl": '{"seed": 0}', "config.yaml": "format: 2",
+    "versions.json": "null", "metrics.jsonl": '{"seed": 0}', "config.yaml": "format: 3",
 }
 for name, text in damages.items():
     path = Path("run", name)

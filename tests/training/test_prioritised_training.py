@@ -127,7 +127,7 @@ def test_a_resumed_run_equals_one_that_was_not_stopped(tiny, final_arrays, monke
     assert_equal_runs(stopped.run_dir, whole.run_dir, final_arrays)
     arrays = final_arrays(whole.run_dir)
     known = [np.isfinite(values) for name, values in arrays.items() if name.endswith(PRIORITY)]
-    assert len(known) == 1 and known[0].shape == (2, 200) and known[0].any() and not known[0].all()
+    assert len(known) == 1 and known[0].shape == (2, 100) and known[0].any() and not known[0].all()
 
 
 def test_an_extended_run_fills_its_replay_again_and_forgets_the_old_priorities(tiny, final_arrays):

@@ -29,6 +29,17 @@ class AgentInputs(struct.PyTreeNode):
     is_first: jax.Array
     beliefs: Beliefs | None = None
 
+    @classmethod
+    def of_step(cls, obs: jax.Array, last_action: jax.Array, is_first: jax.Array) -> AgentInputs:
+        """What the network reads at one step, T = 1; an action of the episode before is dropped.
+
+        Args:
+            obs: [B, A, O].
+            last_action: [B, A] int32.
+            is_first: [B] bool.
+        """
+        return cls(obs[None], jnp.where(is_first[:, None], -1, last_action)[None], is_first[None])
+
 
 class InputLayer(nn.Module):
     """relu(W [obs, one-hot last action, one-hot agent id] + b), without building the wide input."""

@@ -6,7 +6,6 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-import jax.numpy as jnp
 
 from limae_jax.catalogue.systems import NOT_DECENTRALISED
 from limae_jax.config import TrainConfig
@@ -39,8 +38,7 @@ def make_guesses(config: TrainConfig, env: EnvSpec) -> Guesses | None:
     def guess(params: Params, carry: ActorCarry, timestep: Timestep) -> jax.Array:
         if carry.history is None:
             raise ValueError("guesses are made from a history, and the carry has none")
-        last_action = jnp.where(timestep.is_first[:, None], -1, carry.last_action)
-        inputs = AgentInputs(timestep.obs[None], last_action[None], timestep.is_first[None])
+        inputs = AgentInputs.of_step(timestep.obs, carry.last_action, timestep.is_first)
         beliefs: Any = model.infer(params[MAE], carry.history, inputs)
         # The newest step comes first.
         return beliefs.decoded[0, ..., : beliefs.head.shape[0]] @ beliefs.head

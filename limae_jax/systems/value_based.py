@@ -127,14 +127,13 @@ class ValueBasedCore:
         self, params: Params, carry: ActorCarry, timestep: Timestep, epsilon: jax.Array | float, key: jax.Array
     ) -> Acted:
         """Legal actions [B, A], a share `epsilon` of them random, and the carry after them; see `System`."""
-        last_action = jnp.where(timestep.is_first[:, None], -1, carry.last_action)
-        inputs = AgentInputs(timestep.obs[None], last_action[None], timestep.is_first[None])
+        inputs = AgentInputs.of_step(timestep.obs, carry.last_action, timestep.is_first)
         inputs = inputs.replace(beliefs=self.infer(params, carry, inputs))
         hidden, q, _ = self.agent.apply(params["agent"], carry.hidden, inputs)
         action = epsilon_greedy(q[0], timestep.avail, epsilon, key)
         history = carry.history
         if history is not None:
-            history = advance(history, timestep.obs, last_action, timestep.is_first)
+            history = advance(history, timestep.obs, inputs.last_action[0], timestep.is_first)
         return Acted(action, ActorCarry(hidden, action, history))
 
     def infer(self, params: Params, carry: ActorCarry, inputs: AgentInputs) -> Beliefs | None:
@@ -150,11 +149,10 @@ class ValueBasedCore:
         self, params: Params, carry: ActorCarry, timestep: Timestep, is_running: jax.Array, errors: BeliefErrors
     ) -> BeliefErrors:
         """Adds how far off the agents' guesses are at one step; see `System`."""
-        last_action = jnp.where(timestep.is_first[:, None], -1, carry.last_action)
-        inputs = AgentInputs(timestep.obs[None], last_action[None], timestep.is_first[None])
+        inputs = AgentInputs.of_step(timestep.obs, carry.last_action, timestep.is_first)
         beliefs: Any = self.infer(params, carry, inputs)
         newest = beliefs.decoded[0, ..., : beliefs.head.shape[0]]
-        return add_step(errors, self.env, Guess(newest @ beliefs.head, last_action), timestep, is_running)
+        return add_step(errors, self.env, Guess(newest @ beliefs.head, inputs.last_action[0]), timestep, is_running)
 
     # Learning
 

@@ -125,7 +125,7 @@ def main() -> None:
     # QMIX and the attention; that and the reconstruction. What LI-MA2E takes above that is the auto-encoder's training.
     for name, overrides in (
         ("oracle", ["system=oracle", "env.scenario=3m"]),
-        ("frozen", [*li_ma2e, "masking=frozen"]),
+        ("frozen", [*li_ma2e, "mae.freeze_after_pretraining=true"]),
     ):
         add({"against": "parts", "scenario": "3m", "system": name} | measure_update(overrides, 1, args.rounds))
     for window in args.windows:

@@ -141,7 +141,7 @@ def check_types(section: str, config: Any) -> None:
 
 @dataclass(frozen=True)
 class Section:
-    """A group of settings. Values are brought to the declared types, so that 1e6 will do for a whole number.
+    """A section of settings. Values are brought to the declared types, so that 1e6 will do for a whole number.
 
     Class attributes:
         section: its name.
@@ -189,7 +189,7 @@ def _converted(name: str, value: Any, hint: Any) -> Any:
         check(isinstance(value, dict), name, value, "must be a mapping such as {a: 1, b: 2}")
         return dict(value)
     if dataclasses.is_dataclass(hint):
-        check(isinstance(value, typing.cast(type, hint)), name, value, "must be a group of settings")
+        check(isinstance(value, typing.cast(type, hint)), name, value, "must be a section of settings")
         return value
     return _CONVERTERS[hint](name, value)
 

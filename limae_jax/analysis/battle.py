@@ -27,7 +27,7 @@ from limae_jax.types import Timestep
 
 
 @dataclass(frozen=True)
-class Beliefs:
+class DrawnBeliefs:
     """What one agent believes of its team-mates at each of T + 1 steps.
 
     Attributes:
@@ -63,7 +63,7 @@ class Battle:
     target: np.ndarray
     sight: np.ndarray
     outcome: str
-    beliefs: Beliefs | None
+    beliefs: DrawnBeliefs | None
 
 
 def play_stored(
@@ -73,7 +73,7 @@ def play_stored(
     checkpoint: str,
     agent: int,
     number: int = 0,
-    say: Callable[[str], None] = lambda text: None,
+    on_status: Callable[[str], None] = lambda text: None,
 ) -> Battle:
     """Lets a stored team play; a number stands for the same battle every time.
 
@@ -81,17 +81,17 @@ def play_stored(
         config: of the run, on SMAX.
         run_dir: of the run.
         seed: whose team.
-        checkpoint: "latest" or "best".
+        checkpoint: "last" or "best".
         agent: whose beliefs are kept.
         number: which battle.
-        say: told what is going on.
+        on_status: told what is going on.
 
     Raises:
         InputError: the seed has not been trained yet.
     """
     if not isinstance(config.env, SmaxConfig):
         raise InputError(f"env.name={config.env.name}: only battles of smax can be shown")
-    say(f"loading {run_dir}")
+    on_status(f"loading {run_dir}")
     env = Smax(config.env)
     system = build_system(config, env.spec)
     teams = load_teams(run_dir, system, checkpoint)
@@ -101,7 +101,7 @@ def play_stored(
     params = jax.tree.map(lambda x: x[index[0]], teams.params)
     key = stream_key(jnp.int32(seed), Stream.EVAL, jnp.int32(teams.iteration[index[0]]))
     key = jax.random.fold_in(key, number) if number else key
-    games, guesses, outcome = play(env, system, make_guesses(config, env.spec), params, key, say)
+    games, guesses, outcome = play(env, system, make_guesses(config, env.spec), params, key, on_status)
     beliefs = None
     if guesses:
         mates, of_agent = other_agents(env.spec.num_agents)[agent], np.stack(guesses)[:, agent]
@@ -115,7 +115,7 @@ def play(
     guess: Guesses | None,
     params: Params,
     key: jax.Array,
-    say: Callable[[str], None] = lambda text: None,
+    on_status: Callable[[str], None] = lambda text: None,
 ) -> tuple[list[Any], list[np.ndarray], str]:
     """The game's states, the agents' guesses at each of them (if they guess), and the outcome."""
 
@@ -127,11 +127,11 @@ def play(
         acted = system.act(params, carry, batch_of(timestep), 0.0, key)
         return acted.action[0], acted.carry
 
-    say("compiling the battle")
+    on_status("compiling the battle")
     played = []
     for turn in turns(env, act, system.initial_carry(1), key):
         played.append(turn)
-        say(f"playing step {len(played)}")
+        on_status(f"playing step {len(played)}")
     games, guesses = [jax.device_get(turn.state.game) for turn in played], []
     if guess:
         look = jax.jit(lambda carry, timestep: guess(params, carry, batch_of(timestep))[0])
@@ -141,7 +141,9 @@ def play(
     return games, guesses, "won" if won else "time limit" if bool(end.timestep.truncated) else "lost"
 
 
-def read_beliefs(guesses: np.ndarray, mates: np.ndarray, own_features: Sequence[int], config: SmaxConfig) -> Beliefs:
+def read_beliefs(
+    guesses: np.ndarray, mates: np.ndarray, own_features: Sequence[int], config: SmaxConfig
+) -> DrawnBeliefs:
     """The parts of reconstructions that say where team-mates are and how they are.
 
     Args:
@@ -153,10 +155,10 @@ def read_beliefs(guesses: np.ndarray, mates: np.ndarray, own_features: Sequence[
     own = guesses[..., np.asarray(own_features)]
     size = np.array([config.map_width, config.map_height])
     position = np.clip(own[..., 1:3], 0.0, 1.0) * size if len(own_features) >= 3 else None
-    return Beliefs(mates, np.clip(own[..., 0], 0.0, 1.0), position)
+    return DrawnBeliefs(mates, np.clip(own[..., 0], 0.0, 1.0), position)
 
 
-def _battle(config: SmaxConfig, env: Smax, games: Sequence[Any], outcome: str, beliefs: Beliefs | None) -> Battle:
+def _battle(config: SmaxConfig, env: Smax, games: Sequence[Any], outcome: str, beliefs: DrawnBeliefs | None) -> Battle:
     num_allies = parse_scenario(config.scenario).num_allies
     health = np.stack([game.unit_health for game in games])
     unit_type = np.asarray(games[0].unit_types)

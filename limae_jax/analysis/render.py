@@ -18,10 +18,10 @@ def render_run(
     run_dir: Path,
     out: Path | None = None,
     seed: int | None = None,
-    checkpoint: str = "latest",
+    checkpoint: str = "last",
     agent: int = 0,
     number: int = 0,
-    say: Callable[[str], None] = lambda text: None,
+    on_status: Callable[[str], None] = lambda text: None,
 ) -> tuple[Path, Path]:
     """Writes the animation of a battle, and a sheet of some of its pictures beside it.
 
@@ -29,10 +29,10 @@ def render_run(
         run_dir: of a run on SMAX.
         out: the GIF; None is RUN_DIR/battle.gif. The sheet has the same name and ends in .png.
         seed: whose team plays; None is the run's first.
-        checkpoint: "latest" or "best".
+        checkpoint: "last" or "best".
         agent: whose sight, and whose beliefs if it has any, are shown.
         number: of the battle; each begins in another way.
-        say: told what is going on.
+        on_status: told what is going on.
 
     Returns:
         The paths of both files.
@@ -40,7 +40,7 @@ def render_run(
     Raises:
         InputError: the run is not on SMAX, there is no such seed or agent, or nothing can be written there.
     """
-    check_one_of("--checkpoint", checkpoint, ("latest", "best"))
+    check_one_of("--checkpoint", checkpoint, ("last", "best"))
     config = read_run(run_dir)
     if not isinstance(config.env, SmaxConfig):
         raise InputError(f"env.name={config.env.name}: render shows battles of smax only; RUN_DIR={run_dir} has none")
@@ -52,21 +52,21 @@ def render_run(
     run_dir = Path(user_path("RUN_DIR", run_dir))
     gif = check_out(out or run_dir / "battle.gif", ".gif")
 
-    say("loading jax")
+    on_status("loading jax")
     import_jax()
     from limae_jax.analysis.battle import play_stored
     from limae_jax.analysis.frames import draw_battle, save_animation, save_sheet
     from limae_jax.training.setup import configure_jax
 
     configure_jax(config)
-    battle = play_stored(config, run_dir, seed, checkpoint, agent, number, say)
+    battle = play_stored(config, run_dir, seed, checkpoint, agent, number, on_status)
     method = label(config.system.name, *filter(None, [config.rule]))
     title = f"{method} on {config.env.scenario}, seed {seed}, {checkpoint} checkpoint, battle {number}"
-    say("drawing the pictures")
+    on_status("drawing the pictures")
     film = draw_battle(battle, agent, title)
     sheet = gif.with_suffix(".png")
     try:
-        say(f"writing {gif}")
+        on_status(f"writing {gif}")
         save_animation(film, gif)
         save_sheet(film, sheet)
     except OSError as error:

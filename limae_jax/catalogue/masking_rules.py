@@ -38,7 +38,6 @@ RULES = {
     "all_but_one": RuleSummary("all but one agent, which rotates from batch to batch", ("batch",), True),
     "random_matched": RuleSummary("as many as mean_td would hide, agents shuffled", is_control=True),
     "inverse_td": RuleSummary("the lowest delta_i, as many as mean_td would hide", is_control=True),
-    "frozen": RuleSummary("nobody: the auto-encoder is not trained after phase 1", ("batch",), True),
 }
 
 

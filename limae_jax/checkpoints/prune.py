@@ -29,29 +29,29 @@ class Superfluous(NamedTuple):
         return sum(files.bytes_below(folder) for folder in self.folders)
 
 
-def find_superfluous(latest: Path, step: int) -> Superfluous:
+def find_superfluous(state: Path, step: int) -> Superfluous:
     """Looks through the checkpoints of a finished group.
 
     Args:
-        latest: their folder.
+        state: their folder.
         step: at which the group was finished.
 
     Raises:
         InputError: the newest whole checkpoint is not of that step, so that the replay is still needed.
     """
     whole: list[dict[str, Any]] = []
-    checkpoints = sorted(latest.glob("checkpoint_[0-9]*"))
+    checkpoints = sorted(state.glob("checkpoint_[0-9]*"))
     for folder in reversed(checkpoints):
         manifest = _manifest_if_whole(folder)
         if manifest is not None and len(whole) < _KEPT:
             whole.append(manifest)
     if not whole or whole[0]["step"] != step:
-        raise InputError(f"checkpoints={latest}: lacks the last checkpoint of the finished run; resume the run first")
+        raise InputError(f"checkpoints={state}: lacks the last checkpoint of the finished run; resume the run first")
     kept = {manifest["name"] for manifest in whole}
     superseded = [folder for folder in checkpoints if folder.name not in kept]
-    leftovers = sorted(latest.glob(f"{files.TEMPORARY_PREFIX}*"))
+    leftovers = sorted(state.glob(f"{files.TEMPORARY_PREFIX}*"))
     # Checkpoints before the rows that they refer to.
-    gone = [*superseded, *sorted(latest.glob("rows_[0-9]*")), *leftovers]
+    gone = [*superseded, *sorted(state.glob("rows_[0-9]*")), *leftovers]
     return Superfluous([manifest for manifest in whole if manifest["segments"]], gone)
 
 
@@ -65,10 +65,10 @@ def _manifest_if_whole(folder: Path) -> dict[str, Any] | None:
     return manifest
 
 
-def give_up(latest: Path, superfluous: Superfluous) -> None:
+def give_up(state: Path, superfluous: Superfluous) -> None:
     """Gives up what `find_superfluous` found; killed at any moment, it leaves the newest checkpoint whole."""
     for manifest in superfluous.manifests:
-        files.replace_manifest(latest / manifest["name"], _without_rows(manifest))
+        files.replace_manifest(state / manifest["name"], _without_rows(manifest))
     for folder in superfluous.folders:
         files.discard(folder)
 

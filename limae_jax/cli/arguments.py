@@ -116,7 +116,7 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     command = _add(commands, "evaluate", "play trained teams greedily", "evaluate runs/quickstart --checkpoint best")
     command.add_argument("run_dirs", metavar="RUN_DIR", nargs="+", help="made by `train` or `sweep`")
     _add_overrides(command)
-    command.add_argument("--checkpoint", default="latest", metavar="latest|best", help="which one (default: latest)")
+    command.add_argument("--checkpoint", default="last", metavar="last|best", help="which one (default: last)")
     command.add_argument("--replays", action="store_true", help="with env=smac: save the games in RUN_DIR/smac/replays")
 
 
@@ -134,7 +134,7 @@ def _add_export_and_prune(commands: argparse._SubParsersAction) -> None:
 
 def _add_team(command: argparse.ArgumentParser) -> None:
     command.add_argument("--seed", type=int, metavar="N", help="whose team (default: the run's first seed)")
-    command.add_argument("--checkpoint", default="latest", metavar="latest|best", help="which one (default: latest)")
+    command.add_argument("--checkpoint", default="last", metavar="last|best", help="which one (default: last)")
 
 
 def _add_run_dir(command: argparse.ArgumentParser) -> None:

@@ -18,7 +18,7 @@ from limae_jax.cli.arguments import parse
 from limae_jax.config.plugins import load_installed, load_plugins
 from limae_jax.errors import GameError, InputError
 from limae_jax.metrics.streams import Output, occupy_descriptors
-from limae_jax.runs.interrupts import Interrupted, interruptible, say_interrupted
+from limae_jax.runs.interrupts import Interrupted, interruptible, report_interrupted
 
 if TYPE_CHECKING:
     from limae_jax.config import TrainConfig
@@ -135,7 +135,7 @@ def _evaluate(args: argparse.Namespace) -> int:
     from limae_jax.runs.evaluation import plan_evaluation
     from limae_jax.runs.stored import expand_sweeps
 
-    check_one_of("--checkpoint", args.checkpoint, ("latest", "best"))
+    check_one_of("--checkpoint", args.checkpoint, ("last", "best"))
     words = [*args.run_dirs, *args.overrides]
     overrides = [word for word in words if "=" in word and not os.path.isdir(os.path.expanduser(word))]
     run_dirs = expand_sweeps(Path(word) for word in words if word not in overrides)
@@ -173,7 +173,9 @@ def _render(args: argparse.Namespace) -> int:
     from limae_jax.metrics.status import Status
 
     with Status() as status:
-        gif, sheet = render_run(args.run_dir, args.out, args.seed, args.checkpoint, args.agent, args.battle, status.say)
+        gif, sheet = render_run(
+            args.run_dir, args.out, args.seed, args.checkpoint, args.agent, args.battle, status.update
+        )
     print(f"{printable(str(gif))}\n{printable(str(sheet))}")
     return 0
 
@@ -182,7 +184,7 @@ def _export(args: argparse.Namespace) -> int:
     from limae_jax.checks import check, check_one_of, check_out
     from limae_jax.runs.stored import read_run
 
-    check_one_of("--checkpoint", args.checkpoint, ("latest", "best"))
+    check_one_of("--checkpoint", args.checkpoint, ("last", "best"))
     seeds = read_run(args.run_dir).seeds
     check(args.seed in (None, *seeds), "--seed", args.seed, f"the run has seeds {seeds[0]} to {seeds[-1]}")
     check_out(args.out, ".safetensors")
@@ -221,7 +223,7 @@ def _evaluate_compiled(run_dirs: Sequence[Path], overrides: Sequence[str], check
 
     for run_dir in run_dirs:
         with Status() as status:
-            status.say("loading jax")
+            status.update("loading jax")
             from limae_jax.cli.listing import print_evaluation
             from limae_jax.evaluation.evaluate import evaluate_run
 
@@ -235,8 +237,8 @@ def _evaluate_in_smac(run_dirs: Sequence[Path], overrides: Sequence[str], checkp
     from limae_jax.cli.listing import smac_evaluations
     from limae_jax.evaluation.starcraft2 import evaluate_in_smac
 
-    with smac_evaluations() as (say, show):
-        for report in evaluate_in_smac(run_dirs, overrides, checkpoint, replays, say):
+    with smac_evaluations() as (on_status, show):
+        for report in evaluate_in_smac(run_dirs, overrides, checkpoint, replays, on_status):
             show(report)
 
 
@@ -352,7 +354,7 @@ def _run(argv: Sequence[str] | None, out: Output) -> int:
         _print_error(str(error))
         return 1
     except KeyboardInterrupt as error:
-        return say_interrupted(error.number if isinstance(error, Interrupted) else signal.SIGINT)
+        return report_interrupted(error.number if isinstance(error, Interrupted) else signal.SIGINT)
     except BrokenPipeError:  # the reader has gone
         return 1
     except OSError as error:

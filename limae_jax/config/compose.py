@@ -193,7 +193,7 @@ def _check_setting(chosen: ChosenNames, name: str, value: Any) -> None:
     given = f"{name}={show(value)}"
     if name in chosen.classes():
         example = next(key for key in known if key.startswith(f"{name}."))
-        raise InputError(f"{given}: a group of settings; set them one by one, such as {example}=...")
+        raise InputError(f"{given}: a section of settings; set them one by one, such as {example}=...")
     if name not in known:
         raise unknown_setting(name, value, chosen, GROUPS)
     section, _, field = name.partition(".")

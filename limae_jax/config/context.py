@@ -51,6 +51,8 @@ class MaeConfig(WindowConfig):
         loss_weight: lambda, factor on its loss. With an optimiser of its own, Adam all but cancels it.
         pretrain_updates_per_iteration: gradient steps in pre-training after each collected block of `env.num_envs`
             rows.
+        freeze_after_pretraining: whether the auto-encoder stays as phase 1 left it; a control. The masking rule then
+            counts for nothing but its probability.
         td_gradient_to_mae: whether the TD loss trains the auto-encoder too.
         target_copy: whether the target network has a copy of the auto-encoder from the last target update; otherwise
             it shares the online network's reconstruction, which is cheaper.
@@ -64,6 +66,7 @@ class MaeConfig(WindowConfig):
     max_grad_norm: float = 1.0
     loss_weight: float = 1.0
     pretrain_updates_per_iteration: int = 32
+    freeze_after_pretraining: bool = False
     td_gradient_to_mae: bool = False
     target_copy: bool = False
 
@@ -73,3 +76,5 @@ class MaeConfig(WindowConfig):
         self._positive(*positive.split(), "pretrain_updates_per_iteration")
         self._at_most(MAX_LAYERS, "encoder_layers", "decoder_layers")
         self._at_most(MAX_UPDATES, "pretrain_updates_per_iteration")
+        fix = "mae.td_gradient_to_mae=true would train it; set one of the two to false"
+        self._check(not (self.freeze_after_pretraining and self.td_gradient_to_mae), "freeze_after_pretraining", fix)

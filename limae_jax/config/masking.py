@@ -126,5 +126,4 @@ MASKING_CONFIGS: dict[str, type[MaskingConfig]] = {
     "all_but_one": MaskingConfig,
     "random_matched": ThresholdConfig,
     "inverse_td": ThresholdConfig,
-    "frozen": MaskingConfig,
 }

@@ -7,6 +7,8 @@ from typing import Any
 
 from limae_jax.config.sections import chosen_in, dotted_names
 
+# Until format 3 that the auto-encoder was not trained after phase 1 was the choice of a masking rule.
+_FROZEN_RULE = "frozen"
 # Until format 2. Old name -> name of today.
 _RENAMED = {
     "evaluation.every_env_steps": "evaluation.every_time_steps",
@@ -55,9 +57,13 @@ def migrated(data: Any, version: int) -> Any:
         data: nested plain data, as they were read; left alone if they are none.
         version: format of the file, or an older one.
     """
-    if version > 2 or not isinstance(data, Mapping) or not all(isinstance(part, Mapping) for part in data.values()):
+    if version > 3 or not isinstance(data, Mapping) or not all(isinstance(part, Mapping) for part in data.values()):
         return data
     flat = {f"{section}.{name}": value for section, part in data.items() for name, value in part.items()}
+    if flat.get("masking.name") == _FROZEN_RULE:
+        flat |= {"masking.name": "random", "mae.freeze_after_pretraining": True}
+    if version > 2:
+        return {section: {} for section, part in data.items() if not part} | _nested(flat)
     flat = {_RENAMED.get(name, name): value for name, value in flat.items()}
     chosen = _nested({name: value for name, value in flat.items() if name.endswith(".name") and value is not None})
     read = set(dotted_names(chosen_in(chosen)))

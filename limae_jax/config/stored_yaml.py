@@ -1,6 +1,6 @@
 """The text of config.yaml: sealed with a checksum when it is written, read as plain data or refused.
 
-format: 3                        a file without this line is of format 1, which had no checksum
+format: 4                        a file without this line is of format 1, which had no checksum
 <sections of settings>
 # sha256 of the lines above: <checksum>
 """
@@ -16,9 +16,9 @@ import yaml
 from limae_jax.checks import one_line, show
 from limae_jax.errors import InputError
 
-FORMAT = 3
+FORMAT = 4
 # Of which the text is sealed in the same way.
-_SEALED = ("2", "3")
+_SEALED = ("2", "3", "4")
 _FORMAT_LINE, _SEAL = "format: ", "# sha256 of the lines above: "
 # A section, a setting, a value that is a list, and some to spare.
 _DEEPEST = 5

@@ -19,6 +19,7 @@ from limae_jax.errors import InputError
 # may lack any, for it is whole, and has all settings of the version that wrote it.
 _YOUNGER_THAN_THE_CHECKSUM = (
     "checkpoint.keep_replay",
+    "mae.freeze_after_pretraining",
     "metrics.wandb_entity",
     "metrics.wandb_group",
     "metrics.wandb_tags",
@@ -65,7 +66,7 @@ def from_dict(data: Any) -> TrainConfig:
 
 def _mapping(name: str, value: Any) -> dict[Any, Any]:
     if not isinstance(value, dict):
-        raise InputError(f"{name}={show(value)}: must be a group of settings")
+        raise InputError(f"{name}={show(value)}: must be a section of settings")
     return value
 
 

@@ -33,18 +33,18 @@ SIZES = ("num_agents", "obs_size", "state_size", "num_actions")
 
 
 def evaluate_run(
-    run_dir: Path, overrides: Sequence[str] = (), checkpoint: str = "latest", status: Status | None = None
+    run_dir: Path, overrides: Sequence[str] = (), checkpoint: str = "last", status: Status | None = None
 ) -> list[dict[str, Any]]:
     """Evaluates every seed of a run.
 
-    With the run's own settings the latest parameters play the episodes of training's last evaluation again, unless the
+    With the run's own settings the last parameters play the episodes of training's last evaluation again, unless the
     games run in processes of their own and begin anew here. The best ones play others: those of their evaluation are
     what they were chosen by, so that their score there is too high.
 
     Args:
         run_dir: of a run.
         overrides: of `env.*` and `evaluation.*`.
-        checkpoint: "latest" or "best".
+        checkpoint: "last" or "best".
         status: told what is going on.
 
     Returns:
@@ -61,7 +61,7 @@ def evaluate_run(
     if config.env.name == "smac":
         raise InputError("env=smac: is evaluated by evaluation.starcraft2.evaluate_in_smac")
     status = status or Status()
-    status.say(f"loading {run_dir}")
+    status.update(f"loading {run_dir}")
     configure_jax(config)
     trained_in, env = make_env(stored.env).spec, make_env(config.env)
     check_sizes(trained_in, env.spec)
@@ -69,7 +69,7 @@ def evaluate_run(
     # Its sizes are the trained ones; where an observation has a team-mate's health and position is the other game's.
     system = build_system(stored, env.spec)
     teams = load_teams(run_dir, system, checkpoint)
-    stream = Stream.EVAL if checkpoint == "latest" else Stream.FRESH_EVAL
+    stream = Stream.EVAL if checkpoint == "last" else Stream.FRESH_EVAL
     wanted = np.flatnonzero(np.isin(teams.seeds, config.seeds))
     chosen = [_team(teams, index) for index in wanted]
     if config.env.is_played_by_host:
@@ -79,7 +79,7 @@ def evaluate_run(
     rows = []
     with contextlib.closing(evaluations):
         for number, index in enumerate(wanted, start=1):
-            status.say(f"playing {config.evaluation.num_episodes:,} episodes, seed {number} of {len(wanted)}")
+            status.update(f"playing {config.evaluation.num_episodes:,} episodes, seed {number} of {len(wanted)}")
             means = next(evaluations)
             rows.append(
                 {

@@ -20,13 +20,11 @@ from limae_jax.errors import InputError
 from limae_jax.evaluation.policy_file import SUFFIX, read_policy_file, write_policy_file
 from limae_jax.registry import check_name
 from limae_jax.runs.directory import group_directory
-from limae_jax.runs.records import GROUPS_FILE, is_there, read_groups
+from limae_jax.runs.records import BEST, GROUPS_FILE, LAST, is_there, read_groups
 from limae_jax.runs.stored import read_run
 from limae_jax.systems.base import ActorCarry, Params, System
 from limae_jax.systems.build import build_system
 from limae_jax.types import EnvSpec, Timestep
-
-CHECKPOINTS = {"latest": "last", "best": "best"}
 
 
 class Policy(NamedTuple):
@@ -64,23 +62,23 @@ class StoredTeams(NamedTuple):
     iteration: np.ndarray
 
 
-def load_teams(run_dir: Path, system: System, checkpoint: str = "latest") -> StoredTeams:
+def load_teams(run_dir: Path, system: System, checkpoint: str = "last") -> StoredTeams:
     """Reads the parameters of every seed that has been trained so far.
 
     Args:
         run_dir: of a run.
         system: as built for the run's environment.
-        checkpoint: "latest", or "best": each seed's best evaluation.
+        checkpoint: "last", or "best": each seed's best evaluation.
 
     Raises:
         InputError: there are none, or they are damaged.
     """
-    folder = CHECKPOINTS[check_name("checkpoint", checkpoint, CHECKPOINTS)]
+    check_name("checkpoint", checkpoint, (LAST, BEST))
     groups = read_groups(run_dir, read_run(run_dir).seeds) if is_there(run_dir / GROUPS_FILE) else []
     one = jax.eval_shape(system.init, jax.random.key(0)).params
     found = []
     for group in groups:
-        directory = group_directory(run_dir, np.asarray(group)) / folder
+        directory = group_directory(run_dir, np.asarray(group)) / checkpoint
         if has_params(directory):
             template = jax.tree.map(partial(_stacked, len(group)), one)
             params, host = load_params(directory, template)
@@ -118,13 +116,13 @@ def _load_team(run_dir: Path, seed: int | None, checkpoint: str) -> _Team:
     return _Team(config, seed, jax.tree.map(lambda x: x[index], teams.params), int(teams.iteration[index]))
 
 
-def load_policy(run_dir: str | Path, seed: int | None = None, checkpoint: str = "latest") -> Policy:
+def load_policy(run_dir: str | Path, seed: int | None = None, checkpoint: str = "last") -> Policy:
     """Loads one seed's team from a run directory, or from a file that `export_policy` wrote.
 
     Args:
         run_dir: of a run; or the file, which holds one seed and one checkpoint.
         seed: which; None is the run's first.
-        checkpoint: "latest" or "best".
+        checkpoint: "last" or "best".
 
     Raises:
         InputError: there is no such run or seed, or the file is damaged or another one's.
@@ -150,14 +148,14 @@ def _policy_of_file(path: Path, seed: int | None) -> Policy:
     return _make_policy(stored.config, params)
 
 
-def export_policy(run_dir: str | Path, out: str | Path, seed: int | None = None, checkpoint: str = "latest") -> Path:
+def export_policy(run_dir: str | Path, out: str | Path, seed: int | None = None, checkpoint: str = "last") -> Path:
     """Writes one seed's team into a safetensors file: parameters by dotted name, and what they are as metadata.
 
     Args:
         run_dir: of a run.
         out: the file; its name ends in .safetensors.
         seed: which; None is the run's first.
-        checkpoint: "latest" or "best".
+        checkpoint: "last" or "best".
 
     Returns:
         The file's path.

@@ -84,9 +84,9 @@ class SharedGames(GamesBetween):
 def evaluate_in_smac(
     run_dirs: Sequence[Path],
     overrides: Sequence[str] = (),
-    checkpoint: str = "latest",
+    checkpoint: str = "last",
     replays: bool = False,
-    say: Callable[[str], None] = lambda text: None,
+    on_status: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Report]:
     """Evaluates every seed of every run, in turn.
 
@@ -96,9 +96,9 @@ def evaluate_in_smac(
     Args:
         run_dirs: runs on SMAX, which play translated, or on SMAC, which play natively.
         overrides: `env=smac` with `env.*`, and `evaluation.*`; without `env.scenario` each run plays its own map.
-        checkpoint: "latest" or "best".
+        checkpoint: "last" or "best".
         replays: whether the games are asked for a replay of all they have played, into RUN_DIR/smac/replays.
-        say: told what is going on.
+        on_status: told what is going on.
 
     Returns:
         A report for each run, as soon as it is through: what was played and how, "seeds" with a row for each, and
@@ -115,32 +115,35 @@ def evaluate_in_smac(
         system = build_system(trained, make_env(trained.env).spec)
         runs.append(_Run(run_dir, trained, config, system, load_teams(run_dir, system, checkpoint)))
     groups = [(env, list(group)) for env, group in itertools.groupby(runs, key=lambda run: run.env)]
-    return _reports(groups, checkpoint, replays, say)
+    return _reports(groups, checkpoint, replays, on_status)
 
 
 def _reports(
-    groups: Sequence[tuple[SmacConfig, Sequence[_Run]]], checkpoint: str, replays: bool, say: Callable[[str], None]
+    groups: Sequence[tuple[SmacConfig, Sequence[_Run]]],
+    checkpoint: str,
+    replays: bool,
+    on_status: Callable[[str], None],
 ) -> Iterator[Report]:
     for env, runs in groups:
-        say(f"launching {env.workers} games of {env.scenario}")
+        on_status(f"launching {env.workers} games of {env.scenario}")
         needs_units = any(isinstance(run.trained.env, SmaxConfig) for run in runs)
         with contextlib.closing(cast(BattlePool, open_games(env, shows_units=needs_units))) as pool:
             games = SharedGames(pool)
             for run in runs:
                 about = {"checkpoint": checkpoint, "game_version": pool.info.game_version}
-                yield _evaluate_run(run, games, about, say)
+                yield _evaluate_run(run, games, about, on_status)
                 if replays:
                     pool.save_replays(run.run_dir / "smac" / "replays")
 
 
-def _evaluate_run(run: _Run, games: Games, about: Mapping[str, Any], say: Callable[[str], None]) -> Report:
+def _evaluate_run(run: _Run, games: Games, about: Mapping[str, Any], on_status: Callable[[str], None]) -> Report:
     report = {**_about(run.run_dir, run.trained, run.env), **about, "seeds": []}
     path = run.run_dir / "smac" / f"{run.env.scenario}_{time.strftime('%Y%m%d-%H%M%S')}.json"
     path.parent.mkdir(exist_ok=True)
     played = _in_terms_of(run.trained, run.env, games)
     player = HostPlayer(run.system, run.env.workers, lambda seed: played)
     for index in np.flatnonzero(np.isin(run.teams.seeds, run.trained.seeds)):
-        say(f"{run.run_dir}, seed {run.teams.seeds[index]}: {run.config.evaluation.num_episodes} episodes")
+        on_status(f"{run.run_dir}, seed {run.teams.seeds[index]}: {run.config.evaluation.num_episodes} episodes")
         report["seeds"].append(_evaluate_seed(player, run.teams, int(index), run.config.evaluation.num_episodes))
         report["over_seeds"] = over_seeds(report["seeds"])
         path.write_text(json.dumps(report, indent=2) + "\n", encoding="utf-8")

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 
 from limae_jax.config.masking import ThresholdConfig
-from limae_jax.masking.scores import Groups, above_mean
+from limae_jax.masking.scores import MaskUnits, above_mean
 from limae_jax.types import Metrics, PyTree
 
 
@@ -82,22 +82,22 @@ def stateless(choose: Callable[[MaskInputs, jax.Array], tuple[jax.Array, Metrics
 
 
 def hide_above_mean(
-    score: jax.Array, groups: Groups, config: ThresholdConfig, inputs: MaskInputs, tie_break: jax.Array | None = None
+    score: jax.Array, units: MaskUnits, config: ThresholdConfig, inputs: MaskInputs, tie_break: jax.Array | None = None
 ) -> tuple[jax.Array, Metrics]:
     """Hides the agents with a high score, in each group by itself; see `scores.above_mean`.
 
     Args:
         score: [W, G, A].
-        groups: that the score was made for.
+        units: that the score was made for.
         config: has the tolerance and the top k.
         inputs: the batch.
         tie_break: [W, G, A] decides among equal scores; None is by how many slots of an agent count. Who counts nowhere
             has the others' mean, which a lone survivor equals: to hide the dead would leave nothing to learn.
 
     Returns:
-        is_hidden [T, B, A] bool, and `fallback_rate`: share of the groups in which the top k had to do.
+        is_hidden [T, B, A] bool, and `fallback_rate`: share of the units in which the top k had to do.
     """
-    tie_break = groups.sum(inputs.is_counted.astype(jnp.float32)) if tie_break is None else tie_break
+    tie_break = units.sum(inputs.is_counted.astype(jnp.float32)) if tie_break is None else tie_break
     is_hidden, is_fallback = above_mean(score, config.tolerance, config.top_k, tie_break)
     metrics = {"fallback_rate": jnp.mean(is_fallback.astype(jnp.float32))}
-    return groups.spread(is_hidden, *inputs.filled.shape), metrics
+    return units.spread(is_hidden, *inputs.filled.shape), metrics

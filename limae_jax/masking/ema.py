@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from limae_jax.config.masking import EmaConfig
 from limae_jax.masking.base import MaskingRule, MaskInputs, Selection, hide_above_mean
-from limae_jax.masking.scores import Groups, agent_mean
+from limae_jax.masking.scores import MaskUnits, agent_mean
 
 
 class EmaState(NamedTuple):
@@ -29,17 +29,17 @@ def make_rule(config: EmaConfig, num_agents: int, window: int) -> MaskingRule:
 
     s_i <- (1 - alpha) s_i + alpha delta_i;  score_i = s_i / (1 - (1 - alpha)^n) after n batches
     """
-    groups = Groups(config.unit, window)
+    units = MaskUnits(config.unit, window)
 
     def init() -> EmaState:
         return EmaState(jnp.zeros(num_agents, jnp.float32), jnp.zeros((), jnp.float32))
 
     def select(state: EmaState, inputs: MaskInputs, key: jax.Array) -> Selection:
-        delta = agent_mean(inputs.td_error_agent, inputs.is_counted, groups)[0, 0]
+        delta = agent_mean(inputs.td_error_agent, inputs.is_counted, units)[0, 0]
         keep = 1.0 - config.alpha
         state = EmaState(keep * state.mean + config.alpha * delta, keep * state.weight + config.alpha)
         score = state.mean / state.weight
-        is_hidden, metrics = hide_above_mean(score[None, None], groups, config, inputs)
+        is_hidden, metrics = hide_above_mean(score[None, None], units, config, inputs)
         return Selection(is_hidden, state, metrics)
 
     return MaskingRule(init, select)

@@ -6,7 +6,7 @@ import jax
 
 from limae_jax.config.masking import ThresholdConfig
 from limae_jax.masking.base import MaskingRule, MaskInputs, hide_above_mean, stateless
-from limae_jax.masking.scores import Groups, agent_mean
+from limae_jax.masking.scores import MaskUnits, agent_mean
 from limae_jax.types import Metrics
 
 
@@ -15,10 +15,10 @@ def make_rule(config: ThresholdConfig, num_agents: int, window: int) -> MaskingR
 
     M_i = 1  iff  delta_i > theta (1 + tolerance),  theta = mean_i delta_i;  if nobody is, the top k
     """
-    groups = Groups(config.unit, window)
+    units = MaskUnits(config.unit, window)
 
     def choose(inputs: MaskInputs, key: jax.Array) -> tuple[jax.Array, Metrics]:
-        delta = agent_mean(inputs.td_error_agent, inputs.is_counted, groups)
-        return hide_above_mean(delta, groups, config, inputs)
+        delta = agent_mean(inputs.td_error_agent, inputs.is_counted, units)
+        return hide_above_mean(delta, units, config, inputs)
 
     return stateless(choose)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from limae_jax.config.masking import ThresholdConfig
 from limae_jax.masking.base import MaskingRule, MaskInputs, hide_above_mean, stateless
-from limae_jax.masking.scores import Groups, agent_mean
+from limae_jax.masking.scores import MaskUnits, agent_mean
 from limae_jax.types import Metrics
 
 
@@ -16,11 +16,11 @@ def make_rule(config: ThresholdConfig, num_agents: int, window: int) -> MaskingR
 
     score_i = mean_t delta_i(t) (share of the features of agent i's observation at t that are not 0)
     """
-    groups = Groups(config.unit, window)
+    units = MaskUnits(config.unit, window)
 
     def choose(inputs: MaskInputs, key: jax.Array) -> tuple[jax.Array, Metrics]:
         richness = jnp.mean((inputs.obs != 0).astype(jnp.float32), axis=-1)
-        score = agent_mean(inputs.td_error_agent * richness, inputs.is_counted, groups)
-        return hide_above_mean(score, groups, config, inputs)
+        score = agent_mean(inputs.td_error_agent * richness, inputs.is_counted, units)
+        return hide_above_mean(score, units, config, inputs)
 
     return stateless(choose)

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from limae_jax.config.masking import MaskingConfig
 from limae_jax.masking.base import MaskingRule, MaskInputs, stateless
-from limae_jax.masking.scores import Groups, highest
+from limae_jax.masking.scores import MaskUnits, highest
 from limae_jax.types import Metrics
 
 
@@ -39,11 +39,11 @@ def bernoulli_mask(key: jax.Array, shape_prefix: Sequence[int], num_agents: int,
 
 def make_rule(config: MaskingConfig, num_agents: int, window: int) -> MaskingRule:
     """The random masks of MA2E: M_i ~ Bernoulli(p), its own draw for each group."""
-    groups = Groups(config.unit, window)
+    units = MaskUnits(config.unit, window)
 
     def choose(inputs: MaskInputs, key: jax.Array) -> tuple[jax.Array, Metrics]:
         num_slots, num_rows = inputs.filled.shape
-        is_hidden = bernoulli_mask(key, groups.shape(num_slots, num_rows), num_agents, config.probability)
-        return groups.spread(is_hidden, num_slots, num_rows), {}
+        is_hidden = bernoulli_mask(key, units.shape(num_slots, num_rows), num_agents, config.probability)
+        return units.spread(is_hidden, num_slots, num_rows), {}
 
     return stateless(choose)

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 
 from limae_jax.config.masking import RefdsConfig
 from limae_jax.masking.base import MaskingRule, MaskInputs, hide_above_mean, stateless
-from limae_jax.masking.scores import Groups, agent_mean
+from limae_jax.masking.scores import MaskUnits, agent_mean
 from limae_jax.types import Metrics
 
 # Time constants beyond which weights stay equal: next to an episode's end they are nothing, yet an agent that died
@@ -38,12 +38,12 @@ def make_rule(config: RefdsConfig, num_agents: int, window: int) -> MaskingRule:
 
     score_i = sum_t w_t delta_i(t) / sum_t w_t,  w_t = exp(-(steps from t to the end) / tau)
     """
-    groups = Groups(config.unit, window)
+    units = MaskUnits(config.unit, window)
 
     def choose(inputs: MaskInputs, key: jax.Array) -> tuple[jax.Array, Metrics]:
         distance = steps_to_end(inputs.is_first, inputs.filled) / config.time_constant_steps
         weight = jnp.exp(-jnp.minimum(distance, _MOST_TIME_CONSTANTS))
-        score = agent_mean(inputs.td_error_agent, inputs.is_counted, groups, weight[..., None])
-        return hide_above_mean(score, groups, config, inputs)
+        score = agent_mean(inputs.td_error_agent, inputs.is_counted, units, weight[..., None])
+        return hide_above_mean(score, units, config, inputs)
 
     return stateless(choose)

@@ -1,4 +1,4 @@
-"""What the rules share: groups of slots with one mask each, a mean error for each agent, and who is hidden by it.
+"""What the rules share: units of slots with one mask each, a mean error for each agent, and who is hidden by it.
 
 A group is all that one mask covers: the batch, a row, or a window of a row. Scores have a group's axes, [W, G, A]:
 [1, 1, A] for the batch, [1, B, A] for rows, [ceil(T / L), B, A] for windows of L slots.
@@ -13,7 +13,7 @@ import jax
 import jax.numpy as jnp
 
 
-class Groups(NamedTuple):
+class MaskUnits(NamedTuple):
     """Slots that share a mask.
 
     Attributes:
@@ -39,15 +39,17 @@ class Groups(NamedTuple):
         padded = jnp.pad(values, ((0, num_windows * self.window - num_slots), (0, 0), (0, 0)))
         return jnp.sum(jnp.reshape(padded, (num_windows, self.window, num_rows, num_agents)), axis=1)
 
-    def spread(self, groups: jax.Array, num_slots: int, num_rows: int) -> jax.Array:
+    def spread(self, units: jax.Array, num_slots: int, num_rows: int) -> jax.Array:
         """What belongs to each group, [W, G, A], at each of its slots, [T, B, A]."""
-        num_windows, _, num_agents = groups.shape
+        num_windows, _, num_agents = units.shape
         repeats = self.window if self.unit == "step" else num_slots
-        slots = jnp.broadcast_to(groups[:, None], (num_windows, repeats, num_rows, num_agents))
+        slots = jnp.broadcast_to(units[:, None], (num_windows, repeats, num_rows, num_agents))
         return jnp.reshape(slots, (-1, num_rows, num_agents))[:num_slots]
 
 
-def agent_mean(values: jax.Array, is_counted: jax.Array, groups: Groups, weight: jax.Array | float = 1.0) -> jax.Array:
+def agent_mean(
+    values: jax.Array, is_counted: jax.Array, units: MaskUnits, weight: jax.Array | float = 1.0
+) -> jax.Array:
     """Each agent's mean over what counts in each group.
 
     An agent that never counts in a group gets the mean of the other agents' there, so that it neither moves the mean
@@ -56,7 +58,7 @@ def agent_mean(values: jax.Array, is_counted: jax.Array, groups: Groups, weight:
     Args:
         values: [T, B, A]; may be anything, NaN too, where it does not count.
         is_counted: [T, B, A] bool.
-        groups: to average in.
+        units: to average in.
         weight: greater than 0, broadcast against the values.
 
     Returns:
@@ -64,8 +66,8 @@ def agent_mean(values: jax.Array, is_counted: jax.Array, groups: Groups, weight:
     """
     chex.assert_rank(values, 3)
     chex.assert_equal_shape([values, is_counted])
-    total = groups.sum(jnp.where(is_counted, values * weight, 0.0))
-    amount = groups.sum(jnp.where(is_counted, weight, 0.0))
+    total = units.sum(jnp.where(is_counted, values * weight, 0.0))
+    amount = units.sum(jnp.where(is_counted, weight, 0.0))
     is_known = amount > 0
     mean = total / jnp.where(is_known, amount, 1.0)
     # The mean is 0 where it is not known.

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 
 from limae_jax.config.masking import VdsConfig
 from limae_jax.masking.base import MaskingRule, MaskInputs, Selection, hide_above_mean
-from limae_jax.masking.scores import Groups, agent_mean
+from limae_jax.masking.scores import MaskUnits, agent_mean
 
 
 class VdsState(NamedTuple):
@@ -77,19 +77,19 @@ def make_rule(config: VdsConfig, num_agents: int, window: int) -> MaskingRule:
 
     Agents share a reward, so their errors often fall together; then the top k by delta_i are hidden.
     """
-    groups = Groups(config.unit, window)
+    units = MaskUnits(config.unit, window)
 
     def init() -> VdsState:
         return VdsState(jnp.zeros((config.history_batches, num_agents), jnp.float32), jnp.zeros((), jnp.int32))
 
     def select(state: VdsState, inputs: MaskInputs, key: jax.Array) -> Selection:
-        delta = agent_mean(inputs.td_error_agent, inputs.is_counted, groups)[0]
+        delta = agent_mean(inputs.td_error_agent, inputs.is_counted, units)[0]
         history = jnp.concatenate([state.history[1:], delta])
         state = VdsState(history, jnp.minimum(state.num_valid + 1, config.history_batches))
         variance = episode_variance(inputs.td_error_agent, inputs.is_counted, inputs.is_first)
         score = variance * jax.nn.relu(slope(*state))
         # Where no error rises all scores are 0, and the top k go by the error itself.
-        is_hidden, metrics = hide_above_mean(score[None, None], groups, config, inputs, tie_break=delta[None])
+        is_hidden, metrics = hide_above_mean(score[None, None], units, config, inputs, tie_break=delta[None])
         return Selection(is_hidden, state, metrics)
 
     return MaskingRule(init, select)

@@ -39,13 +39,13 @@ class Status:
             self._live.stop()
             self._live = None
 
-    def say(self, text: str) -> None:
+    def update(self, text: str) -> None:
         """What is being done from now on."""
         self._text, self._since = text, self._clock()
 
     def compiling(self, what: Compiling) -> None:
         """Before a program is compiled."""
-        self.say(what.text())
+        self.update(what.text())
 
     def compiled(self) -> None:
         """After that; what comes next is said by whoever does it."""

@@ -43,3 +43,14 @@ class Replay(NamedTuple):
     emptied: Callable[[PyTree], PyTree]
     row_axis: int
     update_priority: Callable[[PyTree, jax.Array, jax.Array], PyTree] | None = None
+
+
+def allocated_bytes(replay: Replay, example: Rows) -> int:
+    """Bytes that one seed's replay allocates.
+
+    Args:
+        replay: see there.
+        example: a block of rows as they are added; shapes are enough.
+    """
+    state = jax.eval_shape(replay.init, example)
+    return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Protocol
 
@@ -15,7 +16,7 @@ GIB = 2**30
 EPISODES_AT_ONCE = 1024
 
 
-class Sizes(Protocol):
+class HasSizes(Protocol):
     """The part of `EnvSpec` that memory depends on."""
 
     @property
@@ -35,8 +36,11 @@ class Sizes(Protocol):
         """U, of each agent; the same for all."""
 
 
-def row_bytes(config: TrainConfig, sizes: Sizes) -> int:
-    """Bytes of one stored row: row_length + 1 slots, the acting carry before the first, and its priority if any."""
+def row_bytes(config: TrainConfig, sizes: HasSizes) -> int:
+    """Bytes of one stored row: row_length + 1 slots, the acting carry before the first, and its priority if any.
+
+    By a formula, so that `limae-jax list` need not build anything; a system that records more is not known to it.
+    """
     agents = sizes.num_agents
     floats = agents * sizes.obs_size + sizes.state_size
     per_float = 2 if config.replay.observation_dtype == "float16" else 4
@@ -49,17 +53,17 @@ def row_bytes(config: TrainConfig, sizes: Sizes) -> int:
     return (config.replay.row_length + 1) * slot + start + priority
 
 
-def replay_bytes(config: TrainConfig, sizes: Sizes) -> int:
-    """Bytes of one seed's replay."""
+def replay_bytes(config: TrainConfig, sizes: HasSizes) -> int:
+    """Bytes of one seed's replay by the formula of `row_bytes`."""
     return config.replay.capacity_rows * row_bytes(config, sizes)
 
 
-def working_bytes(config: TrainConfig, sizes: Sizes) -> int:
+def working_bytes(config: TrainConfig, sizes: HasSizes) -> int:
     """A rough upper estimate of what one seed holds beside the replay, in training or, if that is more, evaluation."""
     return max(update_bytes(config, sizes), evaluation_bytes(config, sizes))
 
 
-def update_bytes(config: TrainConfig, sizes: Sizes) -> int:
+def update_bytes(config: TrainConfig, sizes: HasSizes) -> int:
     """A rough upper estimate of what one seed's gradient step holds beside the replay.
 
     The sampled batch twice (gathered and in float32), the activations that the backward pass keeps, and the mixer's
@@ -88,14 +92,14 @@ def _beliefs_bytes(config: TrainConfig, windows: int, agents: int) -> int:
     return tokens * 40 + decoder_layers * (12 * tokens * queries + 2 * weights)
 
 
-def evaluation_bytes(config: TrainConfig, sizes: Sizes) -> int:
+def evaluation_bytes(config: TrainConfig, sizes: HasSizes) -> int:
     """A rough upper estimate of what one seed's evaluation holds: the episodes that it plays side by side."""
     if config.env.is_played_by_host:
         return 0
     return min(config.evaluation.num_episodes, EPISODES_AT_ONCE) * _episode_bytes(config, sizes)
 
 
-def _episode_bytes(config: TrainConfig, sizes: Sizes) -> int:
+def _episode_bytes(config: TrainConfig, sizes: HasSizes) -> int:
     """What an episode under way holds: the game, some times over, the acting carry, and the agents' guesses.
 
     The factors are those of compiled programs, rounded up.
@@ -114,7 +118,7 @@ def _episode_bytes(config: TrainConfig, sizes: Sizes) -> int:
     return 4 * floats
 
 
-def check_evaluation_memory(config: TrainConfig, sizes: Sizes, available: int, what: str) -> None:
+def check_evaluation_memory(config: TrainConfig, sizes: HasSizes, available: int, what: str) -> None:
     """Checks that one seed can be evaluated in memory.
 
     Args:
@@ -134,12 +138,20 @@ def check_evaluation_memory(config: TrainConfig, sizes: Sizes, available: int, w
     )
 
 
-def check_memory(config: TrainConfig, sizes: Sizes, seeds_at_once: int, available: int, what: str) -> str:
+def check_memory(
+    config: TrainConfig,
+    sizes: HasSizes,
+    stored_bytes: Callable[[TrainConfig], int],
+    seeds_at_once: int,
+    available: int,
+    what: str,
+) -> str:
     """Checks that the seeds trained at once fit into memory.
 
     Args:
         config: the run.
         sizes: of its environment.
+        stored_bytes: of one seed's replay under such settings; 0 if the system stores no rows.
         seeds_at_once: seeds that one device holds at the same time.
         available: bytes.
         what: names that memory for the message.
@@ -150,23 +162,26 @@ def check_memory(config: TrainConfig, sizes: Sizes, seeds_at_once: int, availabl
     Raises:
         InputError: with the arithmetic and each single change that is enough, if they do not fit.
     """
-    one, row = replay_bytes(config, sizes), row_bytes(config, sizes)
+    one = stored_bytes(config)
+    row = one // config.replay.capacity_rows
     working = working_bytes(config, sizes)
     total = seeds_at_once * (one + working)
+    stored = (
+        f"replay {config.replay.capacity_rows} rows x {row:,} B = {one / GIB:.2f} GiB a seed" if one else "no replay"
+    )
     line = (
-        f"replay {config.replay.capacity_rows} rows x {row:,} B = {one / GIB:.2f} GiB a seed; with"
-        f" {working / GIB:.2f} GiB to work in, {seeds_at_once} seed(s) at once need {total / GIB:.2f} GiB"
+        f"{stored}; with {working / GIB:.2f} GiB to work in, {seeds_at_once} seed(s) at once need {total / GIB:.2f} GiB"
         f" of {available / GIB:.2f} GiB {what}"
     )
     if total <= available:
         return line
-    fitting_rows = max(0, int((available / seeds_at_once - working) // row))
+    fitting_rows = max(0, int((available / seeds_at_once - working) // row)) if row else 0
     fitting_seeds = int(available // (one + working))
     half = replace(config, replay=replace(config.replay, observation_dtype="float16"))
     needed_rows = max(config.replay.min_rows, config.replay.batch_rows, config.env.num_envs)
     ways = [f"replay.capacity_rows={fitting_rows}"] if fitting_rows >= needed_rows else []
     # A run in half precision already does not fit, so this never names what is set.
-    if seeds_at_once * (replay_bytes(half, sizes) + working) <= available:
+    if seeds_at_once * (stored_bytes(half) + working) <= available:
         ways.append("replay.observation_dtype=float16 (about half)")
     fitting_episodes = int((available / seeds_at_once - one) // _episode_bytes(config, sizes))
     if update_bytes(config, sizes) <= available / seeds_at_once - one and fitting_episodes >= 1:

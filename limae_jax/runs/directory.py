@@ -136,7 +136,7 @@ def _git_commit() -> str | None:
         return None
 
 
-def settle_groups(
+def groups_as_begun(
     run_dir: Path, groups: Sequence[np.ndarray], devices: int | None = None, seeds: Sequence[int] | None = None
 ) -> list[np.ndarray]:
     """The seeds of each group, as this run first split them: a checkpoint belongs to its group. Nothing is written.

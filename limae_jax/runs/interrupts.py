@@ -45,7 +45,7 @@ def interruptible() -> Iterator[None]:
             signal.signal(number, handler)
 
 
-def say_interrupted(number: int) -> int:
+def report_interrupted(number: int) -> int:
     """Tells of a signal that ends the command; returns the exit code, 128 + signal as shells have it."""
     what = "interrupted" if number == signal.SIGINT else f"stopped by {signal.Signals(number).name}"
     print(f"limae-jax: {what}", file=sys.stderr, flush=True)
@@ -55,7 +55,7 @@ def say_interrupted(number: int) -> int:
 def _interrupt(number: int, frame: FrameType | None) -> None:
     if _is_importing(frame):
         # Some that import catch every error, so that a key pressed then would be lost. Nothing has been begun yet.
-        os._exit(say_interrupted(number))
+        os._exit(report_interrupted(number))
     raise Interrupted(number)
 
 

@@ -14,7 +14,11 @@ from limae_jax.errors import InputError
 # The seeds of each group, the other runs that a run shares its program with, the groups that were ever saved.
 GROUPS_FILE, SHARED_FILE, SAVED_FILE = "groups.json", "program.json", "saved.json"
 VERSIONS_FILE = "versions.json"
-CHECKPOINTS, LATEST = "checkpoints", "latest"
+CHECKPOINTS = "checkpoints"
+# Below each group's folder: the whole state, and the parameters of now and of the best evaluation.
+STATE, LAST, BEST = "state", "last", "best"
+# What the folder of the state was called before.
+_OLD_STATE = "latest"
 
 
 def is_there(path: Path) -> bool:
@@ -152,7 +156,7 @@ def check_saved(home: Path, seeds: Sequence[int]) -> None:
     """
     saved = read_saved(home)
     has_groups = is_there(home / GROUPS_FILE)
-    if not (saved or has_groups or any(home.glob(f"{CHECKPOINTS}/*/{LATEST}/checkpoint_*"))):
+    if not (saved or has_groups or any(map(has_checkpoint, home.glob(f"{CHECKPOINTS}/*")))):
         return
     groups = read_groups(home, seeds)
     if any(len(group) != len(groups[0]) for group in groups) or set(saved) - set(group_names(home, groups)):
@@ -164,12 +168,18 @@ def check_saved(home: Path, seeds: Sequence[int]) -> None:
 
 def has_checkpoint(group_directory: Path) -> bool:
     """Whether a group has something to go on from, whole or not."""
-    return any((group_directory / LATEST).glob("checkpoint_*"))
+    return any(state_folder(group_directory).glob("checkpoint_*"))
+
+
+def state_folder(group_directory: Path) -> Path:
+    """Where a group's state is saved; a run keeps the folder that it began with."""
+    old = group_directory / _OLD_STATE
+    return old if is_there(old) else group_directory / STATE
 
 
 def checkpoint_is_gone(home: Path, name: str) -> InputError:
     """The error for a group that was saved and is no longer there."""
     return InputError(
-        f"RUN_DIR={home}: {CHECKPOINTS}/{name}/{LATEST} is missing, though the run was saved there; put it back from a"
+        f"RUN_DIR={home}: {CHECKPOINTS}/{name}/{STATE} is missing, though the run was saved there; put it back from a"
         " copy, or choose another run.dir for a new run"
     )

@@ -24,7 +24,7 @@ MAX_CELLS = 1000
 _LONGEST_NAME = 200
 
 
-class Cell(NamedTuple):
+class GridCell(NamedTuple):
     """One combination of the axes' choices, with all seeds of the sweep.
 
     Attributes:
@@ -45,7 +45,7 @@ class Sweep(NamedTuple):
     """
 
     settings: SweepConfig
-    cells: tuple[Cell, ...]
+    cells: tuple[GridCell, ...]
 
 
 def load_sweep(overrides: Sequence[str]) -> Sweep:
@@ -158,7 +158,7 @@ def _check_all_there(
             raise InputError(f"{show(choice)}: the sweep has it, but not together with the other choices; leave it out")
 
 
-def _cell(fixed: Sequence[str], words: Sequence[str]) -> Cell:
+def _cell(fixed: Sequence[str], words: Sequence[str]) -> GridCell:
     apart = sorted(word for word in words if not word.startswith("run."))
     name = ",".join(apart).replace("/", "_")
     if len(name) > _LONGEST_NAME:
@@ -169,4 +169,4 @@ def _cell(fixed: Sequence[str], words: Sequence[str]) -> Cell:
         config = load_cell([*fixed, *words, *of_all_runs])
     except InputError as error:
         raise InputError(f"cell {name}: {error}" if name else str(error)) from None
-    return Cell(name or f"{config.system.name}_{config.env.scenario}", config)
+    return GridCell(name or f"{config.system.name}_{config.env.scenario}", config)

@@ -19,7 +19,7 @@ from limae_jax.metrics.jsonl import read_rows
 from limae_jax.metrics.schema import Row
 from limae_jax.runs.directory import group_directory
 from limae_jax.runs.lock import ElsewhereError
-from limae_jax.runs.records import SHARED_FILE, home_of, read_groups, runs_at_home
+from limae_jax.runs.records import BEST, LAST, SHARED_FILE, home_of, read_groups, runs_at_home
 from limae_jax.runs.stored import CONFIG_FILE, check_not_inside, check_run_dir, is_unused, read_run, sweep_runs
 from limae_jax.sweeps.grid import Sweep
 
@@ -198,7 +198,7 @@ def _last_rows(run_dir: Path) -> dict[int, Row]:
 def _are_saved(directory: Path, rows: Sequence[Row]) -> bool:
     """Whether the parameters of a group are there, the last ones as of the seeds' last rows."""
     try:
-        last, best = read_host(directory / "last"), read_host(directory / "best")
+        last, best = read_host(directory / LAST), read_host(directory / BEST)
     except InputError:  # going on with the run makes them anew, or tells what is wrong
         return False
     saved = (last or {}).get("iteration") or []

@@ -17,7 +17,7 @@ from limae_jax.config import TrainConfig
 from limae_jax.errors import InputError
 from limae_jax.metrics.jsonl import read_rows
 from limae_jax.runs.lock import locked
-from limae_jax.runs.records import home_of, read_groups, runs_at_home
+from limae_jax.runs.records import BEST, LAST, home_of, read_groups, runs_at_home, state_folder
 from limae_jax.runs.stored import read_run
 from limae_jax.sweeps.plan import Program, is_finished
 from limae_jax.training.plan import REFILL
@@ -126,11 +126,11 @@ def _groups(home: Path) -> list[np.ndarray]:
 
 
 def _find_in_group(group: Group, step: int, has_learned: bool) -> dict[Path, Superfluous]:
-    latest = group.directory / "latest"
-    found = {latest: find_superfluous(latest, step)}
-    if found[latest].manifests and not has_learned:
+    state = state_folder(group.directory)
+    found = {state: find_superfluous(state, step)}
+    if found[state].manifests and not has_learned:
         raise InputError("ended before its last phase, which learns from this replay; delete the run or extend it")
     for share in group.shares:
-        for folder in (share.directory / "best", share.directory / "last"):
+        for folder in (share.directory / BEST, share.directory / LAST):
             found[folder] = Superfluous([], sorted(folder.glob(f"{TEMPORARY_PREFIX}*")))
     return found

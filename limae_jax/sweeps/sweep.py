@@ -39,7 +39,7 @@ class SweepResult(NamedTuple):
     exit_code: int
 
 
-class _News:
+class _Outcomes:
     """Takes note of what becomes of the runs, and shows it."""
 
     def __init__(self, table: SweepTable, programs: Sequence[Program]):
@@ -52,7 +52,7 @@ class _News:
         """Where the program's runs show themselves."""
         return [CellConsole(self.table, self._places[config.run_dir]) for config in program.configs]
 
-    def settle(self, program: Program, outcomes: Sequence[Outcome]) -> None:
+    def record(self, program: Program, outcomes: Sequence[Outcome]) -> None:
         """What became of the program's runs."""
         for config, outcome in zip(program.configs, outcomes, strict=True):
             self.outcomes[Path(config.run_dir)] = outcome
@@ -74,15 +74,15 @@ def run_sweep(sweep: Sweep, console: bool = True, film: Film | None = None) -> S
         check_film(cell.config, film)
     programs = plan_programs(sweep)
     with SweepTable(_lines(sweep, programs), enabled=console) as table, StopRequest() as stop:
-        news = _News(table, programs)
-        left = [program for program in programs if not _settle_if_finished(program, news)]
+        found = _Outcomes(table, programs)
+        left = [program for program in programs if not _record_if_finished(program, found)]
         if sweep.settings.cluster == "none":
             prepare(left)
-            _train_here(left, stop, news, film)
+            _train_here(left, stop, found, film)
         else:
-            for program, outcomes in send_programs(left, sweep.settings, stop, news.consoles, film):
-                news.settle(program, outcomes)
-        states = [outcome.state for outcome in news.outcomes.values()]
+            for program, outcomes in send_programs(left, sweep.settings, stop, found.consoles, film):
+                found.record(program, outcomes)
+        states = [outcome.state for outcome in found.outcomes.values()]
         is_stopped = stop.signal is not None and (len(states) < len(table.lines) or "stopped" in states)
         if is_stopped:
             here = sweep.settings.cluster == "none"
@@ -95,20 +95,20 @@ def run_sweep(sweep: Sweep, console: bool = True, film: Film | None = None) -> S
             command = ("limae-jax", "report", str(directory), "--out", str(directory / "report"))
             table.last_words.append(f"compare them: {shlex.join(command)}")
     not_all = EXIT_NOT_ALL if {"failed", "broken"} & set(states) else EXIT_ELSEWHERE if "elsewhere" in states else 0
-    return SweepResult(news.outcomes, stop.exit_code if is_stopped else not_all)
+    return SweepResult(found.outcomes, stop.exit_code if is_stopped else not_all)
 
 
-def _train_here(programs: Sequence[Program], stop: StopRequest, news: _News, film: Film | None) -> None:
+def _train_here(programs: Sequence[Program], stop: StopRequest, found: _Outcomes, film: Film | None) -> None:
     """Trains program after program; those that another process held are looked at once more at the end."""
     again = []
     for program in programs:
         if stop.signal is None:
-            news.settle(program, train_program(program, stop, news.consoles(program), film))
-            if any(news.outcomes[Path(config.run_dir)].state == "elsewhere" for config in program.configs):
+            found.record(program, train_program(program, stop, found.consoles(program), film))
+            if any(found.outcomes[Path(config.run_dir)].state == "elsewhere" for config in program.configs):
                 again.append(program)
     for program in again:
-        if stop.signal is None and not _settle_if_finished(program, news):
-            news.settle(program, train_program(program, stop, news.consoles(program), film))
+        if stop.signal is None and not _record_if_finished(program, found):
+            found.record(program, train_program(program, stop, found.consoles(program), film))
 
 
 def show_plan(sweep: Sweep, console: Console | None = None) -> None:
@@ -141,10 +141,10 @@ def _outcomes_if_finished(program: Program) -> list[Outcome] | None:
     return [done_or_failed([row["seed"] for row in rows if row["is_failed"]]) for rows in last]
 
 
-def _settle_if_finished(program: Program, news: _News) -> bool:
+def _record_if_finished(program: Program, found: _Outcomes) -> bool:
     outcomes = _outcomes_if_finished(program)
     if outcomes:
-        news.settle(program, outcomes)
+        found.record(program, outcomes)
     return bool(outcomes)
 
 

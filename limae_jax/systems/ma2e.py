@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from limae_jax.config import TrainConfig, ValueBasedConfig
 from limae_jax.networks.agent import GruAgent
-from limae_jax.systems.masked_training import mae_auxiliary, mae_optimiser, pretraining
+from limae_jax.systems.masked_training import frozen_mae, mae_auxiliary, mae_optimiser, pretraining
 from limae_jax.systems.team_models import MAE, mae_team_model
 from limae_jax.systems.value_based import ValueBasedSpec, mixer_of, td_optimiser
 from limae_jax.types import EnvSpec
@@ -15,12 +15,13 @@ from limae_jax.types import EnvSpec
 
 def make_spec(config: TrainConfig, env: EnvSpec) -> ValueBasedSpec:
     """Agents that attend to what the auto-encoder makes of their team; QMIX's mixer unless another is named."""
+    is_frozen = config.auto_encoder.freeze_after_pretraining
     return ValueBasedSpec(
         mixer=mixer_of(config),
         make_agent=context_agent(config),
-        auxiliaries=(mae_auxiliary(config, env),),
+        auxiliaries=(frozen_mae(config, env) if is_frozen else mae_auxiliary(config, env),),
         optimisers={"td": td_optimiser, MAE: lambda system: mae_optimiser(config.auto_encoder)},
-        train_labels=("td",) if config.rule == "frozen" else None,
+        train_labels=("td",) if is_frozen else None,
         target_rules={"agent": "hard", "mixer": "hard"} | ({MAE: "hard"} if config.auto_encoder.target_copy else {}),
         team_model=mae_team_model(config, env),
         phases=lambda core, config: pretraining(config, core),

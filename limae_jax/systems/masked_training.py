@@ -78,8 +78,8 @@ def mae_loss(
 
 def mae_auxiliary(config: TrainConfig, env: EnvSpec) -> Auxiliary:
     """lambda L_MAE with the agents hidden that the rule chooses."""
-    mae, masking = make_mae(config.auto_encoder, env), config.masking_rule
-    rule = make_rule(masking, env.num_agents, mae.window)
+    mae = make_mae(config.auto_encoder, env)
+    rule = make_rule(config.masking_rule, env.num_agents, mae.window)
 
     def loss(inputs: AuxiliaryInputs, state: PyTree, key: jax.Array) -> AuxiliaryLoss:
         mask_key, window_key = jax.random.split(key)
@@ -89,8 +89,6 @@ def mae_auxiliary(config: TrainConfig, env: EnvSpec) -> Auxiliary:
         chosen = rule.select(state, MaskInputs(delta, is_counted, batch.obs, batch.is_first, batch.filled), mask_key)
         seen = chosen.metrics | _per_agent(delta, is_counted, chosen.is_hidden)
         seen |= attention_metrics(inputs.features, batch.filled)
-        if masking.name == "frozen":
-            return AuxiliaryLoss(jnp.zeros(()), chosen.state, seen)
         error = mae_loss(
             mae, inputs.params[MAE], inputs.start, inputs.inputs, batch.alive, chosen.is_hidden, window_key
         )
@@ -119,13 +117,15 @@ def attention_metrics(features: Mapping[str, jax.Array], filled: jax.Array) -> M
     return {"attention_entropy": masked_mean(entropy, real), "attention_own": masked_mean(own, real)}
 
 
-def attention_auxiliary() -> Auxiliary:
+def attention_only(inputs: AuxiliaryInputs, state: PyTree, key: jax.Array) -> AuxiliaryLoss:
     """No loss, only the attention's metrics."""
+    return AuxiliaryLoss(jnp.zeros(()), state, attention_metrics(inputs.features, inputs.batch.filled))
 
-    def loss(inputs: AuxiliaryInputs, state: PyTree, key: jax.Array) -> AuxiliaryLoss:
-        return AuxiliaryLoss(jnp.zeros(()), state, attention_metrics(inputs.features, inputs.batch.filled))
 
-    return Auxiliary("team", None, tuple, loss)
+def frozen_mae(config: TrainConfig, env: EnvSpec) -> Auxiliary:
+    """An auto-encoder that phase 1 trains and nothing after it."""
+    mae = make_mae(config.auto_encoder, env)
+    return Auxiliary(MAE, lambda key: init_mae(mae, key), tuple, attention_only, MAE)
 
 
 def pretraining(config: TrainConfig, core: ValueBasedCore) -> tuple[Phase, ...]:

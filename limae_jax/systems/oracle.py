@@ -1,9 +1,9 @@
 """The oracle: MA2E's network over the team-mates' true windows. Not decentralised: a bound on what guessing brings."""
 
 from limae_jax.config import TrainConfig
-from limae_jax.systems.base import Phase
+from limae_jax.systems.base import Auxiliary, Phase
 from limae_jax.systems.ma2e import context_agent
-from limae_jax.systems.masked_training import attention_auxiliary
+from limae_jax.systems.masked_training import attention_only
 from limae_jax.systems.team_models import true_team_model
 from limae_jax.systems.value_based import ValueBasedSpec, mixer_of
 from limae_jax.types import EnvSpec
@@ -16,7 +16,7 @@ def make_spec(config: TrainConfig, env: EnvSpec) -> ValueBasedSpec:
     return ValueBasedSpec(
         mixer=mixer_of(config),
         make_agent=context_agent(config),
-        auxiliaries=(attention_auxiliary(),),
+        auxiliaries=(Auxiliary("team", None, tuple, attention_only),),
         team_model=true_team_model(config, env),
         phases=lambda core, config: (Phase("pretrain", steps, explores_by_schedule=False),) if steps else (),
     )

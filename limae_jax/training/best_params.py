@@ -14,11 +14,10 @@ from jax.sharding import Mesh
 from limae_jax.checkpoints.params import has_params, iterations_of, load_params, save_params
 from limae_jax.checkpoints.store import DamagedCheckpointError
 from limae_jax.devices.sharding import put_seeds
+from limae_jax.runs.records import BEST
 from limae_jax.training.progress import Progress
 from limae_jax.training.shares import Share
 from limae_jax.types import PyTree
-
-_FOLDER = "best"
 
 
 @jax.jit
@@ -43,7 +42,7 @@ class BestParams:
 
     def restore(self, progress: Progress, warn: Callable[[str], None]) -> None:
         """Loads the stored ones. What `progress` says of their scores is then what was saved with them."""
-        self.params, hosts = load_shares(self._shares, _FOLDER, self.params)
+        self.params, hosts = load_shares(self._shares, BEST, self.params)
         for share, host in zip(self._shares, hosts, strict=True):
             own = slice(share.begin, share.end)
             if host is None:
@@ -53,7 +52,7 @@ class BestParams:
                 host = {"iteration": [0] * len(share.seeds), "score": [None] * len(share.seeds)}
                 if lost:
                     warn(
-                        f"{share.directory / _FOLDER}: is damaged or gone; lost are the best parameters of "
+                        f"{share.directory / BEST}: is damaged or gone; lost are the best parameters of "
                         f"{', '.join(lost)}, the best starts again from those of now"
                     )
             progress.best_iteration[own], progress.best_score[own] = host["iteration"], host["score"]
@@ -79,7 +78,7 @@ class BestParams:
 
     def _save(self, chosen: np.ndarray, progress: Progress) -> None:
         host: dict[str, list[Any]] = {"iteration": progress.best_iteration, "score": progress.best_score}
-        save_shares(self._shares, _FOLDER, self.params, host, chosen)
+        save_shares(self._shares, BEST, self.params, host, chosen)
         self.is_lost &= ~chosen
 
 

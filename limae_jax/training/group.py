@@ -18,6 +18,7 @@ from limae_jax.devices.sharding import put_seeds
 from limae_jax.errors import GameError, InputError
 from limae_jax.metrics.schema import Row, make_row
 from limae_jax.metrics.waiting import TimeLeft
+from limae_jax.runs.records import LAST, state_folder
 from limae_jax.training.best_params import BestParams, load_shares, save_shares
 from limae_jax.training.forecast import Forecast
 from limae_jax.training.loop import SeedState
@@ -67,7 +68,7 @@ class GroupTrainer:
         self.setup, self.seeds, self.num_reported, self.observer = setup, seeds, num_reported, observer
         self._began = time.monotonic()
         self.staging_bytes = 0
-        self._store = CheckpointStore(directory / "latest", row_axis=setup.parts.replay.row_axis)
+        self._store = CheckpointStore(state_folder(directory), row_axis=setup.parts.replay.row_axis)
         self._directory = directory
         self._stores_rows = setup.parts.system.stores_rows
         count = len(seeds)
@@ -85,7 +86,7 @@ class GroupTrainer:
         # The iteration at which the replay was last empty.
         self._replay_from = 0
         for share in self._shares:
-            check_place(share.directory / "last")
+            check_place(share.directory / LAST)
         self.is_restored = self._restore()
         self._plans = with_refill(setup.plans, self._replay_from)
         self.counters, self.is_failed = fetch((self.state.counters, self.state.is_failed))
@@ -129,7 +130,7 @@ class GroupTrainer:
         Raises:
             InputError: it could not be restored.
         """
-        store = CheckpointStore(directory / "latest", row_axis=self.setup.parts.replay.row_axis)
+        store = CheckpointStore(state_folder(directory), row_axis=self.setup.parts.replay.row_axis)
         host = store.check(*map(_templates, self._split()))
         if host is not None:
             progress_of(host, len(self.seeds), directory)
@@ -138,7 +139,7 @@ class GroupTrainer:
         """Writes again what is damaged or gone beside the checkpoint, as far as the checkpoint tells."""
         if self._best.is_lost.any():
             self._keep_best(self._results(), self._best.is_lost)
-        _, hosts = load_shares(self._shares, "last", self.state.learner.params)
+        _, hosts = load_shares(self._shares, LAST, self.state.learner.params)
         is_gone = np.zeros(len(self.seeds), bool)
         for share, host in zip(self._shares, hosts, strict=True):
             if host is None or min(host["iteration"]) < self.progress.iteration:
@@ -148,7 +149,7 @@ class GroupTrainer:
 
     def _save_last(self, chosen: np.ndarray) -> None:
         host = {"iteration": [self.progress.iteration] * len(self.seeds)}
-        save_shares(self._shares, "last", self.state.learner.params, host, chosen)
+        save_shares(self._shares, LAST, self.state.learner.params, host, chosen)
 
     def _keep_best(self, results: dict[str, np.ndarray], among: np.ndarray) -> None:
         self._best.keep(self.state.learner.params, results, among & ~self.is_failed, self.progress)

@@ -78,16 +78,22 @@ class Parts(NamedTuple):
 Chunk = Callable[[SeedState, Clock], tuple[SeedState, ChunkMetrics]]
 
 
+def row_shapes(parts: Parts) -> Rows:
+    """Shapes of the rows that an iteration collects; nothing is computed."""
+
+    def collect(key: jax.Array) -> Rows:
+        params, rollout = parts.system.init(key).params, init_rollout(parts.env, parts.system, key)
+        length = parts.config.replay.row_length
+        return collect_rows(parts.env, parts.system, params, rollout, jnp.ones(()), length, key, key)[1]
+
+    return jax.eval_shape(collect, jax.random.key(0))
+
+
 def init_seed(parts: Parts, seed: jax.Array) -> SeedState:
     """A seed before its first iteration."""
     learner = parts.system.init(stream_key(seed, Stream.INIT))
     rollout = init_rollout(parts.env, parts.system, stream_key(seed, Stream.RESET))
-    key = stream_key(seed, Stream.ENV)
-    length = parts.config.replay.row_length
-    _, example, _ = jax.eval_shape(
-        lambda: collect_rows(parts.env, parts.system, learner.params, rollout, jnp.ones(()), length, key, key)
-    )
-    replay = parts.replay.init(jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), example))
+    replay = parts.replay.init(jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), row_shapes(parts)))
     zero = jnp.zeros((), jnp.int32)
     counters = Counters(zero, zero, zero, zero)
     settings = jax.tree.map(jnp.asarray, traced_values(parts.config))

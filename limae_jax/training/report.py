@@ -19,6 +19,7 @@ from limae_jax.metrics.schema import Row
 from limae_jax.metrics.waiting import Compiling, TimeLeft
 from limae_jax.metrics.wandb import read_id
 from limae_jax.metrics.writers import Writers
+from limae_jax.runs.records import CHECKPOINTS
 from limae_jax.runs.stored import format_of, read_run
 
 # Draws a battle: (run directory, seed whose best parameters play) -> a GIF.
@@ -167,8 +168,8 @@ class RunReport:
 
     def kept(self) -> None:
         """Says what a finished run keeps on the disk."""
-        folder = Path(self.config.run_dir) / "checkpoints"
-        has_rows = any(folder.glob("*/latest/rows_*"))
+        folder = Path(self.config.run_dir) / CHECKPOINTS
+        has_rows = any(folder.glob("*/*/rows_*"))
         replay = "with the replay, which `limae-jax prune` drops" if has_rows else "without the replay"
         self._console.note(f"checkpoints: {bytes_below(folder) / 1e6:.1f} MB on disk, {replay}")
 

@@ -29,8 +29,8 @@ from limae_jax.replay.memory import check_memory
 from limae_jax.runs.directory import (
     changed_versions,
     check_in_the_way,
+    groups_as_begun,
     open_run,
-    settle_groups,
     write_groups,
     write_run_files,
 )
@@ -41,7 +41,14 @@ from limae_jax.training.forecast import Forecast
 from limae_jax.training.group import GroupTrainer
 from limae_jax.training.plan import group_seeds, group_size
 from limae_jax.training.report import Film, RunReport
-from limae_jax.training.setup import Setup, available_memory, configure_jax, devices_for, make_setup
+from limae_jax.training.setup import (
+    Setup,
+    available_memory,
+    configure_jax,
+    devices_for,
+    make_setup,
+    stored_bytes,
+)
 from limae_jax.training.shares import Group, GroupReport, share_groups, write_shared
 from limae_jax.training.signals import StopRequest
 
@@ -176,7 +183,7 @@ def train_together(
         groups = _split_seeds(configs, setup, home)
         seeds_per_device = len(groups[0].seeds) // setup.mesh.size
         available = available_memory(configs[0], len(setup.mesh.local_devices))
-        memory = check_memory(configs[0], setup.env.spec, seeds_per_device, *available)
+        memory = check_memory(configs[0], setup.env.spec, stored_bytes(setup.parts), seeds_per_device, *available)
         warnings = [changed_versions(Path(config.run_dir)) for config in configs]
         reports += [RunReport(config, console) for config, console in zip(configs, consoles, strict=True)]
         for report, texts in zip(reports, warnings, strict=True):
@@ -216,7 +223,7 @@ def _split_seeds(configs: Sequence[TrainConfig], setup: Setup, home: Path) -> li
     for config in configs:
         read_saved(Path(config.run_dir))  # written to later: if it is damaged, that is told before
     groups = group_seeds(seeds, group_size(configs[0], jax.default_backend(), len(seeds)), setup.mesh.size)
-    return share_groups(configs, settle_groups(home, groups, setup.mesh.size, seeds), home)
+    return share_groups(configs, groups_as_begun(home, groups, setup.mesh.size, seeds), home)
 
 
 def _restored(

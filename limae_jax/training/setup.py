@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -14,6 +14,7 @@ import jax
 import numpy as np
 from jax.sharding import Mesh
 
+from limae_jax.checks import check
 from limae_jax.config import TrainConfig
 from limae_jax.devices.backend import keep_compiled, start_backend
 from limae_jax.devices.host_memory import free_memory
@@ -21,21 +22,23 @@ from limae_jax.devices.sharding import seed_mesh
 from limae_jax.environments import make_env, open_games
 from limae_jax.environments.base import Environment
 from limae_jax.environments.vector import VectorEnv
+from limae_jax.replay.base import allocated_bytes
 from limae_jax.replay.build import build_replay
 from limae_jax.rollouts.evaluator import evaluate_seed
 from limae_jax.rollouts.host_player import HostPlayer
 from limae_jax.runs.records import GROUPS_FILE, is_there, read_groups
+from limae_jax.systems.base import OnPolicy, Phase
 from limae_jax.systems.build import build_system
 from limae_jax.training.compiler import Compiler
 from limae_jax.training.forecast import EVALUATION
 from limae_jax.training.host_programs import HostChunk, HostEvaluation
-from limae_jax.training.loop import Parts, init_seed, make_chunk_under_own_settings
+from limae_jax.training.loop import Parts, init_seed, make_chunk_under_own_settings, row_shapes
 from limae_jax.training.plan import PhasePlan, plan_phases, refill_plan
 from limae_jax.training.seed_program import SeedProgram
 from limae_jax.types import Clock, PyTree
 
 
-class Program(Protocol):
+class SeedCallable(Protocol):
     """What a run calls: (per seed with a leading [S], *shared) -> per seed."""
 
     def __call__(self, per_seed: PyTree, /, *shared: PyTree) -> Any:
@@ -66,9 +69,9 @@ class Setup:
     plans: list[PhasePlan]
     mesh: Mesh
     compiler: Compiler
-    init: Program
-    chunks: Mapping[str, Program]
-    evaluate: Program
+    init: SeedCallable
+    chunks: Mapping[str, SeedCallable]
+    evaluate: SeedCallable
     player: HostPlayer | None = None
 
     def close(self) -> None:
@@ -83,10 +86,14 @@ def make_setup(config: TrainConfig, num_devices: int | None = None) -> Setup:
     Args:
         config: of the run, or of one of the runs that share a program.
         num_devices: to use; None is all there are. Games that the host plays use one in any case.
+
+    Raises:
+        InputError: the copies of the game cannot be split as the system asks.
     """
     env = make_env(config.env)
     system = build_system(config, env.spec)
     parts = Parts(config, VectorEnv(env, config.env.num_envs), system, build_replay(config, system.stores_rows))
+    _check_minibatches(config, system.phases)
     is_host_played = config.env.is_played_by_host
     mesh = seed_mesh(1 if is_host_played else num_devices)
     # In turn: vmapped over three seeds, the QR behind orthogonal weights can hang XLA's CPU backend for good.
@@ -96,7 +103,20 @@ def make_setup(config: TrainConfig, num_devices: int | None = None) -> Setup:
     return make_programs(parts, mesh, compiler, init)
 
 
-def _compiled_programs(parts: Parts, mesh: Mesh, compiler: Compiler, init: Program) -> Setup:
+def _check_minibatches(config: TrainConfig, phases: Sequence[Phase]) -> None:
+    for phase in phases:
+        parts = phase.learn.minibatches if isinstance(phase.learn, OnPolicy) else 1
+        envs = config.env.num_envs
+        check(envs % parts == 0, "env.num_envs", envs, f"must be a multiple of the {parts} minibatches of each epoch")
+
+
+def stored_bytes(parts: Parts) -> Callable[[TrainConfig], int]:
+    """A function (settings) -> bytes of one seed's replay, for settings that differ from the run's in the replay's."""
+    rows, stores_rows = row_shapes(parts), parts.system.stores_rows
+    return lambda config: allocated_bytes(build_replay(config, stores_rows), rows)
+
+
+def _compiled_programs(parts: Parts, mesh: Mesh, compiler: Compiler, init: SeedCallable) -> Setup:
     config, env = parts.config, parts.env.env
     plans = plan_phases(config, parts.system.phases)
     chunks = {}
@@ -108,7 +128,7 @@ def _compiled_programs(parts: Parts, mesh: Mesh, compiler: Compiler, init: Progr
     return Setup(config, env, parts, plans, mesh, compiler, init, chunks, evaluate)
 
 
-def _host_programs(parts: Parts, mesh: Mesh, compiler: Compiler, init: Program) -> Setup:
+def _host_programs(parts: Parts, mesh: Mesh, compiler: Compiler, init: SeedCallable) -> Setup:
     config, env = parts.config, parts.env.env
     # One iteration at a time: a game's step takes long enough to hide the host.
     plans = plan_phases(config, parts.system.phases, chunk_time_steps=1)

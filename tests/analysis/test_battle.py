@@ -12,7 +12,7 @@ from doubles.tiny import TINY
 from PIL import Image
 
 from limae_jax.analysis import battle as battle_module
-from limae_jax.analysis.battle import Battle, Beliefs, read_beliefs, shots_of
+from limae_jax.analysis.battle import Battle, DrawnBeliefs, read_beliefs, shots_of
 from limae_jax.analysis.field import unit_name, view_of
 from limae_jax.analysis.frames import MAX_GIF_BYTES, Film, draw_battle, save_animation, save_sheet, sheet_steps
 from limae_jax.checkpoints.params import save_params
@@ -33,7 +33,7 @@ GREEN, ORANGE, BLUE = (0, 158, 115), (213, 94, 0), (0, 114, 178)
 FIELD = (slice(34, None), slice(0, 715))  # pixels of a step's picture below its line, left of the chart
 
 
-def made_up(beliefs: Beliefs | None = None) -> Battle:
+def made_up(beliefs: DrawnBeliefs | None = None) -> Battle:
     """Two allies against one enemy, two steps; ally 1 falls in the second."""
     position = np.array([[[2, 2], [2, 6], [10, 4]], [[4, 2], [2, 6], [9, 4]], [[5, 2], [2, 6], [8, 4]]], float)
     health = np.array([[1, 1, 1], [1, 0.5, 1], [1, 0, 0.25]])
@@ -69,16 +69,16 @@ def test_beliefs_are_read_from_their_features():
     assert read_beliefs(guesses, np.array([0, 2]), (4,), config).position is None
 
 
-def beliefs_at(*places: tuple[float, float]) -> Beliefs:
+def beliefs_at(*places: tuple[float, float]) -> DrawnBeliefs:
     """Of ally 1, at each step."""
-    return Beliefs(np.array([1]), np.full((len(places), 1), 0.8), np.array(places, float)[:, None])
+    return DrawnBeliefs(np.array([1]), np.full((len(places), 1), 0.8), np.array(places, float)[:, None])
 
 
 def test_pictures_show_shots_and_beliefs_where_there_are_any():
     film, plain = (draw_battle(made_up(some), 0, "title") for some in (beliefs_at(*[(3, 5)] * 3), None))
     assert len(film.steps) == len(plain.steps) == 3
     assert len({step.size for step in film.steps}) == 1 and film.steps[0].width > plain.steps[0].width
-    # Beliefs about the living only.
+    # DrawnBeliefs about the living only.
     assert [pixels(step, GREEN) > 20 for step in film.steps] == [True, True, False]
     assert not any(pixels(step, GREEN) for step in plain.steps)
     peace = draw_battle(dataclasses.replace(made_up(), target=np.full((3, 3), -1)), 0, "title").steps
@@ -238,7 +238,7 @@ def test_a_stored_team_is_shown(untrained, monkeypatch, tmp_path, capsys):
         (["--agent", "2"], "--agent=2: choose one of 0 to 1"),
         (["--battle", "-1"], "--battle=-1: must be a number from 0"),
         (["--seed", "0"], "--seed=0: the run has seeds 3 to 3"),
-        (["--checkpoint", "first"], "--checkpoint=first: choose one of latest, best"),
+        (["--checkpoint", "first"], "--checkpoint=first: choose one of last, best"),
         (["--out", "battle.mp4"], "--out=battle.mp4: must end in .gif"),
         (["--out", "nowhere/battle.gif"], "--out=nowhere/battle.gif: there is no folder nowhere"),
         (["--checkpoint", "best"], "RUN_DIR={run}: holds no trained parameters yet"),

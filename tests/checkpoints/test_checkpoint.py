@@ -33,7 +33,7 @@ def _names(directory: Path, prefix: str) -> list[str]:
 @pytest.fixture(scope="module")
 def two_checkpoints(tmp_path_factory) -> Path:
     """Checkpoints of steps 2 and 3, each with rows of its own; copy before you change it."""
-    directory = tmp_path_factory.mktemp("two") / "latest"
+    directory = tmp_path_factory.mktemp("two") / "state"
     store = CheckpointStore(directory)
     for step in (1, 2, 3):
         _save(store, step)
@@ -42,7 +42,7 @@ def two_checkpoints(tmp_path_factory) -> Path:
 
 @pytest.fixture
 def copied(two_checkpoints, tmp_path) -> Path:
-    return Path(shutil.copytree(two_checkpoints, tmp_path / "latest"))
+    return Path(shutil.copytree(two_checkpoints, tmp_path / "state"))
 
 
 def test_nothing_saved_is_none(tmp_path):

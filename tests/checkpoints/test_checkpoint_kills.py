@@ -1,4 +1,4 @@
-"""A save that is killed, or fails, at whatever moment leaves a state that was saved, in `latest`, `best` and `last`."""
+"""A save that is killed, or fails, at whatever moment leaves a state that was saved, in `state`, `best` and `last`."""
 
 import contextlib
 import random
@@ -27,8 +27,8 @@ pytestmark = pytest.mark.slow
 
 
 def check_run(run: Path, possible: tuple[int, ...]) -> int:
-    """Asserts that all of it is of one of the possible steps; returns that of `latest`."""
-    restored = CheckpointStore(run / "latest").restore(*templates(device_state(0)))
+    """Asserts that all of it is of one of the possible steps; returns that of `state`."""
+    restored = CheckpointStore(run / "state").restore(*templates(device_state(0)))
     assert restored.warnings == [] and restored.step in possible
     assert restored.host == {"step": restored.step}
     check_state(restored.small, restored.ring, restored.step)
@@ -89,7 +89,7 @@ class Disk:
 def saved(tmp_path_factory) -> Path:
     """A run of three steps; copy it before you change it."""
     run = tmp_path_factory.mktemp("saved") / "run"
-    store = CheckpointStore(run / "latest")
+    store = CheckpointStore(run / "state")
     for step in (1, 2, 3):
         save_step(run, store, step)
     return run
@@ -98,7 +98,7 @@ def saved(tmp_path_factory) -> Path:
 def fail(saved: Path, run: Path, fails_at: int | None, recovers: bool) -> int:
     """Saves step 4 of a copy of a run, with a fault; returns how many operations it took."""
     shutil.copytree(saved, run)
-    store = CheckpointStore(run / "latest")
+    store = CheckpointStore(run / "state")
     store.restore(*templates(device_state(0)))
     with pytest.MonkeyPatch.context() as patch:
         disk = Disk(patch, fails_at, recovers)

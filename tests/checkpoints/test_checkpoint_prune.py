@@ -54,7 +54,7 @@ def names(directory, prefix=""):
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
     """Checkpoints of steps 2 and 3 with rows of their own. Copy before you change it."""
-    directory = tmp_path_factory.mktemp("saved") / "latest"
+    directory = tmp_path_factory.mktemp("saved") / "state"
     store = CheckpointStore(directory)
     for step in (1, 2, 3):
         store.save(step, *device_state(step), rows_at(step), {})
@@ -85,7 +85,7 @@ def test_the_last_save_without_rows_can_be_killed_at_any_moment(saved, tmp_path)
 
 
 def test_a_damaged_checkpoint_without_rows_falls_back_to_its_equal(saved, tmp_path):
-    directory = Path(shutil.copytree(saved, tmp_path / "latest"))
+    directory = Path(shutil.copytree(saved, tmp_path / "state"))
     drop(directory)
     (directory / names(directory)[-1] / "manifest.json").unlink()
     restored = restore(directory)
@@ -93,7 +93,7 @@ def test_a_damaged_checkpoint_without_rows_falls_back_to_its_equal(saved, tmp_pa
 
 
 def test_rows_are_counted_anew_after_a_drop(saved, tmp_path):
-    directory = Path(shutil.copytree(saved, tmp_path / "latest"))
+    directory = Path(shutil.copytree(saved, tmp_path / "state"))
     drop(directory, step=1)
     for step in (2, 3, 4, 5, 6):
         store = CheckpointStore(directory)
@@ -123,7 +123,7 @@ def test_pruning_can_be_killed_at_any_moment(saved, tmp_path):
 
 
 def test_the_older_checkpoint_stays_as_a_way_back_without_rows(saved, tmp_path):
-    directory = Path(shutil.copytree(saved, tmp_path / "latest"))
+    directory = Path(shutil.copytree(saved, tmp_path / "state"))
     prune(directory)
     (directory / names(directory)[-1] / "manifest.json").unlink()
     restored = restore(directory)
@@ -143,7 +143,7 @@ def largest_file(folder):
 
 @pytest.mark.parametrize("what", ["small", "manifest", "step", "nothing there"])
 def test_a_replay_that_is_still_needed_is_left(saved, tmp_path, what):
-    directory = Path(shutil.copytree(saved, tmp_path / "latest"))
+    directory = Path(shutil.copytree(saved, tmp_path / "state"))
     newest = directory / names(directory, "checkpoint_")[-1]
     if what == "small":
         damage(largest_file(newest / "small"))
@@ -158,7 +158,7 @@ def test_a_replay_that_is_still_needed_is_left(saved, tmp_path, what):
 
 
 def test_damaged_rows_can_go(saved, tmp_path):
-    directory = Path(shutil.copytree(saved, tmp_path / "latest"))
+    directory = Path(shutil.copytree(saved, tmp_path / "state"))
     damage(largest_file(directory / names(directory, "rows_")[-1]))
     prune(directory)
     assert_is_one_of(directory, with_rows=None, without_rows=3)
@@ -172,7 +172,7 @@ def rewritten(path, version):
 
 
 def test_checkpoints_of_the_first_format_are_read_and_older_code_refuses_this_one(saved, tmp_path, monkeypatch):
-    directory = Path(shutil.copytree(saved, tmp_path / "latest"))
+    directory = Path(shutil.copytree(saved, tmp_path / "state"))
     for folder in directory.glob("checkpoint_*"):
         rewritten(folder / "manifest.json", 1)
     assert_is_one_of(directory, with_rows=3, without_rows=None)

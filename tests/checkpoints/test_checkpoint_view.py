@@ -64,7 +64,7 @@ def passing_folders(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("name", ODD, ids=ascii)
 def test_any_name_holds_checkpoints(tmp_path, passing_folders, name):
-    directory = tmp_path / "above" / name / "latest"
+    directory = tmp_path / "above" / name / "state"
     save(directory, 1, 2)
     check_restores(directory, 2)
     beside = {path for path in files_below(tmp_path) if directory not in (path, *path.parents)}

@@ -164,7 +164,7 @@ def test_a_damaged_run_is_refused_without_jax(run_dir):
         (("resume",), "the following arguments are required: RUN_DIR; see limae-jax resume --help"),
         (("resume", "nowhere"), "RUN_DIR=nowhere: no such directory"),
         (("evaluate", "nowhere"), "RUN_DIR=nowhere: no such directory"),
-        (("evaluate", ".", "--checkpoint", "first"), "--checkpoint=first: choose one of latest, best"),
+        (("evaluate", ".", "--checkpoint", "first"), "--checkpoint=first: choose one of last, best"),
         (("report", "nowhere"), "the following arguments are required: --out; see limae-jax report --help"),
         (("report", "nowhere", "--out", "out"), "RUN_DIR=nowhere: no such directory"),
         (("render", "nowhere"), "RUN_DIR=nowhere: no such directory"),

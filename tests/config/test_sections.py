@@ -27,6 +27,7 @@ from limae_jax.config import (
 )
 from limae_jax.config.compose import load_config
 from limae_jax.config.masking import EmaConfig, RefdsConfig, ThresholdConfig, VdsConfig
+from limae_jax.config.migration import migrated
 from limae_jax.config.sections import ChosenNames, dotted_names, every_class
 from limae_jax.config.text import from_dict, from_yaml, to_yaml
 from limae_jax.config.traced import traced_names
@@ -277,6 +278,18 @@ def test_old_names_still_load():
     assert config.mae == MaeConfig() and config.rule == "mean_td"
     config = from_yaml(OLD.replace("NAME", "ma2e").replace("20000", "1").replace("name: null", "name: ema"))
     assert config.auto_encoder.pretrain_time_steps == 1 and config.masking == EmaConfig()
+
+
+def test_the_old_rule_that_trained_nothing_loads_as_the_switch_that_it_is_now():
+    for text in (OLD.replace("NAME", "li_ma2e").replace("name: null, alpha: 0.1", "name: frozen, probability: 0.5"),):
+        config = from_yaml(text)
+        assert config.auto_encoder.freeze_after_pretraining
+        assert config.masking == MaskingConfig(probability=0.5) and config.rule == "random"
+    stored = {"system": {"name": "ma2e"}, "mae": {"window": 3}, "masking": {"name": "frozen"}}
+    config = from_dict(migrated(stored, 3))
+    assert config.auto_encoder == MaeConfig(window=3, freeze_after_pretraining=True)
+    assert config.masking == MaskingConfig()
+    assert migrated(stored, 4) == stored
 
 
 def test_old_settings_that_were_not_read_load_where_they_had_their_defaults():

@@ -73,7 +73,7 @@ def refusal(text: str) -> str:
 
 def test_what_was_written_comes_back():
     assert from_file(to_file(CONFIG)) == CONFIG
-    assert to_file(CONFIG).startswith("format: 3\nenv:\n")
+    assert to_file(CONFIG).startswith("format: 4\nenv:\n")
 
 
 def test_no_line_and_no_character_can_be_lost_or_changed():
@@ -97,7 +97,7 @@ def test_the_way_out_works():
 
 
 def test_another_format_is_named_before_its_checksum_is_looked_at():
-    assert refusal("format: 4\nanything: else\n").startswith("has format 4, this limae_jax reads formats 1 to 3;")
+    assert refusal("format: 5\nanything: else\n").startswith("has format 5, this limae_jax reads formats 1 to 4;")
 
 
 def test_a_file_of_before_the_checksum_still_serves_if_it_is_whole():
@@ -110,7 +110,7 @@ def test_a_file_of_before_the_checksum_still_serves_if_it_is_whole():
         name = {"mixer": "mixer.name", "every_env_steps": "every_time_steps"}.get(line.split(":")[0].strip())
         name = name or line.split(":")[0].strip()
         if line.startswith("  ") and name not in ("name", "scenario", "num_agents"):  # those decide what else there is
-            assert f"{name}: is missing" in said or said == "checkpoint=null: must be a group of settings"
+            assert f"{name}: is missing" in said or said == "checkpoint=null: must be a section of settings"
     assert refusal(OLD.replace("  gamma: 0.99\n  td_lambda: 0.6\n", "")).startswith(
         "system.gamma and 1 more: is missing"
     )
@@ -181,4 +181,4 @@ def test_the_checksum_can_be_made_again_by_hand():
     """What the file says of itself: the sha256 of the lines above."""
     above, _, line = to_file(CONFIG).rpartition("# ")
     assert line.split()[-1] == hashlib.sha256(above.encode()).hexdigest()
-    assert unseal(to_file(CONFIG))[0] == 3
+    assert unseal(to_file(CONFIG))[0] == 4

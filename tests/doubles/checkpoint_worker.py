@@ -97,7 +97,7 @@ def check_params(directory: Path) -> int:
 
 def save_forever(run: Path) -> None:
     """Continues from what is there and saves step after step, saying so, until it is killed."""
-    store = CheckpointStore(run / "latest")
+    store = CheckpointStore(run / "state")
     restored = store.restore(*templates(device_state(0)))
     step = 0
     if restored is not None:

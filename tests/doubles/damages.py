@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from limae_jax.config.stored_yaml import unseal
+from limae_jax.config.stored_yaml import FORMAT, unseal
 
 
 class Damage(NamedTuple):
@@ -23,8 +23,8 @@ class Damage(NamedTuple):
 # A run of two groups. A * stands for the newest of the checkpoints.
 GROUP = "checkpoints/seeds_0_to_0"
 RECORDS = ("config.yaml", "versions.json", "groups.json", "saved.json", "metrics.jsonl")
-MANIFESTS = tuple(f"{GROUP}/{name}/checkpoint_*/manifest.json" for name in ("latest", "best", "last"))
-ARRAYS = (f"{GROUP}/latest/checkpoint_*/small/_METADATA", f"{GROUP}/latest/rows_*/ring/_METADATA")
+MANIFESTS = tuple(f"{GROUP}/{name}/checkpoint_*/manifest.json" for name in ("state", "best", "last"))
+ARRAYS = (f"{GROUP}/state/checkpoint_*/small/_METADATA", f"{GROUP}/state/rows_*/ring/_METADATA")
 ODD = (None, True, -1, 10**400, 1e308, "text", "\x1b[2J", [], [[[0]]], {}, {"a": None})
 
 
@@ -119,7 +119,7 @@ def of_an_old_config(count: int) -> Iterator[Damage]:
 
 def unsealed(text: str) -> str:
     """config.yaml as it was before it had a checksum."""
-    assert unseal(text)[0] == 3
+    assert unseal(text)[0] == FORMAT
     return "".join(text.splitlines(keepends=True)[1:-1])
 
 
@@ -196,7 +196,7 @@ def of_manifests() -> Iterator[Damage]:
 
 def of_folders() -> Iterator[Damage]:
     """Folders that are gone, or something else."""
-    for name in ("checkpoints", GROUP, f"{GROUP}/latest", f"{GROUP}/best", f"{GROUP}/last"):
+    for name in ("checkpoints", GROUP, f"{GROUP}/state", f"{GROUP}/best", f"{GROUP}/last"):
         yield Damage(f"{name}: gone", lambda run_dir, n=name: shutil.rmtree(run_dir / n))
         yield Damage(f"{name}: a file", lambda run_dir, n=name: in_place_of(run_dir / n, lambda p: p.write_text("")))
         yield Damage(
@@ -221,7 +221,7 @@ def of_strays() -> Iterator[Damage]:
         "tmp_x",
     )
     for name in names:
-        for kind in ("latest", "best"):
+        for kind in ("last", "best"):
             place = f"{GROUP}/{kind}/{name}"
             yield Damage(f"{place}: a stray file", lambda run_dir, p=place: (run_dir / p).write_text("stray"))
             yield Damage(f"{place}: a stray folder", lambda run_dir, p=place: (run_dir / p).mkdir())
@@ -236,7 +236,7 @@ def of_strays() -> Iterator[Damage]:
 
 
 def copy_newest(run_dir: Path, place_of: Callable[[Path], Path]) -> None:
-    path = newest(run_dir, f"{GROUP}/latest/checkpoint_*")
+    path = newest(run_dir, f"{GROUP}/state/checkpoint_*")
     shutil.copytree(path, place_of(path))
 
 
@@ -282,7 +282,7 @@ def sweep_damages() -> list[Damage]:
         "programs",
         f"{home}",
         f"{home}/checkpoints",
-        f"{home}/checkpoints/group_1/latest",
+        f"{home}/checkpoints/group_1/state",
         cell,
         f"{cell}/checkpoints",
     )

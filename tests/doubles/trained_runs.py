@@ -96,7 +96,7 @@ def final_arrays():
         import jax
         import numpy as np
 
-        from limae_jax.runs.directory import group_directory, settle_groups
+        from limae_jax.runs.directory import group_directory, groups_as_begun
         from limae_jax.runs.stored import read_run
         from limae_jax.training.group import GroupTrainer
         from limae_jax.training.setup import devices_for, make_setup
@@ -109,7 +109,7 @@ def final_arrays():
         config = read_run(run_dir)
         setup = make_setup(config, devices_for(config, run_dir, config.seeds))
         arrays = {}
-        for group in settle_groups(run_dir, [], setup.mesh.size):
+        for group in groups_as_begun(run_dir, [], setup.mesh.size):
             trainer = GroupTrainer(setup, group, len(group), group_directory(run_dir, group), Silent())
             assert trainer.is_restored
             tree = (trainer.state, trainer._best.params, trainer.progress.best_score, trainer.progress.iteration)

@@ -142,7 +142,7 @@ def test_a_file_holds_one_seed(run_dir, tmp_path):
         (["--out", "team.npz"], "--out=team.npz: must end in .safetensors"),
         (["--out", "no/such/team.safetensors"], "there is no folder no/such"),
         (["--out", "t.safetensors", "--seed", "7"], "--seed=7: the run has seeds 4 to 6"),
-        (["--out", "t.safetensors", "--checkpoint", "last"], "choose one of latest, best"),
+        (["--out", "t.safetensors", "--checkpoint", "latest"], "choose one of last, best"),
         ([], "required: --out"),
     ],
 )

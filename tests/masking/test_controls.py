@@ -51,9 +51,3 @@ def test_inverse_td_by_hand():
 def test_inverse_td_in_each_row():
     is_hidden = first_mask("inverse_td", inputs([[[5, 1, 2], [1, 9, 8]]]), granularity="row")
     np.testing.assert_array_equal(is_hidden, [[[0, 1, 0], [1, 0, 1]]])
-
-
-def test_frozen_hides_nobody_and_remembers_nothing():
-    rule = make("frozen", 4)
-    is_hidden, state, metrics = rule.select(rule.init(), random_inputs(3), jax.random.key(0))
-    assert not is_hidden.any() and jax.tree.leaves(state) == [] and metrics == {}

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from limae_jax.masking.scores import Groups, above_mean, agent_mean, highest
+from limae_jax.masking.scores import MaskUnits, above_mean, agent_mean, highest
 
 pytestmark = pytest.mark.slow
 
@@ -27,10 +27,10 @@ def _slots(unit: str) -> list[list[tuple[int, int]]]:
 @pytest.mark.parametrize("unit", ["batch", "row", "step"])
 def test_groups_cover_the_slots_they_should(unit):
     values = np.random.default_rng(0).normal(size=(T, B, A)).astype(np.float32)
-    groups = Groups(unit, L)
-    sums = groups.sum(values)
-    assert sums.shape == (*groups.shape(T, B), A)
-    at_slots = groups.spread(sums, T, B)
+    units = MaskUnits(unit, L)
+    sums = units.sum(values)
+    assert sums.shape == (*units.shape(T, B), A)
+    at_slots = units.spread(sums, T, B)
     assert at_slots.shape == (T, B, A)
     for slots in _slots(unit):
         expected = sum(values[t, b] for t, b in slots)
@@ -40,8 +40,8 @@ def test_groups_cover_the_slots_they_should(unit):
 
 def test_a_window_longer_than_the_row_is_the_row():
     values = jnp.arange(6.0).reshape(3, 1, 2)
-    np.testing.assert_array_equal(Groups("step", 7).sum(values), [[[6.0, 9.0]]])
-    np.testing.assert_array_equal(Groups("step", 7).spread(jnp.ones((1, 1, 2)), 3, 1), jnp.ones((3, 1, 2)))
+    np.testing.assert_array_equal(MaskUnits("step", 7).sum(values), [[[6.0, 9.0]]])
+    np.testing.assert_array_equal(MaskUnits("step", 7).spread(jnp.ones((1, 1, 2)), 3, 1), jnp.ones((3, 1, 2)))
 
 
 @pytest.mark.parametrize("unit", ["batch", "row", "step"])
@@ -50,8 +50,8 @@ def test_agent_mean_equals_a_loop(unit):
     values = generator.normal(size=(T, B, A)).astype(np.float32)
     is_counted = generator.random((T, B, A)) < 0.5
     weight = generator.random((T, B, 1)).astype(np.float32) + 0.1
-    groups = Groups(unit, L)
-    means = groups.spread(agent_mean(np.where(is_counted, values, np.nan), is_counted, groups, weight), T, B)
+    units = MaskUnits(unit, L)
+    means = units.spread(agent_mean(np.where(is_counted, values, np.nan), is_counted, units, weight), T, B)
     for slots in _slots(unit):
         mean = {}
         for a in range(A):
@@ -68,12 +68,12 @@ def test_an_agent_that_never_counts_gets_the_mean_of_the_others_means():
     values = jnp.asarray([[1.0, 4.0, 99.0], [3.0, 99.0, 99.0]])[:, None]
     is_counted = jnp.asarray([[True, True, False], [True, False, False]])[:, None]
     # Of the others' means, 2 and 4; not of what counts, 1, 3 and 4.
-    np.testing.assert_allclose(agent_mean(values, is_counted, Groups("batch", 1))[0, 0], [2.0, 4.0, 3.0])
+    np.testing.assert_allclose(agent_mean(values, is_counted, MaskUnits("batch", 1))[0, 0], [2.0, 4.0, 3.0])
 
 
 @pytest.mark.parametrize("bad", [np.nan, np.inf, 1e38])
 def test_nothing_counts(bad):
-    mean = agent_mean(jnp.full((2, 1, 3), bad), jnp.zeros((2, 1, 3), bool), Groups("row", 1))
+    mean = agent_mean(jnp.full((2, 1, 3), bad), jnp.zeros((2, 1, 3), bool), MaskUnits("row", 1))
     np.testing.assert_array_equal(mean, jnp.zeros((1, 1, 3)))
 
 

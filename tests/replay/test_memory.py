@@ -1,4 +1,5 @@
 import dataclasses
+import functools
 import re
 from typing import Any
 
@@ -17,6 +18,7 @@ from limae_jax.config import (
 )
 from limae_jax.config.compose import override_config
 from limae_jax.errors import InputError
+from limae_jax.replay.base import allocated_bytes
 from limae_jax.replay.build import build_replay
 from limae_jax.replay.memory import (
     EPISODES_AT_ONCE,
@@ -64,6 +66,10 @@ def _allocated(config: TrainConfig, env: EnvSpec) -> tuple[int, int]:
     return num_bytes(ring), num_bytes(rest)
 
 
+def _by_formula(env: EnvSpec):
+    return functools.partial(replay_bytes, sizes=env)
+
+
 @pytest.mark.parametrize("env", [TINY_ENV, WIDE_ENV])
 @pytest.mark.parametrize(
     "config",
@@ -83,6 +89,27 @@ def test_bytes_are_those_that_are_allocated(config, env):
     assert replay_bytes(config, env) == ring
     assert row_bytes(config, env) * config.replay.capacity_rows == ring
     assert rest < 64
+
+
+def test_what_is_allocated_is_counted_whatever_the_system_records():
+    config = _config(kind="prioritised", capacity_rows=900)
+    rows = made_up_rows(0, [marks([(2, True)], 7)], 8)
+    rows = rows.replace(start=build_system(config, TINY_ENV).initial_carry(1))
+    ring, rest = _allocated(config, TINY_ENV)
+    assert allocated_bytes(build_replay(config), jax.eval_shape(lambda: rows)) == ring + rest
+    recorded = rows.replace(extras={"log_prob": rows.reward[..., None].repeat(3, axis=-1)})
+    assert allocated_bytes(build_replay(config), recorded) == ring + rest + 900 * 7 * 3 * 4
+    assert allocated_bytes(build_replay(config, stores_rows=False), rows) == 0
+
+
+def test_without_a_replay_only_the_work_counts():
+    config = _config()
+    need = working_bytes(config, WIDE_ENV)
+    line = check_memory(config, WIDE_ENV, lambda config: 0, 2, 2 * need, "of test memory")
+    assert line.startswith("no replay; with ")
+    with pytest.raises(InputError, match="too much") as caught:
+        check_memory(config, WIDE_ENV, lambda config: 0, 2, 2 * need - 1, "of test memory")
+    assert "replay." not in str(caught.value).partition("Ways out")[2]
 
 
 def test_priorities_count_in_a_rows_bytes():
@@ -118,15 +145,15 @@ def test_the_working_memory_is_an_upper_estimate(context, layers):
 def test_what_fits_is_told_as_arithmetic():
     config = _config()
     need = replay_bytes(config, WIDE_ENV) + working_bytes(config, WIDE_ENV)
-    line = check_memory(config, WIDE_ENV, 3, 3 * need, "of test memory")
+    line = check_memory(config, WIDE_ENV, _by_formula(WIDE_ENV), 3, 3 * need, "of test memory")
     assert f"5 rows x {row_bytes(config, WIDE_ENV):,} B" in line and "3 seed(s)" in line and "of test memory" in line
     with pytest.raises(InputError):
-        check_memory(config, WIDE_ENV, 3, 3 * need - 1, "of test memory")
+        check_memory(config, WIDE_ENV, _by_formula(WIDE_ENV), 3, 3 * need - 1, "of test memory")
 
 
 def _ways_out(config: TrainConfig, env: EnvSpec, seeds: int, available: int) -> tuple[str, list[str]]:
     with pytest.raises(InputError) as caught:
-        check_memory(config, env, seeds, available, "of test memory")
+        check_memory(config, env, _by_formula(env), seeds, available, "of test memory")
     message = str(caught.value)
     assert "\n" not in message
     return message, re.findall(r"[a-z]+\.[a-z_]+=[a-z0-9]+", message.partition("Ways out")[2])
@@ -137,7 +164,7 @@ def _passes(config: TrainConfig, env: EnvSpec, seeds: int, available: int, way: 
     changed = override_config(config, [way])
     if changed.run.seed_batching.isdecimal():
         seeds = min(seeds, int(changed.run.seed_batching))
-    check_memory(changed, env, seeds, available, "of test memory")
+    check_memory(changed, env, _by_formula(env), seeds, available, "of test memory")
     return True
 
 
@@ -193,7 +220,7 @@ def test_no_way_out_is_invented_when_even_one_row_does_not_fit():
 def test_the_default_buffer_lets_three_seeds_of_8m_train_in_8_gib():
     spec = EnvSpec("smax", "8m", num_agents=8, obs_size=205, state_size=192, actions=ActionSpec(13), episode_limit=100)
     config = TrainConfig(run=RunConfig(num_seeds=3))
-    assert check_memory(config, spec, 3, 8 * GIB, "of test memory")
+    assert check_memory(config, spec, _by_formula(spec), 3, 8 * GIB, "of test memory")
 
 
 def _evaluating(num_episodes: int, **settings) -> TrainConfig:

@@ -108,7 +108,7 @@ def test_a_damaged_run_is_refused_as_it_is_or_goes_on_without_loss(damage, runs,
 def test_what_is_wrong_with_a_later_group_is_told_before_anything_is_written(runs, tmp_path, capsys):
     run_dir = tmp_path / "run"
     shutil.copytree(runs / "stopped", run_dir)
-    for path in run_dir.glob("checkpoints/seeds_1_to_1/latest/checkpoint_*/small/_METADATA"):
+    for path in run_dir.glob("checkpoints/seeds_1_to_1/state/checkpoint_*/small/_METADATA"):
         path.write_bytes(b"{}")
     before = snapshot(run_dir)
     assert cli.main(["resume", str(run_dir), "run.total_env_steps=3000"]) == 2
@@ -161,7 +161,7 @@ def test_a_run_that_took_no_note_of_its_saves_is_judged_by_its_metrics(runs, tmp
     shutil.rmtree(run_dir / "checkpoints")
     before = snapshot(run_dir)
     assert cli.main(["resume", str(run_dir)]) == 2
-    assert "checkpoints/seeds_0_to_0/latest is missing, though the run was saved there" in capsys.readouterr().err
+    assert "checkpoints/seeds_0_to_0/state is missing, though the run was saved there" in capsys.readouterr().err
     assert snapshot(run_dir) == before
     # One row may be older than the first save.
     lines = (run_dir / "metrics.jsonl").read_text().splitlines(keepends=True)
@@ -174,4 +174,4 @@ def test_a_run_that_took_no_note_of_its_saves_is_judged_by_its_metrics(runs, tmp
             read_rows(runs / "whole" / "metrics.jsonl")
         )
         assert json.loads((one / "saved.json").read_text()) == ["seeds_0_to_0", "seeds_1_to_1"]
-        assert (one / "config.yaml").read_text().startswith("format: 3")
+        assert (one / "config.yaml").read_text().startswith("format: 4")

@@ -34,7 +34,7 @@ def config_of(run: RunConfig) -> TrainConfig:
 
 def check_run(run_dir: Path, steps: int) -> None:
     system = build_system(read_run(run_dir), CountingEnv().spec)
-    for name in ("latest", "best"):
+    for name in ("last", "best"):
         teams = load_teams(run_dir, system, name)
         assert teams.seeds.tolist() == [0]
         assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(teams.params))

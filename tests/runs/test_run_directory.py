@@ -13,7 +13,7 @@ from limae_jax.errors import InputError
 from limae_jax.evaluation.policy import load_teams
 from limae_jax.metrics.jsonl import JsonlWriter
 from limae_jax.metrics.schema import REQUIRED_FIELDS
-from limae_jax.runs.directory import changed_versions, settle_groups, write_run_files
+from limae_jax.runs.directory import changed_versions, groups_as_begun, write_run_files
 from limae_jax.runs.lock import locked
 from limae_jax.runs.records import home_of, runs_at_home
 from limae_jax.runs.stored import check_run_dir
@@ -32,7 +32,7 @@ def damaged(folder, name, text):
 @pytest.mark.parametrize("text", [*DAMAGED, "[[]]", '[["a"]]', "[0, 1]"])
 def test_damaged_groups_are_named(tmp_path, text):
     with damaged(tmp_path, "groups.json", text):
-        settle_groups(tmp_path, [])
+        groups_as_begun(tmp_path, [])
     with damaged(tmp_path, "groups.json", text):
         stored_side_by_side(tmp_path, [0])
     (tmp_path / "config.yaml").write_text(to_file(TrainConfig()))

@@ -18,7 +18,7 @@ def saved(folder, *names, of=()):
     """A run that noted saves of `names` and has checkpoints of `of`."""
     (folder / "saved.json").write_text(json.dumps(names))
     for name in of:
-        (folder / "checkpoints" / name / "latest" / "checkpoint_00000001").mkdir(parents=True)
+        (folder / "checkpoints" / name / "state" / "checkpoint_00000001").mkdir(parents=True)
 
 
 @pytest.mark.parametrize(
@@ -52,13 +52,13 @@ def test_before_the_first_save_nothing_is_missed(tmp_path):
     check_saved(groups_file(tmp_path, [[0]]), [0])
 
 
-@pytest.mark.parametrize("gone", ["checkpoints", "checkpoints/seeds_0_to_0", "checkpoints/seeds_0_to_0/latest"])
+@pytest.mark.parametrize("gone", ["checkpoints", "checkpoints/seeds_0_to_0", "checkpoints/seeds_0_to_0/state"])
 def test_a_checkpoint_that_was_saved_is_missed(tmp_path, gone):
     groups_file(tmp_path, [[0], [1]])
     saved(tmp_path, "seeds_0_to_0", of=["seeds_0_to_0"])
     check_saved(tmp_path, [0, 1])
     (tmp_path / gone).rename(tmp_path / "elsewhere")
-    said = r"checkpoints/seeds_0_to_0/latest is missing, though the run was saved there; put it back"
+    said = r"checkpoints/seeds_0_to_0/state is missing, though the run was saved there; put it back"
     with pytest.raises(InputError, match=said):
         check_saved(tmp_path, [0, 1])
 
@@ -85,7 +85,7 @@ def test_the_groups_of_several_runs_are_saved_under_numbers(tmp_path):
     (tmp_path / "program.json").write_text(json.dumps({"runs": ["../a", "../b"]}))
     groups_file(tmp_path, [[0], [0]])
     saved(tmp_path, "group_0", "group_1", of=["group_0"])
-    with pytest.raises(InputError, match="checkpoints/group_1/latest is missing"):
+    with pytest.raises(InputError, match="checkpoints/group_1/state is missing"):
         check_saved(tmp_path, [0, 0])
 
 

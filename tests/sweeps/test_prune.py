@@ -124,7 +124,7 @@ def test_leftovers_of_killed_processes_go_too_and_the_teams_stay(tmp_path):
     config = load_config([*TINY, *SHORT, "system=vdn", f"run.dir={tmp_path / 'run'}"])
     assert runner.train(config).is_complete
     run_dir = Path(config.run_dir)
-    for name in ("latest", "best", "last"):
+    for name in ("state", "best", "last"):
         (run_dir / "checkpoints/seeds_0_to_0" / name / "tmp_checkpoint_00000099").mkdir()
     assert main(["prune", str(run_dir)]) == 0
     assert not rows_on_disk(run_dir) and not list(run_dir.rglob("tmp_*"))

@@ -18,7 +18,7 @@ from rich.console import Console
 from limae_jax.errors import InputError
 from limae_jax.evaluation.policy import load_teams
 from limae_jax.metrics.jsonl import read_rows
-from limae_jax.runs.directory import settle_groups
+from limae_jax.runs.directory import groups_as_begun
 from limae_jax.runs.lock import locked
 from limae_jax.sweeps import program as sweep_program
 from limae_jax.sweeps import sweep
@@ -64,7 +64,7 @@ def arrays_of(asked):
     arrays = {}
     for program in plan_programs(asked):
         made = runner.make_setup(program.configs[0], 1)
-        for group in share_groups(program.configs, settle_groups(program.home, []), program.home):
+        for group in share_groups(program.configs, groups_as_begun(program.home, []), program.home):
             trainer = GroupTrainer(made, group.seeds, len(group.runs), group.directory, Silent(), group.shares)
             assert trainer.is_restored
             tree = (trainer.state, trainer._best.params, trainer.progress.best_score, trainer.progress.iteration)
@@ -143,7 +143,7 @@ def test_each_run_has_its_own_parameters_settings_and_directory(uninterrupted):
     folder = Path(asked.settings.dir)
     slow, fast = (folder / f"system.learning_rate={rate},system=vdn" / "seeds_0_to_1" for rate in ("0.001", "0.004"))
     made = runner.make_setup(next(cell.config for cell in asked.cells if cell.config.system.name == "vdn"))
-    teams = [load_teams(run_dir, made.parts.system, name) for run_dir in (slow, fast) for name in ("latest", "best")]
+    teams = [load_teams(run_dir, made.parts.system, name) for run_dir in (slow, fast) for name in ("last", "best")]
     assert all({0, 1} <= set(one.seeds.tolist()) for one in teams)
     leaves = [np.asarray(jax.tree.leaves(one.params)[0])[:2] for one in teams]
     assert not np.allclose(leaves[0], leaves[2])

@@ -29,7 +29,7 @@ def _differ(one, other) -> bool:
 
 
 def _without(name: str):
-    settings = {"mae_context": "off", "mae_pretrain_time_steps": 0, "masking_name": "frozen"}
+    settings = {"mae_context": "off", "mae_pretrain_time_steps": 0, "mae_freeze_after_pretraining": True}
     return learner(name) if name == "qmix" else learner(name, **settings)
 
 

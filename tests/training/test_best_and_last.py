@@ -147,7 +147,7 @@ def test_no_score_is_claimed_for_other_parameters(run_dir):
     files.write_manifest(checkpoint, {**body, "host": newer})
     assert runner.resume(run_dir, ["run.total_env_steps=14000"]).is_complete
     assert contents(folder)[1] == newer
-    progress = CheckpointStore(group_of(run_dir) / "latest").read_host()
+    progress = CheckpointStore(group_of(run_dir) / "state").read_host()
     assert (progress["best_score"], progress["best_iteration"]) == (newer["score"], newer["iteration"])
 
 
@@ -158,7 +158,7 @@ def test_what_plays_damaged_parameters_says_that_resuming_makes_them_anew(run_di
 
     system = build_system(read_run(run_dir), CountingEnv().spec)
     with pytest.raises(DamagedCheckpointError, match="resume its run") as error:
-        load_teams(run_dir, system, "best" if name == "best" else "latest")
+        load_teams(run_dir, system, "best" if name == "best" else "last")
     assert "\n" not in str(error.value)
 
 

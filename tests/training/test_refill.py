@@ -70,8 +70,8 @@ def rows_of(run_dir):
     return without_times(read_rows(run_dir / "metrics.jsonl"))
 
 
-def latest(run_dir):
-    return [path.name for path in sorted(run_dir.glob("checkpoints/seeds_0_to_1/latest/*"))]
+def state(run_dir):
+    return [path.name for path in sorted(run_dir.glob("checkpoints/seeds_0_to_1/state/*"))]
 
 
 def assert_equal_arrays(found, wanted):
@@ -80,7 +80,7 @@ def assert_equal_arrays(found, wanted):
 
 
 def test_a_finished_run_keeps_two_checkpoints_without_rows(short):
-    assert [name.split("_")[0] for name in latest(short)] == ["checkpoint", "checkpoint"]
+    assert [name.split("_")[0] for name in state(short)] == ["checkpoint", "checkpoint"]
     assert rows_of(short)[-1]["phase"] == "train"
     before = {path: path.stat().st_mtime_ns for path in short.rglob("checkpoint_*")}
     assert runner.resume(short).is_complete
@@ -104,7 +104,7 @@ def test_an_extended_run_first_collects_by_its_policy_and_learns_nothing(short, 
         row["env_steps"] > before[-1]["env_steps"] and 0 < row["epsilon"] < before[-1]["epsilon"] for row in refill
     )
     assert after[-1]["grad_steps"] > before[-1]["grad_steps"]
-    assert not [name for name in latest(run_dir) if name.startswith("rows_")]
+    assert not [name for name in state(run_dir) if name.startswith("rows_")]
 
 
 @pytest.mark.parametrize("chunks", [1, 2, 3, 4])
@@ -125,7 +125,7 @@ def test_a_kill_in_the_refill_or_behind_it_changes_nothing(
     with monkeypatch.context() as patch, pytest.raises(Killed):
         patch.setattr(RunReport, "progress", killing)
         runner.resume(run_dir, [LONG])
-    assert any(name.startswith("rows_") for name in latest(run_dir))
+    assert any(name.startswith("rows_") for name in state(run_dir))
     assert runner.resume(run_dir).is_complete
     assert rows_of(run_dir) == rows_of(extended)
     assert_equal_arrays(final_arrays(run_dir), final_arrays(extended))
@@ -139,7 +139,7 @@ def test_a_stop_before_the_first_chunk_of_the_refill_changes_nothing(
         warning = RunReport.warning
         patch.setattr(RunReport, "warning", lambda *args: (os.kill(os.getpid(), signal.SIGINT), warning(*args)))
         assert runner.resume(run_dir, [LONG]).exit_code == 130
-    assert latest(run_dir) == latest(short)
+    assert state(run_dir) == state(short)
     assert runner.resume(run_dir).is_complete
     assert_equal_arrays(final_arrays(run_dir), final_arrays(extended))
 
@@ -147,7 +147,7 @@ def test_a_stop_before_the_first_chunk_of_the_refill_changes_nothing(
 def test_a_run_can_be_extended_again_even_by_less_than_a_refill(short, tmp_path, phases):
     run_dir = Path(shutil.copytree(short, tmp_path / "run"))
     assert runner.resume(run_dir, ["run.total_env_steps=3600"]).is_complete
-    assert set(phases) == {"refill"} and not [name for name in latest(run_dir) if name.startswith("rows_")]
+    assert set(phases) == {"refill"} and not [name for name in state(run_dir) if name.startswith("rows_")]
     phases.clear()
     assert runner.resume(run_dir, [LONG]).is_complete
     assert phases[:4] == ["refill", "refill", "refill", "train"]
@@ -160,9 +160,9 @@ def test_a_kept_replay_goes_on_at_once_and_a_pruned_one_as_a_dropped_one(extende
     pruned = Path(shutil.copytree(kept, tmp_path / "pruned"))
     phases.clear()
     assert runner.resume(kept, [LONG]).is_complete
-    assert set(phases) == {"train"} and any(name.startswith("rows_") for name in latest(kept))
+    assert set(phases) == {"train"} and any(name.startswith("rows_") for name in state(kept))
     assert main(["prune", str(pruned)]) == 0
-    assert not [name for name in latest(pruned) if name.startswith("rows_")]
+    assert not [name for name in state(pruned) if name.startswith("rows_")]
     phases.clear()
     assert runner.resume(pruned, [LONG]).is_complete
     assert phases[:4] == ["refill", "refill", "refill", "train"]
@@ -178,10 +178,10 @@ def test_a_run_that_ends_before_it_learns_keeps_what_it_would_learn_from(tmp_pat
     run_dir = tmp_path / "run"
     config = load_config([*OVERRIDES, "run.total_env_steps=500", f"run.dir={run_dir}"])
     assert runner.train(config).is_complete
-    assert set(phases) == {"warmup"} and any(name.startswith("rows_") for name in latest(run_dir))
-    before = latest(run_dir)
+    assert set(phases) == {"warmup"} and any(name.startswith("rows_") for name in state(run_dir))
+    before = state(run_dir)
     assert main(["prune", str(run_dir)]) == 2
-    assert "learns from this replay" in capsys.readouterr().err and latest(run_dir) == before
+    assert "learns from this replay" in capsys.readouterr().err and state(run_dir) == before
     assert runner.resume(run_dir, [SHORT]).is_complete
     assert "refill" not in phases
 
@@ -201,9 +201,9 @@ def test_a_run_that_was_killed_while_it_dropped_its_replay_drops_it_then(tmp_pat
         patch.setattr(group.CheckpointStore, "save", killing)
         patch.setattr(group, "any_host", lambda is_due, is_asked: (True, is_asked))
         runner.train(config)
-    assert any(name.startswith("rows_") for name in latest(run_dir))
+    assert any(name.startswith("rows_") for name in state(run_dir))
     assert runner.train(config).is_complete
-    assert not [name for name in latest(run_dir) if name.startswith("rows_")]
+    assert not [name for name in state(run_dir) if name.startswith("rows_")]
 
 
 def test_what_is_not_finished_keeps_its_replay(tmp_path, monkeypatch, capsys):
@@ -211,7 +211,7 @@ def test_what_is_not_finished_keeps_its_replay(tmp_path, monkeypatch, capsys):
     config = load_config([*OVERRIDES, SHORT, f"run.dir={run_dir}"])
     stop_after(monkeypatch, 4)
     assert runner.train(config).exit_code == 130
-    before = latest(run_dir)
+    before = state(run_dir)
     assert any(name.startswith("rows_") for name in before)
     assert main(["prune", str(run_dir)]) == 2
-    assert "is not finished" in capsys.readouterr().err and latest(run_dir) == before
+    assert "is not finished" in capsys.readouterr().err and state(run_dir) == before

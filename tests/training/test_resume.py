@@ -147,7 +147,7 @@ def test_a_damaged_checkpoint_falls_back_to_the_one_before(tiny, cli, final_arra
     with monkeypatch.context() as patch:
         stop_after(patch, 3)
         runner.train(config)
-    newest = sorted(Path(config.run_dir).glob("checkpoints/seeds_0_to_0/latest/checkpoint_*"))[-1]
+    newest = sorted(Path(config.run_dir).glob("checkpoints/seeds_0_to_0/state/checkpoint_*"))[-1]
     victim = max((path for path in newest.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
     data = bytearray(victim.read_bytes())
     data[len(data) // 2] ^= 0xFF

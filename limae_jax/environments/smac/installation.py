@@ -41,7 +41,7 @@ def check_installation(map_name: str) -> None:
     check_map_file(map_name)
 
 
-def check_system() -> str:
+def check_platform() -> str:
     """The operating system."""
     if sys.platform != "linux":
         raise InputError(f"env.name=smac: runs on Linux only, not on {sys.platform}")
@@ -128,7 +128,7 @@ def check_map_file(map_name: str) -> str:
 
 # Name -> check that needs no map, in the order in which one would mend them. Each returns what it found.
 CHECKS: dict[str, Callable[[], str]] = {
-    "system": check_system,
+    "system": check_platform,
     "smac": check_smac,
     "packages": check_packages,
     "game folder": check_game_folder,

@@ -29,8 +29,8 @@ class Replay(NamedTuple):
         split: state -> (ring, rest): the large arrays with a ring of rows on axis `row_axis`, and everything small.
         join: (ring, rest) -> state.
         emptied: rest -> rest of a replay without rows, whose ring is zero.
-        update_priority: (state, index [B], priority [B]) -> state, which changes nothing of the ring; None if rows are
-            drawn without priorities.
+        update_priority: (state, Sample, priority [B] of its rows or None) -> state, with the same ring. Replay that
+            draws without priorities leaves the state as it is.
         row_axis: axis of the ring when seeds are stacked in front. Row number r, counted from when the ring was last
             empty, is at index r % capacity_rows.
     """
@@ -42,7 +42,7 @@ class Replay(NamedTuple):
     join: Callable[[PyTree, PyTree], PyTree]
     emptied: Callable[[PyTree], PyTree]
     row_axis: int
-    update_priority: Callable[[PyTree, jax.Array, jax.Array], PyTree] | None = None
+    update_priority: Callable[[PyTree, Sample, jax.Array | None], PyTree] = lambda state, batch, priority: state
 
 
 def allocated_bytes(replay: Replay, example: Rows) -> int:

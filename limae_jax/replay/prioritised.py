@@ -106,7 +106,10 @@ def prioritised_replay(config: PrioritisedReplayConfig, rows_per_add: int) -> Re
         weight = (mass[index] / jnp.min(mass[index])) ** -importance_exponent(config, counters)
         return Sample(rows_at(state.stored, index), index, weight)
 
-    def update_priority(state: PrioritisedState, index: jax.Array, priority: jax.Array) -> PrioritisedState:
+    def update_priority(state: PrioritisedState, batch: Sample, priority: jax.Array | None) -> PrioritisedState:
+        if priority is None or batch.index is None:
+            return state
+        index = batch.index
         # All of a row that was drawn twice write the last one's, for in which order they write is open.
         last = priority[last_of_same(index)]
         return state.replace(priority=state.priority.at[index].set(last + _LEAST_PRIORITY))

@@ -122,19 +122,18 @@ def _learn_from_stored(parts: Parts, learn: OffPolicy, state: SeedState, clock: 
     updates, (replay_stream, update_stream) = learn.updates_per_iteration, learn.streams
     replay = parts.replay
     # The rows are only read here: kept out of the scan's carry, they are not copied. Priorities change.
-    ring, rest = replay.split(state.replay) if replay.update_priority else (state.replay, ())
+    ring, rest = replay.split(state.replay)
 
     def body(small: SeedState, index: jax.Array) -> tuple[SeedState, Metrics]:
         count = clock.iteration * updates + index
-        stored = replay.join(ring, small.replay) if replay.update_priority else ring
+        stored = replay.join(ring, small.replay)
         batch = replay.sample(stored, stream_key(small.seed, replay_stream, count), small.counters)
         small, step = _gradient_step(small, learn.update, batch, stream_key(small.seed, update_stream, count))
-        if replay.update_priority and batch.index is not None and step.priority is not None:
-            small = small.replace(replay=replay.split(replay.update_priority(stored, batch.index, step.priority))[1])
-        return small, _reported(step)
+        _, rest = replay.split(replay.update_priority(stored, batch, step.priority))
+        return small.replace(replay=rest), _reported(step)
 
     small, metrics = jax.lax.scan(body, state.replace(replay=rest), jnp.arange(updates))
-    return small.replace(replay=replay.join(ring, small.replay) if replay.update_priority else ring), metrics
+    return small.replace(replay=replay.join(ring, small.replay)), metrics
 
 
 def _learn_from_collected(learn: OnPolicy, state: SeedState, clock: Clock, rows: Rows) -> tuple[SeedState, Metrics]:

@@ -17,6 +17,8 @@ from limae_jax.replay.prioritised import (
     prioritised_replay,
     relative_probabilities,
 )
+from limae_jax.replay.uniform import uniform_replay
+from limae_jax.types import Sample
 
 pytestmark = pytest.mark.slow
 
@@ -53,10 +55,13 @@ def _filled(replay, num_adds: int) -> PrioritisedState:
     return state
 
 
+def _update(replay, state, index, priority) -> PrioritisedState:
+    return replay.update_priority(state, Sample((), jnp.asarray(index)), jnp.asarray(priority, jnp.float32))
+
+
 def _known(replay, num_adds: int, *priority: float) -> PrioritisedState:
     """A replay whose places have these priorities, whatever rows are there."""
-    index = jnp.arange(len(priority))
-    return replay.update_priority(_filled(replay, num_adds), index, jnp.asarray(priority, jnp.float32))
+    return _update(replay, _filled(replay, num_adds), np.arange(len(priority)), priority)
 
 
 def _numbers(sample) -> np.ndarray:
@@ -179,7 +184,7 @@ def test_a_new_row_counts_as_the_largest_known_priority():
     state = replay.add(state, _rows(6))
     _check_frequencies(_counts(state, often), [8, 8, 4, 8, 0.5, 3, 8])
     # They count as the largest there is now, not as that of when they were added.
-    state = replay.update_priority(state, jnp.asarray([3, 2]), jnp.asarray([1.0, 16.0]))
+    state = _update(replay, state, [3, 2], [1.0, 16.0])
     _check_frequencies(_counts(state, often), [16, 16, 16, 1, 0.5, 3, 16])
 
 
@@ -228,7 +233,7 @@ def test_priorities_are_of_the_rows_that_were_drawn():
     state = _filled(replay, 4)
     sample = replay.sample(state, jax.random.key(3), counters(0))
     np.testing.assert_array_equal(np.asarray(sample.index), _numbers(sample) % CAPACITY)
-    after = replay.update_priority(state, sample.index, sample.rows.reward[0])
+    after = replay.update_priority(state, sample, sample.rows.reward[0])
     for place in range(CAPACITY):
         number = place if place >= 5 else place + CAPACITY
         wanted = number + 1e-6 if place in np.asarray(sample.index) else np.inf
@@ -238,7 +243,7 @@ def test_priorities_are_of_the_rows_that_were_drawn():
 def test_of_a_row_drawn_twice_the_last_priority_counts():
     replay, _ = _jitted()
     state = _known(replay, 3, *[1.0] * CAPACITY)
-    after = replay.update_priority(state, jnp.asarray([2, 4, 2, 2, 4]), jnp.asarray([5.0, 6.0, 9.0, 7.0, 8.0]))
+    after = _update(replay, state, [2, 4, 2, 2, 4], [5.0, 6.0, 9.0, 7.0, 8.0])
     np.testing.assert_allclose(after.priority, [1, 1, 7, 1, 8, 1, 1], rtol=1e-5)
     # Not for the order of writes, which only the CPU keeps: each writes the last one's.
     assert last_of_same(jnp.asarray([2, 4, 2, 2, 4])).tolist() == [3, 4, 3, 3, 4]
@@ -297,3 +302,14 @@ def test_half_precision_is_storage_only():
     sample = replay.sample(_filled(replay, 2), jax.random.key(0), counters(0))
     assert sample.rows.obs.dtype == np.float32
     assert sample.rows.obs.shape == (NUM_SLOTS, SAMPLED, TINY_ENV.num_agents, TINY_ENV.obs_size)
+
+
+@pytest.mark.parametrize("kind", ["uniform", "prioritised"])
+def test_without_priorities_to_tell_nothing_changes(kind):
+    replay = _jitted()[0] if kind == "prioritised" else uniform_replay(tiny_config().replay)
+    state = _filled(replay, 2)
+    sample = replay.sample(state, jax.random.key(0), counters(0))
+    jax.tree.map(np.testing.assert_array_equal, replay.update_priority(state, sample, None), state)
+    if kind == "uniform":
+        after = replay.update_priority(state, sample, jnp.ones(len(sample.rows.reward[0])))
+        jax.tree.map(np.testing.assert_array_equal, after, state)

@@ -111,7 +111,6 @@ def test_a_uniform_replay_carries_no_priorities_nor_their_settings():
     parts = _parts()
     uniform = dataclasses.replace(parts.config, replay=tiny_config().replay)
     state = jax.eval_shape(lambda: init_seed(parts._replace(config=uniform, replay=build_replay(uniform)), 0))
-    assert build_replay(uniform).update_priority is None
     assert not [name for name in state.settings if name.startswith("replay.")]
     assert len(jax.tree.leaves(jax.eval_shape(lambda: init_seed(parts, 0)))) == len(jax.tree.leaves(state)) + 5
 

@@ -146,8 +146,7 @@ def steps_to_solve(config: TrainConfig, is_table: bool, seeds: int, steps: int, 
             stored = replay.join(ring, rest)
             batch = replay.sample(stored, stream_key(seed, Stream.REPLAY, count), before)
             found = core.update(learner, batch, before, stream_key(seed, Stream.UPDATE, count))
-            if replay.update_priority and batch.index is not None and found.priority is not None:
-                rest = replay.split(replay.update_priority(stored, batch.index, found.priority))[1]
+            rest = replay.split(replay.update_priority(stored, batch, found.priority))[1]
             return (core.after_iteration(found.state, before, after), rest, count + 1), None
 
         def look(carry: Any, _: None) -> tuple[Any, jax.Array]:

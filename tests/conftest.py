@@ -48,7 +48,12 @@ def _left_out(config):
     """Marker of the tests that are left out -> why."""
     is_asked_for = "exhaustive" in config.option.markexpr
     long = None if is_asked_for else "they take long; run them with pytest -m exhaustive"
-    reasons = {"smac": _why_not_smac(), "pettingzoo": _why_not_pettingzoo(), "exhaustive": long}
+    reasons = {
+        "smac": _why_not_smac(),
+        "pettingzoo": _why_not_pettingzoo(),
+        "gymnasium": _why_not_gymnasium(),
+        "exhaustive": long,
+    }
     return {name: reason for name, reason in reasons.items() if reason}
 
 
@@ -72,6 +77,18 @@ def _why_not_pettingzoo():
 
     try:
         check_parallel_env("mpe2.simple_spread_v3")
+    except InputError as error:
+        return str(error)
+    return None
+
+
+def _why_not_gymnasium():
+    """What is missing, or None."""
+    from limae_jax.environments.pettingzoo.installation import check_gymnasium_env
+    from limae_jax.errors import InputError
+
+    try:
+        check_gymnasium_env("lbforaging:Foraging-8x8-2p-3f-v3")
     except InputError as error:
         return str(error)
     return None

@@ -20,6 +20,7 @@ NOT_RUN = {
     "limae-jax evaluate *runs/smac_*": "plays StarCraft II",
     "limae-jax evaluate *env=smac *": "plays StarCraft II",
     "limae-jax train env=pettingzoo *": "needs the extra `pettingzoo`",
+    "limae-jax train env=gymnasium *": "needs the extra `gymnasium`",
     "limae-jax evaluate runs/qmix_mpe2*": "needs the extra `pettingzoo`",
     "limae-jax sweep experiment=study_*": "has more cells than a test can train",
     "limae-jax report runs/study *": "reads the runs of the study",

@@ -1,7 +1,8 @@
-"""What a worker process is told about an environment of PettingZoo. Plain data, for it crosses to another process."""
+"""What a worker process gets to know of an environment of PettingZoo or Gymnasium: plain data."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, ClassVar
@@ -32,6 +33,29 @@ class ParallelSettings:
     timeout_s: float = 60.0
     max_steps: int = 1000
     options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class GymnasiumSettings(ParallelSettings):
+    """One worker's environment of Gymnasium, whose observations, actions and rewards have an entry for each agent.
+
+    Attributes:
+        name: what `gymnasium.make` makes, see `check_gymnasium_id`.
+    """
+
+    game: ClassVar[str] = "limae_jax.environments.pettingzoo.gymnasium_game:GymnasiumGame"
+
+
+def check_gymnasium_id(scenario: str) -> None:
+    """Checks the form `Name-v0`, or `module:Name-v0` with the module that registers the name.
+
+    Raises:
+        InputError: it has no such form.
+    """
+    module, colon, name = scenario.rpartition(":")
+    is_module = all(part.isidentifier() for part in module.split(".")) if colon else True
+    fix = "must be what gymnasium.make makes, such as lbforaging:Foraging-8x8-2p-3f-v3"
+    check(is_module and re.fullmatch(r"[\w./-]+", name) is not None, "env.scenario", scenario, fix)
 
 
 def place_of(scenario: str) -> tuple[str, str]:

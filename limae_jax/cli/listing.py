@@ -186,7 +186,9 @@ def _scenarios(console: Console) -> None:
     _print_table(console, "env=smac, real StarCraft II", _BATTLE, rows)
     console.print(
         "env=pettingzoo: env.scenario is any module with a parallel environment of discrete actions, such as"
-        " mpe2.simple_spread_v3, or module:function; see docs/games.md."
+        " mpe2.simple_spread_v3, or module:function; see docs/games.md.\n"
+        "env=gymnasium: env.scenario is any environment of Gymnasium with an entry for each agent, such as"
+        " lbforaging:Foraging-8x8-2p-3f-v3."
     )
 
 

@@ -11,7 +11,7 @@ from limae_jax.config.env import ENV_CONFIGS, MatrixConfig, MpeConfig, SmacConfi
 from limae_jax.config.env_base import CompiledConfig, EnvConfig
 from limae_jax.config.masking import MASKING_CONFIGS, MaskingConfig
 from limae_jax.config.mixer import MIXER_CONFIGS, MixerConfig, QmixMixerConfig, QplexMixerConfig
-from limae_jax.config.other_games import JaxmarlConfig, PettingzooConfig
+from limae_jax.config.other_games import GymnasiumConfig, JaxmarlConfig, ParallelConfig, PettingzooConfig
 from limae_jax.config.run import (
     REPLAY_CONFIGS,
     CheckpointConfig,
@@ -45,6 +45,7 @@ __all__ = [
     "CompiledConfig",
     "EnvConfig",
     "EvalConfig",
+    "GymnasiumConfig",
     "IqlConfig",
     "JaxmarlConfig",
     "LiMa2eConfig",
@@ -56,6 +57,7 @@ __all__ = [
     "MixerConfig",
     "MpeConfig",
     "OracleConfig",
+    "ParallelConfig",
     "PettingzooConfig",
     "PrioritisedReplayConfig",
     "QmixConfig",

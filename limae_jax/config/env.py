@@ -10,7 +10,7 @@ from limae_jax.catalogue.matrix_games import LARGEST_PENALTY, MAX_LENGTH, check_
 from limae_jax.catalogue.scenarios import MAX_TEAM_SIZE, UNIT_TYPES, check_mpe_scenario, parse_scenario
 from limae_jax.catalogue.smac_maps import SMAC_MAPS, check_map
 from limae_jax.config.env_base import MAX_STEPS, MAX_TICKS, CompiledConfig, EnvConfig, HostPlayedConfig
-from limae_jax.config.other_games import JaxmarlConfig, PettingzooConfig
+from limae_jax.config.other_games import GymnasiumConfig, JaxmarlConfig, PettingzooConfig
 
 
 @dataclass(frozen=True)
@@ -190,4 +190,5 @@ ENV_CONFIGS: dict[str, type[EnvConfig]] = {
     "matrix": MatrixConfig,
     "smac": SmacConfig,
     "pettingzoo": PettingzooConfig,
+    "gymnasium": GymnasiumConfig,
 }

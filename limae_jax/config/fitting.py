@@ -30,7 +30,7 @@ def check_fit(trained: EnvConfig, other: EnvConfig) -> None:
         else:
             fix = f"only teams trained on smax or smac can play it, and this one was trained on {trained.name}"
             check(False, "env", other.name, fix)
-    elif trained.name != other.name and "pettingzoo" in (trained.name, other.name):
+    elif trained.name != other.name and {"pettingzoo", "gymnasium"} & {trained.name, other.name}:
         fix = f"the team was trained on {trained.name}, whose observations and actions are others"
         check(False, "env", other.name, f"{fix}; choose env={trained.name}")
     elif isinstance(trained, SmacConfig):

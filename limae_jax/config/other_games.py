@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, ClassVar
 
 from limae_jax.catalogue.jaxmarl_games import check_jaxmarl_game
-from limae_jax.catalogue.pettingzoo_game import place_of
+from limae_jax.catalogue.pettingzoo_game import check_gymnasium_id, place_of
 from limae_jax.checks import check_options
 from limae_jax.config.env_base import MAX_STEPS, CompiledConfig, HostPlayedConfig
 
@@ -42,18 +42,15 @@ class JaxmarlConfig(CompiledConfig):
 
 
 @dataclass(frozen=True)
-class PettingzooConfig(HostPlayedConfig):
-    """Any parallel environment of PettingZoo with discrete actions, each in a worker process.
+class ParallelConfig(HostPlayedConfig):
+    """What environments of others share that are not in JAX and have discrete actions, each in a worker process.
 
     Attributes:
-        scenario: the module that makes it, such as mpe2.simple_spread_v3, or module:function.
         max_steps: time limit in environment steps, at which an episode is truncated; the environment's own may be
             shorter.
         options: arguments of the function that makes it, such as {N: 2, max_cycles: 50}.
     """
 
-    name: str = "pettingzoo"
-    scenario: str = "mpe2.simple_spread_v3"
     max_steps: int = 1000
     options: dict[str, Any] = field(default_factory=dict)
 
@@ -62,8 +59,43 @@ class PettingzooConfig(HostPlayedConfig):
         self._positive("max_steps")
         self._at_most(MAX_STEPS, "max_steps")
         check_options("env.options", self.options)
-        place_of(self.scenario)
 
     def __hash__(self) -> int:
         # See `JaxmarlConfig`.
         return hash((self.scenario, self.workers, self.max_steps, frozenset(self.options)))
+
+
+@dataclass(frozen=True)
+class PettingzooConfig(ParallelConfig):
+    """Any parallel environment of PettingZoo.
+
+    Attributes:
+        scenario: the module that makes it, such as mpe2.simple_spread_v3, or module:function.
+    """
+
+    name: str = "pettingzoo"
+    scenario: str = "mpe2.simple_spread_v3"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        place_of(self.scenario)
+
+    __hash__ = ParallelConfig.__hash__
+
+
+@dataclass(frozen=True)
+class GymnasiumConfig(ParallelConfig):
+    """Any environment of Gymnasium whose observations and actions are tuples with an entry for each agent.
+
+    Attributes:
+        scenario: what `gymnasium.make` makes, `module:Name-v0` with the module that registers the name.
+    """
+
+    name: str = "gymnasium"
+    scenario: str = "lbforaging:Foraging-8x8-2p-3f-v3"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_gymnasium_id(self.scenario)
+
+    __hash__ = ParallelConfig.__hash__

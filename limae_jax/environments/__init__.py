@@ -19,6 +19,7 @@ ENVIRONMENTS = {
     "matrix": "games of a few stages whose best play is known, to prove learners",
     "smac": "real StarCraft II (SMAC of oxwhirl), which has to be installed",
     "pettingzoo": "any parallel environment of PettingZoo with discrete actions, which has to be installed",
+    "gymnasium": "any environment of Gymnasium with an entry for each agent and discrete actions, likewise",
 }
 
 
@@ -29,7 +30,7 @@ def make_env(config: EnvConfig) -> Environment:
         InputError: there is no environment of that name, or the settings are those of another.
     """
     # The settings are checked against the scenarios in this package, so they are imported late here.
-    from limae_jax.config import JaxmarlConfig, MatrixConfig, MpeConfig, PettingzooConfig, SmacConfig, SmaxConfig
+    from limae_jax.config import JaxmarlConfig, MatrixConfig, MpeConfig, ParallelConfig, SmacConfig, SmaxConfig
 
     if make := registered("env", config.name):
         return make(config)
@@ -55,7 +56,7 @@ def make_env(config: EnvConfig) -> Environment:
         from limae_jax.environments.workers.elsewhere import PlayedElsewhere
 
         return PlayedElsewhere(smac_spec(config.scenario))
-    if config.name == "pettingzoo" and isinstance(config, PettingzooConfig):
+    if config.name in ("pettingzoo", "gymnasium") and isinstance(config, ParallelConfig):
         from limae_jax.environments.pettingzoo.env import parallel_spec
         from limae_jax.environments.workers.elsewhere import PlayedElsewhere
 
@@ -77,6 +78,10 @@ def check_env(config: EnvConfig) -> None:
         from limae_jax.environments.pettingzoo.installation import check_parallel_env
 
         check_parallel_env(config.scenario)
+    if config.name == "gymnasium":
+        from limae_jax.environments.pettingzoo.installation import check_gymnasium_env
+
+        check_gymnasium_env(config.scenario)
 
 
 def open_games(config: EnvConfig, seed: int = 0, shows_units: bool = False) -> WorkerPool:
@@ -93,16 +98,16 @@ def open_games(config: EnvConfig, seed: int = 0, shows_units: bool = False) -> W
     Raises:
         InputError: the game or a package is missing, or the game needs no processes.
     """
-    from limae_jax.config import PettingzooConfig, SmacConfig
+    from limae_jax.config import ParallelConfig, SmacConfig
 
     check_env(config)
-    if isinstance(config, PettingzooConfig):
+    if isinstance(config, ParallelConfig):
         from limae_jax.environments.pettingzoo.env import parallel_settings
         from limae_jax.environments.workers.pool import WorkerPool
 
         return WorkerPool(parallel_settings(config, seed), config.workers, config.max_crashes)
     if not isinstance(config, SmacConfig):
-        raise InputError(f"env.name={config.name}: is not played by the host; choose env=smac or env=pettingzoo")
+        raise InputError(f"env.name={config.name}: is not played by the host; choose env=smac, pettingzoo or gymnasium")
     from limae_jax.catalogue.smac_game import GameSettings
     from limae_jax.catalogue.worker_seeds import MAX_WORKERS
     from limae_jax.environments.smac.pool import BattlePool

@@ -84,7 +84,7 @@ def test_values_that_people_type():
         ("experiment=quickstrat", "experiment=quickstrat: unknown; choose one of"),
         (
             "env=smac2",
-            "env=smac2: unknown; choose one of jaxmarl, matrix, mpe, pettingzoo, smac, smax, smax_smac_like."
+            "env=smac2: unknown; choose one of gymnasium, jaxmarl, matrix, mpe, pettingzoo, smac, smax, smax_smac_like."
             " Did you mean 'smac'?",
         ),
         ("env=smax_schema", "env=smax_schema: unknown"),

@@ -109,10 +109,11 @@ def test_the_key_decides_everything(config, player):
 
 def test_unknown_environments_are_named():
     # These are played in processes of their own.
-    assert set(ENVIRONMENTS) == {config.name for config in CONFIGS} | {"smac", "pettingzoo"}
+    assert set(ENVIRONMENTS) == {config.name for config in CONFIGS} | {"smac", "pettingzoo", "gymnasium"}
     with pytest.raises(
         InputError,
-        match=r"env=smaxx: unknown; choose one of jaxmarl, matrix, mpe, pettingzoo, smac, smax\. Did you mean 'smax'",
+        match=r"env=smaxx: unknown; choose one of gymnasium, jaxmarl, matrix, mpe, pettingzoo, smac, smax\. "
+        "Did you mean 'smax'",
     ):
         make_env(EnvConfig(name="smaxx"))
     with pytest.raises(InputError, match=r"env\.name=mpe: .*env=mpe"):

@@ -1,19 +1,20 @@
-"""An environment of PettingZoo to the training loop: its sizes, which only a worker can tell."""
+"""An environment of PettingZoo or Gymnasium to the training loop: its sizes, which only a worker can tell."""
 
 from __future__ import annotations
 
 from functools import lru_cache
 
-from limae_jax.catalogue.pettingzoo_game import ParallelSettings
+from limae_jax.catalogue.pettingzoo_game import GymnasiumSettings, ParallelSettings
 from limae_jax.catalogue.worker_seeds import MAX_WORKERS
-from limae_jax.config import PettingzooConfig
+from limae_jax.config import GymnasiumConfig, ParallelConfig
 from limae_jax.environments.workers.pool import WorkerPool
 from limae_jax.types import ActionSpec, EnvSpec
 
 
-def parallel_settings(config: PettingzooConfig, seed: int = 0) -> ParallelSettings:
+def parallel_settings(config: ParallelConfig, seed: int = 0) -> ParallelSettings:
     """What the workers of a seed are told."""
-    return ParallelSettings(
+    settings = GymnasiumSettings if isinstance(config, GymnasiumConfig) else ParallelSettings
+    return settings(
         name=config.scenario,
         seed=seed * MAX_WORKERS % 2**31,
         timeout_s=config.timeout_s,
@@ -23,7 +24,7 @@ def parallel_settings(config: PettingzooConfig, seed: int = 0) -> ParallelSettin
 
 
 @lru_cache(maxsize=8)
-def parallel_spec(config: PettingzooConfig) -> EnvSpec:
+def parallel_spec(config: ParallelConfig) -> EnvSpec:
     """Sizes of an environment, which is built once for that in a worker of its own.
 
     Raises:

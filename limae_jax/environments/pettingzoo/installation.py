@@ -1,4 +1,4 @@
-"""Whether an environment of PettingZoo is installed. Imports neither jax nor the environment, only what it is in."""
+"""Whether an environment of PettingZoo or Gymnasium is installed; imports neither jax nor the environment."""
 
 from __future__ import annotations
 
@@ -32,6 +32,23 @@ def check_parallel_env(scenario: str) -> None:
     if not package:
         raise InputError(f"env.scenario={scenario}: there is no such module; install its package")
     check_name("env.scenario", module, [f"{package}.{sibling}" for sibling in siblings])
+
+
+def check_gymnasium_env(scenario: str) -> None:
+    """Checks that gymnasium and the module that registers the environment are there.
+
+    Raises:
+        InputError: one is missing; the message says what to do.
+    """
+    if importlib.util.find_spec("gymnasium") is None:
+        raise InputError("env.name=gymnasium: the package gymnasium is missing; pip install 'limae-jax[gymnasium]'")
+    module = scenario.rpartition(":")[0]
+    try:
+        is_there = not module or importlib.util.find_spec(module) is not None
+    except ImportError:
+        is_there = False
+    if not is_there:
+        raise InputError(f"env.scenario={scenario}: there is no module {module}; install its package")
 
 
 def _imported(package: str) -> object:

@@ -39,7 +39,7 @@ class ParallelGame:
         Raises:
             InputError: it is not there, or cannot be played so.
         """
-        self._env: Any = _make(settings)
+        self._env: Any = self.make(settings)
         self._agents = list(self._env.possible_agents)
         self._spaces = [
             AgentSpaces(settings.name, agent, self._env.observation_space(agent), self._env.action_space(agent))
@@ -62,6 +62,15 @@ class ParallelGame:
             num_actions=max(one.num_actions for one in self._spaces),
             episode_limit=settings.max_steps,
         )
+
+    @staticmethod
+    def make(settings: ParallelSettings) -> Any:
+        """Makes the environment.
+
+        Raises:
+            InputError: it is not there, or is none that can be played.
+        """
+        return _make(settings)
 
     def reset(self) -> None:
         """Starts an episode."""

@@ -24,7 +24,8 @@ if TYPE_CHECKING:
     from limae_jax.errors import InputError
     from limae_jax.evaluation.play import Episode, make_env, play
     from limae_jax.evaluation.policy import export_policy, load_policy
-    from limae_jax.training.runner import TrainResult, train
+    from limae_jax.training.result import TrainResult
+    from limae_jax.training.runner import train
 
 __all__ = [
     "Episode",
@@ -48,7 +49,7 @@ _HOMES = {
     "Episode": "limae_jax.evaluation.play",
     "InputError": "limae_jax.errors",
     "TrainConfig": "limae_jax.config",
-    "TrainResult": "limae_jax.training.runner",
+    "TrainResult": "limae_jax.training.result",
     "export_policy": "limae_jax.evaluation.policy",
     "load_config": "limae_jax.config.compose",
     "load_policy": "limae_jax.evaluation.policy",

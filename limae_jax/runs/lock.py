@@ -45,11 +45,8 @@ def locked(run_dir: Path) -> Iterator[list[str]]:
         yield []
         return
     check_place(run_dir)
-    try:
-        run_dir.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise InputError(f"run.dir={run_dir}: cannot be made ({error.strerror}); choose another") from None
     with contextlib.ExitStack() as stack:
+        stack.enter_context(_directory(run_dir))
         try:
             stack.enter_context(_system_lock(run_dir))
             told = []
@@ -59,6 +56,23 @@ def locked(run_dir: Path) -> Iterator[list[str]]:
             stack.enter_context(_soft_lock(run_dir))
             told = [_told_of_no_locks(run_dir)]
         yield told
+
+
+@contextlib.contextmanager
+def _directory(run_dir: Path) -> Iterator[None]:
+    """Makes the directory if it is missing, and removes what it made if nothing was written there."""
+    missing = [place for place in (run_dir, *run_dir.parents) if not place.exists()]
+    try:
+        run_dir.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise InputError(f"run.dir={run_dir}: cannot be made ({error.strerror}); choose another") from None
+    try:
+        yield
+    finally:
+        # The system removes no directory that holds something.
+        with contextlib.suppress(OSError):
+            for place in missing:
+                place.rmdir()
 
 
 def _told_of_no_locks(run_dir: Path) -> str:

@@ -260,7 +260,7 @@ def test_interruption_leaves_no_traceback(capsys, monkeypatch):
     def interrupted(args):
         raise KeyboardInterrupt
 
-    monkeypatch.setitem(sys.modules["limae_jax.cli.main"]._COMMANDS, "list", interrupted)
+    monkeypatch.setitem(sys.modules["limae_jax.cli.main"].COMMANDS, "list", interrupted)
     assert main(["list", "systems"]) == 130
     assert capsys.readouterr().err == "limae-jax: interrupted\n"
 
@@ -289,7 +289,7 @@ def test_what_the_system_refuses_is_one_line_and_other_errors_are_not_hidden(cap
     def fail(args):
         raise raised[-1]
 
-    monkeypatch.setitem(sys.modules["limae_jax.cli.main"]._COMMANDS, "train", fail)
+    monkeypatch.setitem(sys.modules["limae_jax.cli.main"].COMMANDS, "train", fail)
     raised.append(PermissionError(errno.EACCES, "Permission denied", Path("runs/a")))
     assert main(["train"]) == 1
     fix = "see to that, then give the same command again, which goes on from what is saved"

@@ -75,7 +75,7 @@ def opens(args):
     with open("file", "w") as file:
         print("printed")
         return file.fileno()
-cli._COMMANDS["config"] = opens
+cli.COMMANDS["config"] = opens
 sys.exit(cli.main(["config"]))
 """
 

@@ -23,7 +23,7 @@ except BaseException:
 IMPORTS_IT = """
 import sys
 from limae_jax.cli import main as cli
-cli._COMMANDS["list"] = lambda args: __import__("swallows") and 0
+cli.COMMANDS["list"] = lambda args: __import__("swallows") and 0
 sys.exit(cli.main(["list", "systems"]))
 """
 
@@ -40,7 +40,7 @@ sys.exit(cli.main(["list", "systems"]))
 def test_a_signal_ends_a_command_with_one_line(capsys, monkeypatch, number, said, command):
     before = [signal.getsignal(one) for one in STOPS]
     monkeypatch.setitem(
-        sys.modules["limae_jax.cli.main"]._COMMANDS, command[0], lambda args: os.kill(os.getpid(), number) or 0
+        sys.modules["limae_jax.cli.main"].COMMANDS, command[0], lambda args: os.kill(os.getpid(), number) or 0
     )
     assert main(command) == 128 + number
     assert capsys.readouterr() == ("", said)

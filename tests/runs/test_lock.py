@@ -51,6 +51,24 @@ def without_locks(monkeypatch):
     return answer
 
 
+def test_a_run_that_is_refused_leaves_no_directory(tmp_path):
+    """Directories that were made for it go, those that were there or hold something stay."""
+    there = tmp_path / "runs"
+    there.mkdir()
+    with pytest.raises(InputError, match="no such game"), locked(there / "new" / "run"):
+        assert (there / "new" / "run").is_dir()
+        raise InputError("no such game")
+    assert list(there.iterdir()) == []
+    with pytest.raises(InputError, match="no such game"), locked(there / "new" / "run"):
+        (there / "new" / "run" / "config.yaml").touch()
+        raise InputError("no such game")
+    assert [path.name for path in (there / "new" / "run").iterdir()] == ["config.yaml"]
+    (there / "empty").mkdir()
+    with locked(there / "empty"):
+        pass
+    assert (there / "empty").is_dir()
+
+
 @pytest.fixture
 def holder(tmp_path):
     """Another process that holds `tmp_path / "run"`; killed at the end if it still runs."""

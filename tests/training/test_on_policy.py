@@ -1,7 +1,7 @@
 """A learner on the rows that were just collected: no replay, whole minibatches, the finite guard, exact resume."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import jax
 import jax.numpy as jnp
@@ -14,6 +14,7 @@ from limae_jax.config import SYSTEM_CONFIGS, MatrixConfig, RunConfig, SystemConf
 from limae_jax.config.run import EvalConfig, ReplayConfig
 from limae_jax.environments import make_env
 from limae_jax.environments.vector import VectorEnv
+from limae_jax.errors import InputError
 from limae_jax.keys import Stream, stream_key
 from limae_jax.losses.td import choose
 from limae_jax.registry import REGISTERED, Registered
@@ -150,6 +151,14 @@ def test_a_minibatch_that_is_not_finite_changes_nothing_and_ends_the_learning(po
     _, healthy, _ = chunk(1)
     assert not np.array_equal(state.learner.params["agent"], healthy.learner.params["agent"])
     assert np.isfinite(state.learner.params["agent"]).all()
+
+
+def test_minibatches_that_leave_rows_over_are_refused(policy_gradient, tmp_path):
+    config = settings(tmp_path / "runs" / "run")
+    config = replace(config, env=replace(config.env, num_envs=3))
+    with pytest.raises(InputError, match=r"^env.num_envs=3: must be a multiple of the 2 minibatches of each epoch$"):
+        runner.train(config, console=False)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_run_without_rows_learns_and_is_continued_bit_for_bit(policy_gradient, tmp_path, monkeypatch):

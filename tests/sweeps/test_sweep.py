@@ -282,7 +282,7 @@ def test_a_sweep_is_not_put_inside_a_run(tmp_path, inside):
 
 def test_a_sweep_is_not_put_among_the_runs_of_another_one(uninterrupted):
     directory = Path(uninterrupted[0].settings.dir)
-    with pytest.raises(InputError, match=rf"^sweep\.dir=.*lies in {directory}, which holds a sweep; choose another"):
+    with pytest.raises(InputError, match=rf"^sweep\.dir=.*is inside {directory}, which holds a sweep; choose another"):
         plan_programs(swept(directory / "more", "system=vdn"))
 
 
@@ -291,7 +291,7 @@ def test_a_sweep_s_own_setting_is_what_puts_its_runs_elsewhere(uninterrupted, tm
         plan_programs(swept(uninterrupted[0].settings.dir, *GRID, "system.gamma=0.5"))
     (tmp_path / "vdn_2m_vs_2m" / "seeds_0_to_0").mkdir(parents=True)
     (tmp_path / "vdn_2m_vs_2m" / "seeds_0_to_0" / "notes.txt").write_text("")
-    with pytest.raises(InputError, match=r"holds something else than a run; choose another sweep\.dir$"):
+    with pytest.raises(InputError, match=r"holds something other than a run; choose another sweep\.dir$"):
         plan_programs(swept(tmp_path, "system=vdn"))
 
 

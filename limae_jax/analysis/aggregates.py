@@ -25,7 +25,7 @@ from limae_jax.analysis.pictures import (
 from limae_jax.analysis.runs import Cell
 from limae_jax.analysis.summary import GOALS, WIN, Outcomes, TableRow
 
-_FLOOR = 0.75  # inches of a panel with rows, besides its rows
+_FLOOR = 0.75  # height in inches of a panel with rows, without the rows
 
 
 def _rows_size(names: Sequence[str]) -> tuple[float, float]:

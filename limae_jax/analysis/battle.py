@@ -28,7 +28,7 @@ from limae_jax.types import Timestep
 
 @dataclass(frozen=True)
 class DrawnBeliefs:
-    """What one agent believes about its team-mates at each of T + 1 steps.
+    """The beliefs of one agent about its team-mates at each of T + 1 steps.
 
     Attributes:
         mates: [A - 1] indices of the team-mates.

@@ -44,7 +44,7 @@ class View:
 
     @property
     def font_size(self) -> float:
-        """Of a number on a unit, in points; 0 if there is no room for it."""
+        """Font size in points of a number on a unit; 0 if there is no room for it."""
         share = self.radius / float(self.high[0] - self.low[0])
         return 0.0 if share < _SMALLEST_NAMED else min(14.0, _FONT_SIZE * share)
 

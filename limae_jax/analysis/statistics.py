@@ -89,7 +89,7 @@ def performance_profile(strata: Sequence[np.ndarray], thresholds: np.ndarray) ->
 
 
 class SpeedUp(NamedTuple):
-    """How many times sooner a method reaches a goal than another method.
+    """The factor by which a method reaches a goal sooner than another method.
 
     Attributes:
         ratio: of mean env steps, theirs over ours; seeds that never reached the goal count with the budget.

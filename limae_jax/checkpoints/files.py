@@ -24,7 +24,7 @@ class DamagedError(Exception):
 
 
 def temporary_folder(final: Path) -> Path:
-    """Where to build a folder before `publish` moves it to `final`; on the same file system, so the move is atomic."""
+    """Returns where to build a folder before `publish` renames it to `final`, atomically on the same file system."""
     return final.parent / f"{TEMPORARY_PREFIX}{final.name}"
 
 

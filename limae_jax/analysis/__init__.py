@@ -1,4 +1,4 @@
-"""What finished runs say: statistics, pictures and a page (`limae-jax report`), battles to look at (`render`).
+"""Analysis of finished runs: statistics, figures and an HTML page (`limae-jax report`), animated battles (`render`).
 
-Only `battle` and `render` need jax; a report is made without it.
+Only `battle` and `render` need jax; a report does not.
 """

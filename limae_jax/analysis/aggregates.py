@@ -1,4 +1,4 @@
-"""Pictures of what training came to: over all maps, steps to a goal, masking rules beside each other."""
+"""Pictures of final results: aggregates over all maps, env steps to a goal, comparison of masking rules."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from limae_jax.analysis.pictures import (
 from limae_jax.analysis.runs import Cell
 from limae_jax.analysis.summary import GOALS, WIN, Outcomes, TableRow
 
-_FLOOR = 0.75  # inches of a panel with rows that no row takes
+_FLOOR = 0.75  # height in inches of a panel with rows, without the rows
 
 
 def _rows_size(names: Sequence[str]) -> tuple[float, float]:
@@ -35,7 +35,7 @@ def _rows_size(names: Sequence[str]) -> tuple[float, float]:
 def _draw_intervals(
     axis: Axes, rows: Sequence[TableRow], name: str, look: Look, offset: float = 0.0, **more: Any
 ) -> None:
-    """A point with its interval for each row, top down."""
+    """Draws a point with its interval for each row, top down."""
     for index, row in enumerate(rows):
         low, high = row[f"{name}_low"], row[f"{name}_high"]
         spread = None if low is None else [[row[name] - low], [high - row[name]]]
@@ -49,7 +49,7 @@ def _name_rows(axis: Axes, names: Sequence[str]) -> None:
 
 
 def aggregate(outcomes: Outcomes, look: Look) -> Iterator[Picture]:
-    """Over the maps that all methods share: final win rates, curves, and the performance profile."""
+    """Final win rates, curves and performance profile over the maps that all methods share."""
     finals = outcomes.aggregate
     if not finals:
         return
@@ -73,7 +73,7 @@ def aggregate(outcomes: Outcomes, look: Look) -> Iterator[Picture]:
 
 
 def _draw_finals(finals: Sequence[TableRow], look: Look, axis: Axes) -> None:
-    """The legend has the names."""
+    """Draws final win rates without names, which are in the legend."""
     _draw_intervals(axis, finals, "final_win_rate", look)
     axis.set(xlabel="final win rate", yticks=[], ylim=(len(finals) - 0.5, -0.5))
     axis.locator_params(axis="x", nbins=4)
@@ -94,14 +94,14 @@ def _draw_profile(outcomes: Outcomes, methods: Sequence[str], look: Look, axis: 
 
 
 def _corners(rows: Sequence[TableRow]) -> list[TableRow]:
-    """The rows that are not equal to both of their neighbours: the rest lies on straight lines between them."""
+    """Returns the rows that differ from a neighbour; the others lie on straight lines between these."""
     shares = [[value for name, value in row.items() if name.startswith("share_of_seeds")] for row in rows]
     ends = (0, len(rows) - 1)
     return [row for i, row in enumerate(rows) if i in ends or shares[i] != shares[i - 1] or shares[i] != shares[i + 1]]
 
 
 def steps_to_goals(outcomes: Outcomes, map_name: str, look: Look, file: str) -> Iterator[Picture]:
-    """Env steps to each goal, a mark for each seed; those that never got there stand apart on the right."""
+    """Env steps to each goal, a mark per seed; seeds that never reached the goal are set apart on the right."""
     cells = [cell for cell in outcomes.study.on(map_name) if cell.has(WIN)]
     if not cells:
         return
@@ -134,7 +134,7 @@ def _draw_steps(outcomes: Outcomes, cells: Sequence[Cell], goal: float, look: Lo
 
 
 def masking_rules(outcomes: Outcomes, look: Look) -> Iterator[Picture]:
-    """Masking rules beside each other, with the baseline as the measure."""
+    """Compares the masking rules of each map, with the baseline as reference lines."""
     masked = {cell.method for cell in outcomes.study.cells if cell.masking}
     rules = [method for method in outcomes.study.methods if method in masked]
     rows = outcomes.methods_on_maps

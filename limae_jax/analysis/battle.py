@@ -1,4 +1,4 @@
-"""One greedy battle of SMAX, step by step, as plain arrays."""
+"""Plays a greedy battle of SMAX and records it as plain arrays."""
 
 from __future__ import annotations
 
@@ -28,11 +28,11 @@ from limae_jax.types import Timestep
 
 @dataclass(frozen=True)
 class DrawnBeliefs:
-    """What one agent believes of its team-mates at each of T + 1 steps.
+    """The beliefs of one agent about its team-mates at each of T + 1 steps.
 
     Attributes:
-        mates: [A - 1] their indices.
-        health: [T + 1, A - 1] share that is left.
+        mates: [A - 1] indices of the team-mates.
+        health: [T + 1, A - 1] remaining share.
         position: [T + 1, A - 1, 2] on the map; None if observations do not show positions.
     """
 
@@ -43,17 +43,17 @@ class DrawnBeliefs:
 
 @dataclass(frozen=True)
 class Battle:
-    """N units over T steps; allies come first. Entry 0 is the start, entry t what step t led to.
+    """A battle of N units over T steps; allies come first. Entry 0 is the start, entry t the state after step t.
 
     Attributes:
         unit_type: [N] index into UNIT_TYPES.
         num_allies: A.
-        position: [T + 1, N, 2] in SMAX's units of length; the dead stay where they fell.
-        health: [T + 1, N] share that is left.
-        target: [T + 1, N] whom each unit shot at in the step that led here; -1 if it did not shoot.
-        sight: [A] how far the allies see.
+        position: [T + 1, N, 2] in SMAX's units of length; dead units stay where they fell.
+        health: [T + 1, N] remaining share.
+        target: [T + 1, N] unit that each unit shot at in the step that led here; -1 if it did not shoot.
+        sight: [A] sight range of the allies.
         outcome: "won", "lost" or "time limit".
-        beliefs: of the chosen agent; None if it has none.
+        beliefs: of the chosen agent; None if the agents have none.
     """
 
     unit_type: np.ndarray
@@ -75,16 +75,16 @@ def play_stored(
     number: int = 0,
     on_status: Callable[[str], None] = lambda text: None,
 ) -> Battle:
-    """Lets a stored team play; a number stands for the same battle every time.
+    """Plays a battle with a stored team; the same number always gives the same battle.
 
     Args:
         config: of the run, on SMAX.
         run_dir: of the run.
-        seed: whose team.
+        seed: of the team.
         checkpoint: "last" or "best".
-        agent: whose beliefs are kept.
-        number: which battle.
-        on_status: told what is going on.
+        agent: whose beliefs are recorded.
+        number: of the battle.
+        on_status: called with status lines.
 
     Raises:
         InputError: the seed has not been trained yet.
@@ -97,7 +97,7 @@ def play_stored(
     teams = load_teams(run_dir, system, checkpoint)
     index = np.flatnonzero(teams.seeds == seed)
     if not len(index):
-        raise InputError(f"--seed={seed}: has no parameters yet; train it with limae-jax resume {run_dir}")
+        raise InputError(f"--seed={seed}: has no parameters yet; train the seed with limae-jax resume {run_dir}")
     params = jax.tree.map(lambda x: x[index[0]], teams.params)
     key = stream_key(jnp.int32(seed), Stream.EVAL, jnp.int32(teams.iteration[index[0]]))
     key = jax.random.fold_in(key, number) if number else key
@@ -117,7 +117,7 @@ def play(
     key: jax.Array,
     on_status: Callable[[str], None] = lambda text: None,
 ) -> tuple[list[Any], list[np.ndarray], str]:
-    """The game's states, the agents' guesses at each of them (if they guess), and the outcome."""
+    """Returns the game's states, the agents' guesses at each state (empty without `guess`), and the outcome."""
 
     def batch_of(timestep: Timestep) -> Timestep:
         return jax.tree.map(lambda x: x[None], timestep)
@@ -144,12 +144,12 @@ def play(
 def read_beliefs(
     guesses: np.ndarray, mates: np.ndarray, own_features: Sequence[int], config: SmaxConfig
 ) -> DrawnBeliefs:
-    """The parts of reconstructions that say where team-mates are and how they are.
+    """Extracts the positions and health of team-mates from reconstructions.
 
     Args:
         guesses: [T + 1, A - 1, F] of one agent.
-        mates: [A - 1].
-        own_features: where an observation has its agent's health and, if it is shown, position.
+        mates: [A - 1] indices of the team-mates.
+        own_features: indices of an agent's own health and, if observed, position in its observation.
         config: of the game.
     """
     own = guesses[..., np.asarray(own_features)]
@@ -173,7 +173,7 @@ def _battle(config: SmaxConfig, env: Smax, games: Sequence[Any], outcome: str, b
         unit_type=unit_type,
         num_allies=num_allies,
         position=np.stack([game.unit_positions for game in games]),
-        # Everybody starts unharmed.
+        # All units start with full health.
         health=health / health[0],
         target=np.stack([np.full(len(unit_type), -1), *shots]),
         sight=np.asarray(env.sight_ranges)[unit_type[:num_allies]] * config.sight_scale,
@@ -185,13 +185,13 @@ def _battle(config: SmaxConfig, env: Smax, games: Sequence[Any], outcome: str, b
 def shots_of(
     actions: np.ndarray, cooldown_before: np.ndarray, cooldown_after: np.ndarray, num_allies: int, step_s: float
 ) -> np.ndarray:
-    """[N] whom each unit shot at in a step, -1 if it did not.
+    """Returns [N] the unit that each unit shot at in a step, -1 if it did not shoot.
 
     Args:
-        actions: [N] SMAX's numbers of attacks; the enemies' count the allies from the last to the first.
+        actions: [N] attack actions of SMAX; those of enemies number the allies from last to first.
         cooldown_before, cooldown_after: [N] seconds until a weapon is ready, negative once it is.
         num_allies: A.
-        step_s: seconds of the game that the step took. A weapon at rest counts down by just that.
+        step_s: game seconds of the step, by which the cooldown of an unused weapon falls.
     """
     unit, order = np.arange(len(actions)), np.asarray(actions) - NUM_MOVE_ACTIONS
     target = np.where(unit < num_allies, num_allies + order, num_allies - 1 - order)

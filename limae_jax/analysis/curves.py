@@ -1,4 +1,4 @@
-"""Pictures of what changes as training goes on."""
+"""Pictures of learning curves."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from limae_jax.analysis.pictures import (
 from limae_jax.analysis.runs import Cell
 from limae_jax.analysis.summary import CURVES, WIN, Outcomes, TableRow
 
-# Of panels with win rates on a map: what has no room in them is in the tables.
+# Panels with win rates per map; further methods are in the tables only.
 _MOST_GROUPS = 3
-# A curve of more evaluations shows every second, third, ... of them, counted from the last.
+# Longer curves show every second, third, ... evaluation, counted from the last.
 _MOST_POINTS = 80
 _BAND = "interquartile mean over the seeds, band 95 % bootstrap"
 ALL_MAPS = "All maps"
 
 
 def thinned(rows: Sequence[TableRow]) -> Sequence[TableRow]:
-    """Every so manieth row, the last one always."""
+    """Returns every k-th row, at most _MOST_POINTS, always with the last one."""
     every = -(-len(rows) // _MOST_POINTS)
     return rows[::-1][::every][::-1]
 
 
 def groups_of(outcomes: Outcomes, cells: Sequence[Cell]) -> list[list[Cell]]:
-    """Cells of a map for a panel each, at most MOST_LINES: the first with the best of the others, by their mean scores.
+    """Splits the cells of a map into panels of at most MOST_LINES, the best by mean score first.
 
-    With few cells they stay in order. The first one, the baseline, is in every panel.
+    Up to MOST_LINES cells keep their order. The first cell, the baseline, is in every panel.
     """
     if len(cells) <= MOST_LINES:
         return [list(cells)]
@@ -54,7 +54,7 @@ def groups_of(outcomes: Outcomes, cells: Sequence[Cell]) -> list[list[Cell]]:
 
 
 def map_curves(outcomes: Outcomes, map_name: str, look: Look, file: str) -> Picture:
-    """All learning curves of a map."""
+    """Learning curves of a map, by metric."""
     cells = outcomes.study.on(map_name)
     groups = groups_of(outcomes, cells)
     shown = [metric for metric in CURVES if any(cell.has(metric) for cell in cells)]
@@ -73,11 +73,11 @@ def map_curves(outcomes: Outcomes, map_name: str, look: Look, file: str) -> Pict
     caption = f"{map_name}: greedy evaluation over {cells[0].num_episodes} episodes a seed; {_BAND}."
     if len(groups) > 1:
         caption += (
-            f" Each panel has {cells[0].method} and {MOST_LINES - 1} more, the best by {CURVES[shown[0]]} over the"
-            " whole budget first"
+            f" Each panel has {cells[0].method} and {MOST_LINES - 1} more, best first by {CURVES[shown[0]]} over the"
+            " whole budget"
         )
         left_out = f"; {len(drawn)} of {len(cells)} methods are shown" if len(drawn) < len(cells) else ""
-        caption += f"{left_out}. The other curves show the first of these panels' methods; all are in curves.csv."
+        caption += f"{left_out}. The other curves show the methods of the first of these panels; all are in curves.csv."
     legend = {cell.method: f"(n = {len(cell.seeds)})" for cell in drawn}
     return Picture(f"curves_{file}", map_name, caption, panels, legend)
 
@@ -88,7 +88,7 @@ def _draw_curves(outcomes: Outcomes, cells: Sequence[Cell], metric: str, look: L
         draw_line(axis, [row["env_steps"] / 1000 for row in rows], rows, "iqm", **look.line(cell.method))
     axis.set(xlabel="env steps (thousands)", ylabel=CURVES[metric], xlim=(0, None))
     if metric == "test_r2":
-        # Bad guesses have no lower bound; how bad they are is in curves.csv.
+        # R² has no lower bound; the values are in curves.csv.
         axis.set_ylim(-1.05, 1.05)
     if metric == WIN:
         axis.set_ylim(-0.02, 1.02)
@@ -96,7 +96,7 @@ def _draw_curves(outcomes: Outcomes, cells: Sequence[Cell], metric: str, look: L
 
 
 def overview(outcomes: Outcomes, look: Look) -> Iterator[Picture]:
-    """The win rates of all maps beside each other."""
+    """Win rates of all maps side by side."""
     groups = {}
     for map_name in outcomes.study.maps:
         if cells := [cell for cell in outcomes.study.on(map_name) if cell.has(WIN)]:
@@ -108,21 +108,21 @@ def overview(outcomes: Outcomes, look: Look) -> Iterator[Picture]:
     ]
     caption = f"Win rate of greedy evaluations on each map; {_BAND}."
     if any(len(shown) > 1 for shown in groups.values()):
-        caption += f" Of more than {MOST_LINES} methods the first and the {MOST_LINES - 1} best are shown."
+        caption += f" With more than {MOST_LINES} methods, the first and the {MOST_LINES - 1} best are shown."
     drawn = {cell.method for shown in groups.values() for cell in shown[0]}
     legend = {method: "" for method in outcomes.study.methods if method in drawn}
     yield Picture("win_rates", ALL_MAPS, caption, panels, legend)
 
 
 def hidden(outcomes: Outcomes, map_name: str, file: str) -> Iterator[Picture]:
-    """How often each agent was hidden, a panel for each method that hides any."""
+    """How often each agent was hidden, with a panel for each method that hides agents."""
     cells = [(cell, rows) for cell in outcomes.study.on(map_name) if (rows := outcomes.hidden(cell))]
     if not cells:
         return
     panels = [Panel(f"{cell.method} (n = {len(cell.seeds)})", partial(_draw_hidden, rows)) for cell, rows in cells]
     caption = f"{map_name}: how often each agent was hidden from the auto-encoder, interquartile mean over the seeds."
     if max(rows[-1]["agent"] for _, rows in cells) >= MOST_LINES:
-        caption += f" Of more than {MOST_LINES} agents: the mean, and a band from the least to the most often hidden."
+        caption += f" With more than {MOST_LINES} agents: the mean, and a band from the least to the most often hidden."
     yield Picture(f"hidden_{file}", map_name, caption, panels)
 
 

@@ -1,4 +1,4 @@
-"""Draws the field of a battle at one step: units with their health, shots, deaths, and what one agent believes."""
+"""Draws one step of a battle: units with their health, shots, deaths, and the beliefs of one agent."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ ALLY, ENEMY, BELIEF, SHOT, INK = "#0072B2", "#D55E00", "#009E73", "#F0B000", "#3
 GROUND, GONE = "#f6f6f2", "#ffffff"
 _LETTERS = {kind: letter for letter, kind in UNIT_LETTERS.items()}
 _MARGIN = 1.5  # around everything, in SMAX's units of length
-_FLATTEST, _TALLEST = 0.45, 0.75  # height of the field by its width
-_SMALLEST, _LARGEST = 0.014, 0.04  # radius of a drawn unit by the field's width
+_FLATTEST, _TALLEST = 0.45, 0.75  # height of the field / its width
+_SMALLEST, _LARGEST = 0.014, 0.04  # radius of a drawn unit / the field's width
 _SMALLEST_NAMED = 0.018  # smaller units have no room for their number
 _FONT_SIZE = 380.0  # in points, of a number on a unit as large as the field
 _GRID = 5.0  # between two lines, in SMAX's units of length
@@ -29,8 +29,8 @@ class View:
     """The part of the map that is shown, the same at every step.
 
     Attributes:
-        low, high: [2] its corners, in SMAX's units of length.
-        radius: of a drawn unit, in the same.
+        low, high: [2] corners, in SMAX's units of length.
+        radius: of a drawn unit, in the same units.
     """
 
     low: np.ndarray
@@ -39,22 +39,22 @@ class View:
 
     @property
     def aspect(self) -> float:
-        """Height by width."""
+        """Height / width."""
         return float((self.high[1] - self.low[1]) / (self.high[0] - self.low[0]))
 
     @property
     def font_size(self) -> float:
-        """In points, of a number on a unit; 0 where there is no room for one."""
+        """Font size in points of a number on a unit; 0 if there is no room for it."""
         share = self.radius / float(self.high[0] - self.low[0])
         return 0.0 if share < _SMALLEST_NAMED else min(14.0, _FONT_SIZE * share)
 
     def held(self, points: np.ndarray) -> np.ndarray:
-        """Points [..., 2], those outside moved to the edge."""
+        """Returns points [..., 2], clipped to the view."""
         return np.clip(points, self.low + self.radius, self.high - self.radius)
 
 
 def view_of(battle: Battle) -> View:
-    """All that the units ever reach, and how large they can be drawn there without hiding one another."""
+    """Returns the view of everywhere the units go, with a radius at which they hardly hide one another."""
     points = battle.position.reshape(-1, 2)
     low, high = points.min(axis=0) - _MARGIN, points.max(axis=0) + _MARGIN
     middle, (width, height) = (low + high) / 2, high - low
@@ -65,7 +65,7 @@ def view_of(battle: Battle) -> View:
 
 
 def _distance_between(battle: Battle) -> float:
-    """The median, over steps and living units, of how far the nearest other one is."""
+    """Returns the median distance to the nearest living unit, over steps and living units."""
     nearest = []
     for position, health in zip(battle.position, battle.health, strict=True):
         alive = position[health > 0]
@@ -75,7 +75,7 @@ def _distance_between(battle: Battle) -> float:
 
 
 def unit_name(battle: Battle, unit: int) -> str:
-    """Its number in its team, with the letter of its kind where the team has several."""
+    """Returns a unit's number in its team, after the letter of its type if the team has several types."""
     start, stop = (0, battle.num_allies) if unit < battle.num_allies else (battle.num_allies, len(battle.unit_type))
     kinds = battle.unit_type[start:stop]
     letter = _LETTERS[int(battle.unit_type[unit])] if len(set(kinds.tolist())) > 1 else ""
@@ -86,10 +86,10 @@ def draw_field(axis: Axes, battle: Battle, step: int, agent: int, view: View) ->
     """Draws entry `step` of a battle.
 
     Args:
-        axis: all of it is used.
+        axis: to fill.
         battle: to draw.
         step: 0 is the start.
-        agent: the chosen one, whose sight and beliefs are shown.
+        agent: whose sight and beliefs are shown.
         view: of the battle.
     """
     axis.set(xlim=(view.low[0], view.high[0]), ylim=(view.low[1], view.high[1]), xticks=[], yticks=[])
@@ -118,7 +118,7 @@ def _colour(battle: Battle, unit: int) -> str:
 
 
 def _draw_ground(axis: Axes, view: View) -> None:
-    """Faint lines, so that motion shows, and how far they lie apart."""
+    """Draws faint grid lines _GRID apart, to show motion and distances."""
     for low, high, line in ((view.low[0], view.high[0], axis.axvline), (view.low[1], view.high[1], axis.axhline)):
         for place in np.arange(np.ceil(low / _GRID), high / _GRID) * _GRID:
             line(place, color="#e4e4de", linewidth=0.8, zorder=0)
@@ -126,14 +126,14 @@ def _draw_ground(axis: Axes, view: View) -> None:
 
 def _draw_shot(axis: Axes, start: np.ndarray, end: np.ndarray, view: View, colour: str) -> None:
     axis.plot(*np.stack([start, end]).T, color=colour, linewidth=2, alpha=0.8, zorder=2, solid_capstyle="round")
-    # Where it strikes: on the rim that faces the one who shot.
+    # The hit mark is on the rim that faces the shooter.
     distance = float(np.linalg.norm(start - end))
     struck = end + (start - end) / max(distance, 1e-6) * min(view.radius, distance / 2)
     axis.plot(*struck, "*", color=SHOT, markeredgecolor=INK, markeredgewidth=0.5, markersize=11, zorder=6)
 
 
 def _draw_unit(axis: Axes, battle: Battle, step: int, unit: int, view: View, is_chosen: bool) -> None:
-    # The chosen one lies on top where units overlap.
+    # The chosen agent is on top where units overlap.
     order = 4.5 if is_chosen else 4
     rim = (INK, 2.6) if is_chosen else (_colour(battle, unit), 1.4)
     place = battle.position[step, unit]
@@ -151,11 +151,11 @@ def draw_vessel(
     order: float,
     is_ghost: bool = False,
 ) -> None:
-    """A disc filled up to a share of its height; a ghost is seen through and its rim is broken."""
+    """Draws a disc filled up to a share of its height; a ghost is transparent with a dashed rim."""
     x, y = place
     style: dict[str, Any] = {"linestyle": (0, (2.5, 1.5))} if is_ghost else {}
     if not is_ghost:
-        # A gap, so that units of one colour that overlap are told apart.
+        # A gap separates overlapping units of one colour.
         axis.add_patch(Circle((x, y), 1.1 * radius, facecolor=GROUND, edgecolor="none", zorder=order))
     axis.add_patch(Circle((x, y), radius, facecolor=GONE, edgecolor="none", alpha=0.5 if is_ghost else 1, zorder=order))
     disc = Circle((x, y), radius, facecolor="none", edgecolor=rim[0], linewidth=rim[1], zorder=order, **style)
@@ -175,7 +175,7 @@ def _write(axis: Axes, place: np.ndarray, text: str, size: float, colour: str, a
 
 
 def _draw_fallen(axis: Axes, place: np.ndarray, view: View, colour: str, is_new: bool) -> None:
-    """A cross; in the step of the death with a ring around it."""
+    """Draws a cross, with a ring around it in the step of the death."""
     half = 0.55 * view.radius
     for sign in (1, -1):
         x, y = place[0] + np.array([-half, half]), place[1] + sign * np.array([-half, half])
@@ -186,7 +186,7 @@ def _draw_fallen(axis: Axes, place: np.ndarray, view: View, colour: str, is_new:
 
 
 def _draw_beliefs(axis: Axes, battle: Battle, step: int, view: View) -> None:
-    """Where the chosen agent believes its living team-mates to be, joined to where they are; how healthy, too."""
+    """Draws believed positions and health of living team-mates, with lines to their true positions."""
     beliefs = battle.beliefs
     if beliefs is None or beliefs.position is None:
         return

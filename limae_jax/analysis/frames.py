@@ -1,4 +1,4 @@
-"""Pictures of a battle: one for each step as an animation, and a sheet of some of them."""
+"""Pictures of a battle: an animation with one frame per step, and a sheet of some frames."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ from limae_jax.checks import shorten
 
 _DPI = 100
 _FIELD, _CHART = 7.2, 1.3  # width in inches of the field, and of the chart beside it
-_CHART_ROW = 0.4  # height in inches of a team-mate in the chart, where there is room
+_CHART_ROW = 0.4  # height in inches of a team-mate in the chart, if there is room
 _HEADER, _CAPTION, _LEGEND_ROW, _LEGEND_COLUMNS = 0.36, 0.3, 0.24, 4
 _FRAME_MS, _LAST_FRAME_MS = 350, 2500
 _COLOURS = 96
-# A picture of this size can stand on top of a page; a longer battle is shown smaller, then with fewer steps a second.
+# Small enough for the top of a page; longer battles are scaled down, then shown with fewer frames (scale, every).
 MAX_GIF_BYTES = 1_000_000
 _SMALLER = ((1.0, 1), (0.75, 1), (0.6, 1), (0.5, 2), (0.5, 4))
 _SHEET_COLUMNS, _SHEET_FRAMES = 3, 9
@@ -37,12 +37,12 @@ _OUTCOMES = {"won": ("won", "#006b4a"), "lost": ("lost", "#b03a00"), "time limit
 
 @dataclass(frozen=True)
 class Film:
-    """A battle's pictures, and what is said once.
+    """The pictures of a battle, with a common header and legend.
 
     Attributes:
         header: title and outcome.
-        steps: T + 1 pictures of one size, each with a line that says the step.
-        legend: what is what.
+        steps: T + 1 pictures of one size, each with a line that names the step.
+        legend: of colours and marks.
     """
 
     header: Image.Image
@@ -55,7 +55,7 @@ def draw_battle(battle: Battle, agent: int, title: str) -> Film:
 
     Args:
         battle: to draw.
-        agent: the chosen one, whose sight and beliefs are shown.
+        agent: whose sight and beliefs are shown.
         title: one line.
     """
     view = view_of(battle)
@@ -64,7 +64,7 @@ def draw_battle(battle: Battle, agent: int, title: str) -> Film:
 
 
 def save_animation(film: Film, path: Path) -> None:
-    """Writes a GIF of at most MAX_GIF_BYTES that plays again and again."""
+    """Writes a looping GIF of at most MAX_GIF_BYTES, if the smallest scale allows."""
     frames = [_stack([film.header, step, film.legend]) for step in film.steps]
     for scale, every in _SMALLER:
         content = _gif(frames, scale, every)
@@ -74,12 +74,12 @@ def save_animation(film: Film, path: Path) -> None:
 
 
 def _gif(frames: Sequence[Image.Image], scale: float, every: int) -> bytes:
-    """Every so manieth picture and the last one."""
+    """Encodes every `every`-th picture and the last one, scaled, as a GIF."""
     shown = [*frames[:-1:every], frames[-1]]
     size = (round(frames[0].width * scale), round(frames[0].height * scale))
     if scale != 1.0:
         shown = [frame.resize(size, Image.Resampling.LANCZOS) for frame in shown]
-    # One palette for all, so that colours do not flicker; of pictures from begin to end, so that none is missing.
+    # One palette for all, so that colours do not flicker; from pictures of the whole battle, so that none is missing.
     palette = _grid([shown[index] for index in sheet_steps(len(shown))]).quantize(
         _COLOURS, method=Image.Quantize.MAXCOVERAGE
     )
@@ -91,7 +91,7 @@ def _gif(frames: Sequence[Image.Image], scale: float, every: int) -> bytes:
 
 
 def save_sheet(film: Film, path: Path) -> None:
-    """Writes some of the pictures, evenly spread and with the first and the last, on one PNG with one legend."""
+    """Writes evenly spaced pictures, the first and last included, as one PNG with a common legend."""
     grid = _grid([film.steps[step] for step in sheet_steps(len(film.steps))])
     _stack([film.header, grid, film.legend]).save(path, format="PNG", optimize=True)
 
@@ -106,7 +106,7 @@ def _grid(pictures: Sequence[Image.Image]) -> Image.Image:
 
 
 def _stack(pictures: Sequence[Image.Image]) -> Image.Image:
-    """One above the other, aligned on the left."""
+    """Stacks pictures vertically, aligned on the left."""
     width = max(picture.width for picture in pictures)
     stack = Image.new("RGB", (width, sum(picture.height for picture in pictures)), "white")
     top = 0
@@ -117,7 +117,7 @@ def _stack(pictures: Sequence[Image.Image]) -> Image.Image:
 
 
 def sheet_steps(num_frames: int) -> list[int]:
-    """Which pictures are on the sheet."""
+    """Returns the indices of the pictures on the sheet."""
     return sorted({round(x) for x in np.linspace(0, num_frames - 1, min(num_frames, _SHEET_FRAMES))})
 
 
@@ -152,13 +152,13 @@ def _step(battle: Battle, step: int, agent: int, view: View) -> Image.Image:
 
 
 def _axis(figure: Figure, left: float, bottom: float, width: float, height: float) -> Axes:
-    """An axis at a place in inches."""
+    """Adds an axis at a position in inches."""
     whole = figure.get_size_inches()
     return figure.add_axes((left / whole[0], bottom / whole[1], width / whole[0], height / whole[1]))
 
 
 def _header(battle: Battle, title: str) -> Image.Image:
-    """How the battle ended, and the title, cut so that it has room."""
+    """Draws the outcome and the title, which is shortened to fit."""
     width = _width(battle)
     figure = Figure(figsize=(width, _HEADER), dpi=_DPI)
     name, colour = _OUTCOMES[battle.outcome]
@@ -188,20 +188,20 @@ def _handles(battle: Battle, agent: int) -> list[Any]:
     allies, enemies = (", ".join(UNIT_TYPES[kind] for kind in sorted(set(team.tolist()))) for team in teams)
     star: dict[str, Any] = {"marker": "*", "markersize": 11, "markerfacecolor": SHOT, "markeredgecolor": INK}
     handles: list[Any] = [
-        Line2D([], [], color=ALLY, label=f"ally ({allies}), as full as its health", **dot),
+        Line2D([], [], color=ALLY, label=f"ally ({allies}), filled by health", **dot),
         Line2D([], [], color=ENEMY, label=f"enemy ({enemies})", **dot),
         Line2D([], [], color=ALLY, linewidth=2, markeredgewidth=0.5, label="shot", **star),
         Line2D([], [], color="#888888", marker="x", markeredgewidth=2, linestyle="none", label="fallen"),
         Line2D([], [], color=ALLY, linestyle=":", label=f"sight of agent {unit_name(battle, agent)}"),
     ]
     if battle.beliefs is not None:
-        ghost = f"what agent {unit_name(battle, agent)} believes of an ally"
+        ghost = f"what agent {unit_name(battle, agent)} believes about an ally"
         handles.append(Patch(facecolor=(0, 0.62, 0.45, 0.3), edgecolor=BELIEF, linestyle="--", label=ghost))
     return handles
 
 
 def _draw_health(axis: Axes, battle: Battle, step: int, agent: int) -> None:
-    """The health of each team-mate beside what the chosen agent believes of it."""
+    """Draws the health of each team-mate beside the chosen agent's belief about it."""
     beliefs = battle.beliefs
     if beliefs is None:
         return

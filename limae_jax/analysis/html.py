@@ -1,4 +1,4 @@
-"""One page that holds everything, its pictures too: it opens anywhere and asks no other machine for anything."""
+"""A self-contained HTML page, with embedded pictures and no requests to other hosts."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import NamedTuple
 from limae_jax.analysis.tables import NOT_REACHED, Table
 from limae_jax.checks import printable
 
-# No browser will ask another machine for anything, whatever is on the page.
+# Browsers send no requests to other hosts, whatever the page contains.
 _POLICY = "default-src 'none'; img-src data:; style-src 'unsafe-inline'"
 _CSS = """
 :root { color-scheme: light; }
@@ -46,10 +46,10 @@ class Figure(NamedTuple):
     """A picture on the page.
 
     Attributes:
-        section: under which heading.
+        section: heading under which it appears.
         caption: one or two sentences.
-        panels: title and `data:` address of each, set in as many columns as there is room for.
-        legend: method and what is said beside its name.
+        panels: title and `data:` URI of each, in as many columns as fit.
+        legend: method -> text beside its name.
     """
 
     section: str
@@ -66,15 +66,15 @@ def page(
     figures: Sequence[Figure],
     keys: dict[str, str],
 ) -> str:
-    """A whole HTML document: contents, the first table, notes, pictures, the other tables, and how to read them.
+    """Returns an HTML document: contents, the first table, notes, pictures, the other tables, and how to read them.
 
     Args:
         title: of the page.
-        facts: sentences about what was read.
+        facts: sentences that explain the report.
         notes: warnings, one sentence each.
         tables: in order.
-        figures: in order; those of a section stand together.
-        keys: method -> `data:` address of what stands before its name in a legend.
+        figures: in order; figures of a section are grouped.
+        keys: method -> `data:` URI of its key in a legend.
     """
     sections = [(table.title, _table(table)) for table in tables[:1]]
     numbers = {method: number for number, method in enumerate(keys)}
@@ -103,7 +103,7 @@ def page(
 
 
 def _text(text: str) -> str:
-    """Text that the browser shows as it is, whatever is in it."""
+    """Escapes text so that browsers show it literally."""
     return html.escape(printable(text), quote=True)
 
 

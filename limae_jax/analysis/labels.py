@@ -1,4 +1,4 @@
-"""Names of maps and methods: what kind each run is, and in which settings it differs from others of its kind."""
+"""Names of maps and methods: the kind of each run, and the settings in which it differs from others of its kind."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from limae_jax.config import TrainConfig
 from limae_jax.config.sections import chosen_in, defaults
 from limae_jax.config.text import from_dict, to_dict
 
-# What does not change a result, or is checked on its own: the budget and how it is evaluated.
+# Settings that do not change a result, or are checked separately: budget and evaluation.
 _NOT_OF_A_METHOD = ("run.", "checkpoint.", "metrics.", "evaluation.", "env.")
-# Settings of section env that are the learner's, or only say how games are run.
+# Settings of section env that belong to the learner, or only control how games are run.
 _OF_A_METHOD = ("env.num_envs", "env.workers")
 _NOT_OF_A_MAP = (*_OF_A_METHOD, "env.timeout_s", "env.max_crashes", "env.replays")
-# Of more settings than these, only those with another value than the default are named.
+# If more settings than this vary, only those without their default value are named.
 _MOST_SETTINGS = 2
 _LONGEST_FILE_NAME = 60
 
 
 class Label(NamedTuple):
-    """What a run is called among the others.
+    """The name of a run's map or method.
 
     Attributes:
         name: `kind (detail, setting=value)`.
-        num_unusual: settings in it that do not have their default.
+        num_unusual: number of varying settings that do not have their default value.
     """
 
     name: str
@@ -36,12 +36,12 @@ class Label(NamedTuple):
 
 
 def map_labels(configs: Sequence[TrainConfig]) -> list[Label]:
-    """The scenario of each run, and the settings of the game in which runs of the same scenario differ."""
+    """Returns each run's scenario, with the game settings in which runs of the same scenario differ."""
     return _labels(configs, lambda config: (config.env.name, config.env.scenario), _is_of_a_map, _map_label)
 
 
 def method_labels(configs: Sequence[TrainConfig]) -> list[Label]:
-    """The system of each run, its mixer and masking rule, and the settings in which runs of all three differ."""
+    """Returns each run's system, mixer and masking rule, with the settings in which runs of the same three differ."""
     return _labels(configs, _kind_of_method, _is_of_a_method, method_label)
 
 
@@ -50,14 +50,14 @@ def _kind_of_method(config: TrainConfig) -> tuple[str, ...]:
 
 
 def method_label(config: TrainConfig, *settings: str) -> str:
-    """A method: its system, its masking rule, and what else has to be said."""
+    """Returns a method's name: system, masking rule, mixer if not the default, and `settings`."""
     own = type(config.system).mixers[0]
     mixer = [] if config.mixing.name == own else [f"mixer={config.mixing.name}"]
     return label(config.system.name, *filter(None, [config.rule, *mixer]), *settings)
 
 
 def flat(config: TrainConfig) -> dict[str, Any]:
-    """`section.field` -> value, of all that a run reads."""
+    """Returns `section.field` -> value of all settings that a run reads."""
     return {f"{section}.{name}": value for section, fields in to_dict(config).items() for name, value in fields.items()}
 
 
@@ -81,7 +81,7 @@ def _labels(
     is_told: Callable[[str], bool],
     name: Callable[..., str],
 ) -> list[Label]:
-    """A label for each run; two are the same only if the settings that are told are."""
+    """Returns a label per run; two are equal only if all settings for which `is_told` holds are equal."""
     told = [{key: value for key, value in flat(config).items() if is_told(key)} for config in configs]
     alike: dict[tuple[Any, ...], list[dict[str, Any]]] = {}
     for config, own in zip(configs, told, strict=True):
@@ -99,27 +99,27 @@ def _labels(
 
 
 def _varied(settings: Sequence[dict[str, Any]]) -> set[str]:
-    """Settings of which runs of a kind have several values."""
+    """Returns the settings that have several values among runs of a kind."""
     keys = dict.fromkeys(key for one in settings for key in one)
     return {key for key in keys if len({repr(one[key]) for one in settings if key in one}) > 1}
 
 
 def _short_key(key: str, settings: dict[str, Any]) -> str:
-    """Without its section, unless that is another one than `system` and not the only one with a field of that name."""
+    """Returns a setting without its section, unless another section than `system` shares the field name."""
     section, _, field = key.partition(".")
     times = Counter(other.partition(".")[2] for other in settings)
     return field if section == "system" or times[field] == 1 else key
 
 
 def _short_value(value: Any) -> str:
-    """As one would type it: 45 for 45.0, and lists without spaces."""
+    """Formats a value as typed on the command line: 45 for 45.0, lists without spaces."""
     if isinstance(value, list | tuple):
         return f"[{','.join(map(_short_value, value))}]"
     return one_line(value).removesuffix(".0") if isinstance(value, float) else one_line(value)
 
 
 def file_names(names: Sequence[str]) -> dict[str, str]:
-    """A part of a file's name for each name: short, of letters that every system takes, and no two alike."""
+    """Returns for each name a unique, short part of a file name, of characters that every file system accepts."""
     found: dict[str, str] = {}
     for name in dict.fromkeys(names):
         plain = re.sub(r"[^A-Za-z0-9.=-]+", "_", name).strip("_.")[:_LONGEST_FILE_NAME].rstrip("_.") or "map"

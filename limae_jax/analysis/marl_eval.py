@@ -1,4 +1,4 @@
-"""The evaluations of a study as marl-eval reads them (Gorsane et al. 2022; package `id-marl-eval`)."""
+"""Exports the evaluations of a study for marl-eval (Gorsane et al. 2022; package `id-marl-eval`)."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from limae_jax.analysis.summary import CURVES, short_metric
 
 
 def marl_eval_json(study: Study) -> str:
-    """`{env: {task: {algorithm: {seed_0: {step_0: {step_count, METRIC: [mean]}, ...}}}}}`.
+    """Returns `{env: {task: {algorithm: {seed_0: {step_0: {step_count, METRIC: [mean]}, ...}}}}}` as JSON.
 
-    A metric is the mean over an evaluation's episodes; all methods of a family of games have the same ones, as
-    marl-eval needs. The metrics under `absolute_metrics` are those of the last evaluation: the best policy, which the
-    protocol asks for, was not played again. marl-eval itself refuses methods that differ in seeds or evaluations.
+    A metric is the mean over an evaluation's episodes; all methods of a family of games have the same metrics, as
+    marl-eval requires. `absolute_metrics` are those of the last evaluation, because the best policy, which the protocol
+    asks for, was not evaluated again. marl-eval rejects methods that differ in seeds or evaluations.
     """
     content: dict[str, Any] = {}
     for cell in study.cells:

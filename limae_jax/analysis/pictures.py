@@ -1,6 +1,6 @@
-"""Pictures made of panels: together as one file, or one by one for a page that sets them in as many columns as fit.
+"""Pictures made of panels: saved in one file, or panel by panel for a page that arranges them in columns.
 
-Colours are Okabe and Ito's, which colour-blind readers can tell apart, with markers and broken lines besides.
+Colours are the colour-blind safe palette of Okabe and Ito, combined with markers and dashed lines.
 """
 
 from __future__ import annotations
@@ -32,23 +32,23 @@ STYLE: dict[Any, Any] = {
     "axes.grid": True,
     "grid.alpha": 0.3,
     "legend.frameon": False,
-    # The grid says where numbers are.
+    # The grid replaces the ticks.
     "xtick.bottom": False,
     "ytick.left": False,
-    # Text stays text, which is smaller than its outlines and can be searched.
+    # Text stays text, which is smaller than outlines and searchable.
     "svg.fonttype": "none",
     "font.sans-serif": ["DejaVu Sans"],
-    # The same picture gives the same file.
+    # The same picture always gives the same file.
     "svg.hashsalt": "limae-jax",
     # Names are text, not formulas.
     "text.parse_math": False,
 }
 PANEL = (3.5, 2.6)
 COLUMNS = 3
-# Of lines in a panel: more cannot be told apart.
+# Lines in a panel: more cannot be distinguished.
 MOST_LINES = 6
 _NAME_WIDTH = 26
-# A path that begins with lines: a point after the first one is joined by a line if nothing else is said.
+# A path that begins with lines: "L" is the default after the first point.
 _LINES_TO = re.compile(r"M -?[\d.]+ -?[\d.]+(?:\nL -?[\d.]+ -?[\d.]+)+")
 _LONG_NUMBER = re.compile(r"-?\d+\.\d{3,}")
 
@@ -58,8 +58,8 @@ class Panel:
     """One axis.
 
     Attributes:
-        title: what it shows, in a few words.
-        draw: on an axis.
+        title: in a few words.
+        draw: draws the panel on an axis.
         size: width and height in inches.
     """
 
@@ -70,14 +70,14 @@ class Panel:
 
 @dataclass(frozen=True)
 class Picture:
-    """Panels with what is said of all of them.
+    """Panels with a common caption and legend.
 
     Attributes:
-        name: of the file, without its ending.
-        section: of the page that it belongs to.
+        name: of the file, without its extension.
+        section: of the page.
         caption: one or two sentences.
-        panels: at least one, of one size.
-        legend: methods with what is said of each beside its name.
+        panels: at least one, all of one size.
+        legend: method -> text beside its name.
     """
 
     name: str
@@ -88,29 +88,29 @@ class Picture:
 
 
 class Look:
-    """One look for each method, in all pictures."""
+    """The colour, marker and line style of each method in all pictures."""
 
     def __init__(self, methods: Sequence[str]):
         self.methods = list(methods)
 
     def of(self, method: str) -> dict[str, Any]:
-        """Colour and marker."""
+        """Returns colour and marker."""
         index = self.methods.index(method)
         return {"color": COLOURS[index % len(COLOURS)], "marker": _MARKERS[index % len(_MARKERS)]}
 
     def line(self, method: str) -> dict[str, Any]:
-        """Those, and how a line is drawn."""
+        """Returns colour, marker and line style."""
         broken = _LINES[self.methods.index(method) // len(COLOURS) % len(_LINES)]
         return {**self.of(method), "linestyle": broken, "markersize": 4, "linewidth": 1.5}
 
 
 def agent_look(agent: int) -> dict[str, Any]:
-    """Colour and marker of an agent's line."""
+    """Returns colour and marker of an agent's line."""
     return {"color": COLOURS[agent % len(COLOURS)], "marker": _MARKERS[agent % len(_MARKERS)], "markersize": 4}
 
 
 def draw_line(axis: Axes, x: Sequence[float], rows: Sequence[dict[str, Any]], name: str, **look: Any) -> None:
-    """A line with its band, if it has one; some of its points are marked, the last one always."""
+    """Draws a line with its band, if any; up to six points, including the last, are marked."""
     value, low, high = ([row[key] for row in rows] for key in (name, f"{name}_low", f"{name}_high"))
     marked = sorted({round(place) for place in np.linspace(0, len(rows) - 1, min(len(rows), 6))})
     axis.plot(x, value, markevery=marked, **look)
@@ -119,22 +119,22 @@ def draw_line(axis: Axes, x: Sequence[float], rows: Sequence[dict[str, Any]], na
 
 
 def few_numbers(axis: Axes) -> None:
-    """At most five on each side: more are not read on a panel."""
+    """Limits the tick labels to five per axis, as many as a panel has room for."""
     axis.locator_params(nbins=4, steps=[1, 2, 2.5, 5, 10])
 
 
 def wrapped(text: str, width: int = _NAME_WIDTH) -> str:
-    """`text` on several lines."""
+    """Wraps `text` to several lines."""
     return textwrap.fill(text, width)
 
 
 def counted(name: str, seeds: int | str) -> str:
-    """A name with its number of seeds, which is not torn apart where the line is broken."""
+    """Returns a name with its number of seeds, which line breaks do not split."""
     return f"{name} (n\N{NO-BREAK SPACE}=\N{NO-BREAK SPACE}{seeds})"
 
 
 def row_height(names: Sequence[str]) -> float:
-    """Inches that a row needs for the longest of the names."""
+    """Returns the height in inches of a row for the longest of the names."""
     return 0.12 + 0.13 * max(wrapped(counted(name, 10)).count("\n") + 1 for name in names)
 
 
@@ -153,13 +153,13 @@ def save_picture(picture: Picture, look: Look, folder: Path) -> None:
             axis.set_axis_off()
         _legend_below(figure, picture, look)
         (folder / f"{picture.name}.svg").write_bytes(_svg(figure))
-        # Laid out once; doing it again for the next kind would give the same.
+        # The layout is done; repeating it for the PNG would give the same.
         figure.set_layout_engine("none")
         figure.savefig(folder / f"{picture.name}.png", format="png", dpi=110)
 
 
 def _legend_below(figure: Figure, picture: Picture, look: Look) -> None:
-    """One legend for all panels, in room of its own."""
+    """Adds one legend for all panels, in extra space below them."""
     if not picture.legend:
         return
     together = {method: said.replace(" ", "\N{NO-BREAK SPACE}") for method, said in picture.legend.items()}
@@ -173,7 +173,7 @@ def _legend_below(figure: Figure, picture: Picture, look: Look) -> None:
 
 
 def panel_uri(panel: Panel) -> str:
-    """A panel by itself as a `data:` address for a page."""
+    """Returns a single panel as a `data:` URI for a page."""
     with rc_context(STYLE):
         figure = Figure(figsize=panel.size, layout="constrained")
         panel.draw(figure.subplots())
@@ -181,25 +181,25 @@ def panel_uri(panel: Panel) -> str:
 
 
 def key_uri(look: dict[str, Any]) -> str:
-    """A short piece of a line as a `data:` address: what a legend shows beside a name."""
+    """Returns a short piece of a line as a `data:` URI: the key of a legend entry."""
     with rc_context(STYLE):
         figure = Figure(figsize=(0.4, 0.16))
         axis = figure.add_axes((0, 0, 1, 1))
         axis.set_axis_off()
         axis.plot([0, 0.5, 1], [0, 0, 0], markevery=[1], **look)
-        # A rule of a page's style must not hold what looks like the end of that style.
+        # A rule in a <style> element must not contain what looks like its closing tag.
         return _uri(_svg(figure)).replace("<", "%3C")
 
 
 def _svg(figure: Figure) -> bytes:
-    """The figure without what nobody sees: a tenth of a point is finer than a screen."""
+    """Returns the figure as compact SVG; coordinates keep one decimal, finer than a screen."""
     file = io.BytesIO()
     figure.savefig(file, format="svg", metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    # In tags only: what stands between them are names and numbers for people. Names of fonts need no quotes.
+    # In tags only: text between tags is shown to readers. Font names need no quotes.
     short = re.sub(
         r"<[^<>]+>", lambda tag: _LONG_NUMBER.sub(_rounded, tag[0]).replace("'", ""), file.getvalue().decode()
     )
-    # Nothing refers to groups.
+    # Nothing refers to the ids of groups.
     short = re.sub(r'<g id="[^"]*">', "<g>", short)
     return _LINES_TO.sub(lambda path: path[0].replace("L ", ""), re.sub(r"\s*\n\s*", "\n", short)).encode()
 
@@ -209,7 +209,7 @@ def _rounded(number: re.Match[str]) -> str:
 
 
 def _uri(svg: bytes) -> str:
-    """For an attribute or a rule in double quotes; base64 would be a third longer."""
+    """Encodes SVG as a URI for an attribute or rule in double quotes; base64 would be a third longer."""
     _, tag, rest = svg.decode().partition("<svg")
     text = re.sub(r"<[^<>]+>", lambda one: one[0].replace('"', "'"), tag + rest).replace("\n", " ")
     return "data:image/svg+xml," + quote(text, safe=" <>=:/;,()-._~!*+?$@[]{}|^'")

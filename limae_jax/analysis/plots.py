@@ -1,4 +1,4 @@
-"""Every picture of a study."""
+"""All pictures of a study."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from limae_jax.analysis.summary import Outcomes
 
 
 def all_pictures(outcomes: Outcomes, look: Look) -> Iterator[Picture]:
-    """Those that the study has data for, section by section."""
+    """Yields the pictures that the study has data for, section by section."""
     study = outcomes.study
     files = file_names(study.maps)
     if len(study.maps) > 1:

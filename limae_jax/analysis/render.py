@@ -1,4 +1,4 @@
-"""`limae-jax render`: a greedy battle of a trained team as a GIF. What was asked for is checked before jax starts."""
+"""`limae-jax render`: draws a greedy battle of a trained team as a GIF. Arguments are checked before jax starts."""
 
 from __future__ import annotations
 
@@ -23,22 +23,22 @@ def render_run(
     number: int = 0,
     on_status: Callable[[str], None] = lambda text: None,
 ) -> tuple[Path, Path]:
-    """Writes the animation of a battle, and a sheet of some of its pictures beside it.
+    """Writes the animation of a battle, and beside it a sheet of some frames.
 
     Args:
         run_dir: of a run on SMAX.
-        out: the GIF; None is RUN_DIR/battle.gif. The sheet has the same name and ends in .png.
-        seed: whose team plays; None is the run's first.
+        out: the GIF; None for RUN_DIR/battle.gif. The sheet has the same name, ending in .png.
+        seed: of the team; None for the run's first.
         checkpoint: "last" or "best".
-        agent: whose sight, and whose beliefs if it has any, are shown.
-        number: of the battle; each begins in another way.
-        on_status: told what is going on.
+        agent: whose sight and, if it has any, beliefs are shown.
+        number: of the battle; each starts differently.
+        on_status: called with status lines.
 
     Returns:
         The paths of both files.
 
     Raises:
-        InputError: the run is not on SMAX, there is no such seed or agent, or nothing can be written there.
+        InputError: the run is not on SMAX, there is no such seed or agent, or the files cannot be written.
     """
     check_one_of("--checkpoint", checkpoint, ("last", "best"))
     config = read_run(run_dir)
@@ -75,5 +75,5 @@ def render_run(
 
 
 def film_best(run_dir: Path, seed: int) -> Path:
-    """Draws a battle of a seed's best parameters to RUN_DIR/battle.gif; the `film` of `limae_jax.train`."""
+    """Renders a battle with a seed's best parameters to RUN_DIR/battle.gif; the `film` of `limae_jax.train`."""
     return render_run(run_dir, seed=seed, checkpoint="best")[0]

@@ -1,4 +1,4 @@
-"""`limae-jax report`: tables, pictures and a page from finished runs. Nothing here starts jax."""
+"""`limae-jax report`: writes tables, pictures and a page from finished runs, without starting jax."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def write_report(run_dirs: Sequence[Path], out: Path) -> Study:
     """Writes report.html, report.md, a CSV file for each table, marl_eval.json, and each picture as PNG and SVG.
 
     Args:
-        run_dirs: of `train`; see `runs.read_study` for what can stand together.
-        out: directory, made if need be; files of these names in it are replaced.
+        run_dirs: of `train`; see `runs.read_study` for which runs can be combined.
+        out: directory, created if needed; files of these names in it are replaced.
 
     Returns:
-        What was read.
+        The study that was read.
 
     Raises:
-        InputError: the runs cannot stand in one report, or nothing can be written to `out`.
+        InputError: the runs cannot be combined in one report, or `out` is not writable.
     """
     out = Path(user_path("--out", out))
     study = read_study(run_dirs)
@@ -62,12 +62,12 @@ def write_report(run_dirs: Sequence[Path], out: Path) -> Study:
 def _markdown(
     title: str, facts: Sequence[str], notes: Sequence[str], pictures: Sequence[Picture], tables: Sequence[Table]
 ) -> str:
-    """The first table, notes, pictures, the other tables, and how to read them; what was read is no Markdown."""
+    """Returns the first table, notes, pictures, the other tables, and how to read them; all text is escaped."""
     parts = [f"# {markdown_text(title)}", *map(markdown, tables[:1])]
     parts += [f"> {markdown_text(note)}" for note in notes]
     for picture in pictures:
         caption = markdown_text(picture.caption)
-        # Brackets would end the text of a picture.
+        # Brackets would end the alternative text of an image.
         parts.append(f"![{caption.replace('[', '(').replace(']', ')')}]({picture.name}.png)\n\n{caption}")
     parts += [*map(markdown, tables[1:]), "## How to read this", *map(markdown_text, facts)]
     return "\n\n".join(part.strip() for part in parts) + "\n"
@@ -79,7 +79,7 @@ def _facts(outcomes: Outcomes) -> list[str]:
         "Evaluations are greedy. Env steps count those of pre-training. Curves and numbers are interquartile means over"
         f" seeds; intervals are 95 % percentile bootstraps with {NUM_RESAMPLES} resamples of the seeds of each map."
         " With fewer than four seeds the interquartile mean is the mean, and intervals are too narrow to be trusted;"
-        " where all resamples agree, none is shown, for seeds that agree do not prove that others would.",
+        " if all resamples agree, no interval is shown, because equal seeds do not prove that others would agree.",
     ]
     for map_name in study.maps:
         cell = study.on(map_name)[0]
@@ -88,19 +88,19 @@ def _facts(outcomes: Outcomes) -> list[str]:
             f" {cell.every_time_steps:,} time steps (final observations included)."
         )
     if any(method.partition(" (")[0] in NOT_DECENTRALISED for method in study.methods):
-        facts.append("Not decentralised: agents read what no agent could know; a bound, not a method to deploy.")
+        facts.append("Not decentralised: agents read more than they can observe; a bound, not a method to deploy.")
     if len(study.maps) > 1 and len(outcomes.shared_maps) < len(study.maps):
         shared = ", ".join(outcomes.shared_maps)
-        averaged = f"only {shared} had all methods, and only that is averaged" if shared else "no map had all methods"
+        averaged = f"only {shared} had all methods and is averaged" if shared else "no map had all methods"
         facts.append(f"Over maps: {averaged}.")
     facts.append(
-        "marl_eval.json holds the evaluations as marl-eval reads them. Its absolute metrics are those of the last"
-        " evaluation: the best checkpoint was not played again."
+        "marl_eval.json has the evaluations in the format of marl-eval. Its absolute metrics are those of the last"
+        " evaluation: the best checkpoint was not evaluated again."
     )
     return facts
 
 
 def _listed(names: Sequence[str], what: str) -> str:
-    """All names, or how many there are if that would be long."""
+    """Returns all names, or their number if the text would be long."""
     text = ", ".join(names)
     return text if len(text) <= 60 else f"{len(names)} {what}"

@@ -1,8 +1,8 @@
-"""Reads run directories and sorts their seeds into cells: one method on one map.
+"""Reads run directories and groups their seeds into cells: one method on one map.
 
 A method is a system, its masking rule, and the settings in which runs of the same system and rule differ. A map is a
-scenario and the settings of the game in which runs of the same scenario differ. `labels` names both. So only seeds of
-equal settings are ever pooled; what must not be compared is refused.
+scenario and the game settings in which runs of the same scenario differ. `labels` names both. So only seeds with equal
+settings are pooled, and runs that must not be compared are refused.
 """
 
 from __future__ import annotations
@@ -22,19 +22,19 @@ from limae_jax.metrics.schema import Row
 from limae_jax.runs.records import read_versions
 from limae_jax.runs.stored import read_run
 
-# Package that is the game, by environment family.
+# Environment family -> package of the game.
 _GAME_PACKAGE = {"smax": "jaxmarl", "mpe": "jaxmarl"}
 
 
 @dataclass(frozen=True)
 class Run:
-    """A run directory as it was read.
+    """The content of a run directory.
 
     Attributes:
         path: of the directory.
-        config: its settings.
-        versions: its versions.json; empty if there is none.
-        rows: of metrics.jsonl, by seed, in order.
+        config: settings.
+        versions: of versions.json; empty if there is none.
+        rows: seed -> rows of metrics.jsonl, in order.
     """
 
     path: Path
@@ -50,8 +50,8 @@ class SeedCurve:
     Attributes:
         run_dir: where it was trained.
         seed: its number.
-        env_steps: [E] when it was evaluated, pre-training included.
-        metrics: name -> [E], NaN where a row does not have it.
+        env_steps: [E] of the evaluations, pre-training included.
+        metrics: name -> [E], NaN where a row lacks the metric.
     """
 
     run_dir: Path
@@ -60,7 +60,7 @@ class SeedCurve:
     metrics: dict[str, np.ndarray]
 
     def metric(self, name: str) -> np.ndarray:
-        """[E], all NaN if no row has it."""
+        """Returns [E] values, all NaN if no row has the metric."""
         return self.metrics.get(name, np.full(len(self.env_steps), np.nan))
 
 
@@ -70,10 +70,10 @@ class Cell:
 
     Attributes:
         env: family of games.
-        map: scenario, and settings of the game that differ.
+        map: scenario, and game settings that differ.
         method: system, masking rule, and settings that differ.
-        masking: the rule, None for a system without.
-        budget_env_steps: environment steps that every seed had.
+        masking: the rule; None for a system without one.
+        budget_env_steps: environment steps of every seed.
         every_time_steps: time steps between evaluations, final observations included.
         num_episodes: of an evaluation.
         seeds: in order.
@@ -95,11 +95,11 @@ class Cell:
 
 @dataclass(frozen=True)
 class Study:
-    """All cells, and what the reader has to know about them.
+    """All cells, with notes for the reader.
 
     Attributes:
-        cells: map by map, the methods in their order.
-        methods: the first one is what the others are compared with: QMIX, as usual, if there is one.
+        cells: map by map, in the order of the methods.
+        methods: the first is the baseline: QMIX, with the most default settings, if there is one.
         notes: one sentence each.
     """
 
@@ -109,22 +109,22 @@ class Study:
 
     @property
     def maps(self) -> list[str]:
-        """In order."""
+        """The maps in order."""
         return list(dict.fromkeys(cell.map for cell in self.cells))
 
     def on(self, map_name: str) -> list[Cell]:
-        """The cells of a map, in the order of the methods."""
+        """Returns the cells of a map, in the order of the methods."""
         return [cell for cell in self.cells if cell.map == map_name]
 
 
 def read_study(run_dirs: Sequence[Path]) -> Study:
-    """Reads runs.
+    """Reads runs into a study.
 
     Args:
-        run_dirs: of `train`; each may hold several seeds, and a seed may be in one of them only.
+        run_dirs: of `train`; each may hold several seeds, but a seed of a cell may be in one run only.
 
     Raises:
-        InputError: one is no run or its metrics are damaged, or runs of a map must not be compared.
+        InputError: a directory is not a run or its metrics are damaged, or runs of a map must not be compared.
     """
     if len({path.resolve() for path in run_dirs}) < len(run_dirs):
         raise InputError("RUN_DIR: a directory is named twice; name each run once")
@@ -150,7 +150,7 @@ def read_study(run_dirs: Sequence[Path]) -> Study:
 
 
 def _ordered(configs: Sequence[TrainConfig]) -> list[str]:
-    """The methods as the runs were given, but QMIX first, and of several the one with the most defaults."""
+    """Returns the methods in the order of the runs, but QMIX first, with the most default settings foremost."""
     labels = zip(configs, method_labels(configs), strict=True)
     ranks = {
         label.name: (False, label.num_unusual) if config.system.name == "qmix" else (True, 0)
@@ -164,7 +164,7 @@ def _is_failed(rows: Sequence[Row]) -> bool:
 
 
 def _nothing_finished(runs: Sequence[Run]) -> InputError:
-    """What to do where no seed can be reported: a failed one would fail again."""
+    """Returns the error if no seed can be reported; failed seeds need other settings, as they would fail again."""
     waiting = [run for run in runs if any(not _is_failed(run.rows.get(seed, [])) for seed in run.config.seeds)]
     if waiting:
         where = waiting[0].path
@@ -185,7 +185,7 @@ def _read(path: Path) -> Run:
 
 
 def _check_comparable(map_name: str, runs: Sequence[Run]) -> None:
-    """What all runs of a map must share."""
+    """Checks that runs of a map have equal budgets, evaluations and versions of the game."""
     first = runs[0]
     package = _GAME_PACKAGE.get(first.config.env.name)
     for run in runs[1:]:
@@ -206,7 +206,7 @@ def _check_comparable(map_name: str, runs: Sequence[Run]) -> None:
 
 
 def _cell(map_name: str, method: str, runs: Sequence[Run], notes: list[str]) -> Cell:
-    """Pools runs of equal settings; says in `notes` which seeds it leaves out."""
+    """Pools runs of equal settings; adds the seeds that it leaves out to `notes`."""
     config, where = runs[0].config, f"{method} on {map_name}"
     seeds: dict[int, SeedCurve] = {}
     for run in runs:
@@ -221,7 +221,7 @@ def _cell(map_name: str, method: str, runs: Sequence[Run], notes: list[str]) -> 
             elif not rows or rows[-1]["env_steps"] < config.run.total_env_steps:
                 steps = rows[-1]["env_steps"] if rows else 0
                 budget = config.run.total_env_steps
-                notes.append(f"{where}: seed {seed} stands at {steps:,} of {budget:,} env steps and is left out.")
+                notes.append(f"{where}: seed {seed} has {steps:,} of {budget:,} env steps and is left out.")
             else:
                 seeds[seed] = SeedCurve(run.path, seed, *_columns(rows))
     return Cell(
@@ -245,7 +245,7 @@ def _columns(rows: Iterable[Row]) -> tuple[np.ndarray, dict[str, np.ndarray]]:
 
 
 def _other_versions(who: str, runs: Sequence[Run]) -> list[str]:
-    """Differences that need not change what was learned, but could."""
+    """Returns notes on differing versions and devices, which may change results."""
     notes = []
     for name in ("limae-jax", "git_commit", "jax", "device"):
         found = sorted({str(run.versions.get(name) or "not recorded") for run in runs})

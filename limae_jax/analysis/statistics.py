@@ -1,7 +1,7 @@
-"""Statistics of few seeds, after Agarwal et al. 2021 (Deep RL at the Edge of the Statistical Precipice).
+"""Statistics for few seeds, after Agarwal et al. 2021 (Deep RL at the Edge of the Statistical Precipice).
 
-Arrays of scores have a row for each seed; several maps are several strata, resampled each by itself. Every interval is
-a 95 % percentile bootstrap with a generator of its own, so that it does not depend on what else is computed.
+Arrays of scores have a row per seed; maps are strata that are resampled separately. Every interval is a 95 % percentile
+bootstrap with its own generator, so that it does not depend on other computations.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ NUM_RESAMPLES = 2000
 _TAILS = (2.5, 97.5)
 _GENERATOR_SEED = 20_261_124
 
-# Of evaluations in a row whose mean is a window.
+# Consecutive evaluations in a window.
 WINDOW = 3
 
 
 class Estimate(NamedTuple):
-    """A statistic with its interval; `low` and `high` are NaN where a stratum of one seed leaves none."""
+    """A statistic with its interval; `low` and `high` are NaN if a stratum has only one seed."""
 
     value: np.ndarray
     low: np.ndarray
@@ -28,24 +28,24 @@ class Estimate(NamedTuple):
 
 
 def interquartile_mean(scores: np.ndarray, axis: int = 0) -> np.ndarray:
-    """Mean without the lowest and the highest floor(n / 4) of n; the mean if n < 4."""
+    """Returns the mean without the lowest and highest floor(n / 4) of n scores; the mean if n < 4."""
     count = scores.shape[axis]
     kept = np.arange(count // 4, count - count // 4)
     return np.mean(np.take(np.sort(scores, axis=axis), kept, axis=axis), axis=axis)
 
 
 def bootstrap(strata: Sequence[np.ndarray], statistic: Callable[[list[np.ndarray]], np.ndarray]) -> Estimate:
-    """A statistic, and its interval under resampling of each stratum's rows.
+    """Computes a statistic, and its interval by resampling the rows of each stratum.
 
     Args:
         strata: arrays [N_k, ...], at least one row each.
-        statistic: of the strata [..., N_k, ...] with a leading axis of resamples, which it keeps.
+        statistic: maps strata [R, N_k, ...] to values [R, ...]; R is the number of resamples.
 
     Returns:
         The statistic of `strata`, with bounds.
     """
     value = np.asarray(statistic([stratum[None] for stratum in strata]))[0]
-    # A single seed does not vary under resampling, so bounds would be those of the others alone.
+    # A single seed does not vary under resampling, so the interval would ignore its stratum.
     if any(len(stratum) == 1 for stratum in strata):
         return Estimate(value, np.full_like(value, np.nan), np.full_like(value, np.nan))
     generator = np.random.default_rng(_GENERATOR_SEED)
@@ -56,12 +56,12 @@ def bootstrap(strata: Sequence[np.ndarray], statistic: Callable[[list[np.ndarray
 
 
 def iqm_estimate(strata: Sequence[np.ndarray]) -> Estimate:
-    """Interquartile mean over all rows of all strata [N_k, ...]."""
+    """Estimates the interquartile mean over all rows of all strata [N_k, ...]."""
     return bootstrap(strata, lambda drawn: interquartile_mean(np.concatenate(drawn, axis=1), axis=1))
 
 
 def probability_of_improvement(ours: Sequence[np.ndarray], theirs: Sequence[np.ndarray]) -> Estimate:
-    """P(a seed of ours scores higher than one of theirs), a tie counting half; the mean over maps.
+    """Estimates P(a seed of ours scores higher than one of theirs), the mean over maps; a tie counts half.
 
     Args:
         ours, theirs: scores [N_k] on each map.
@@ -80,7 +80,7 @@ def _share_won(ours: np.ndarray, theirs: np.ndarray) -> np.ndarray:
 
 
 def performance_profile(strata: Sequence[np.ndarray], thresholds: np.ndarray) -> Estimate:
-    """Share of seeds that score above each threshold [K], over all maps [N_k] together."""
+    """Estimates the share of seeds that score above each threshold [K], over all maps [N_k] together."""
 
     def statistic(drawn: list[np.ndarray]) -> np.ndarray:
         return np.mean(np.concatenate(drawn, axis=1)[..., None] > thresholds, axis=1)
@@ -89,11 +89,11 @@ def performance_profile(strata: Sequence[np.ndarray], thresholds: np.ndarray) ->
 
 
 class SpeedUp(NamedTuple):
-    """How many times sooner a method gets somewhere than another.
+    """The factor by which a method reaches a goal sooner than another method.
 
     Attributes:
-        ratio: of mean env steps, theirs over ours, seeds that never got there counted with the budget.
-        is_at_least, is_at_most: the ratio is a bound, for some of their (of our) seeds never got there.
+        ratio: of mean env steps, theirs over ours; seeds that never reached the goal count with the budget.
+        is_at_least, is_at_most: whether the ratio is a bound, because some of their (our) seeds never reached it.
     """
 
     ratio: Estimate
@@ -102,11 +102,11 @@ class SpeedUp(NamedTuple):
 
 
 def speed_up(ours: np.ndarray, theirs: np.ndarray, budget: float) -> SpeedUp:
-    """Ratio of restricted mean env steps, the standard comparison of means under censoring.
+    """Estimates the ratio of restricted mean env steps, the standard comparison of means under censoring.
 
     Args:
-        ours, theirs: [N] env steps of each seed; infinite if it never got there.
-        budget: env steps that every seed had.
+        ours, theirs: [N] env steps of each seed; infinite if it never reached the goal.
+        budget: env steps of every seed.
     """
 
     def statistic(drawn: list[np.ndarray]) -> np.ndarray:
@@ -118,41 +118,41 @@ def speed_up(ours: np.ndarray, theirs: np.ndarray, budget: float) -> SpeedUp:
 
 
 def reached_at(passed: np.ndarray, scores: np.ndarray, goal: float) -> float:
-    """`passed` [E], env steps or seconds, at the first evaluation [E] that reaches `goal`; infinite if none does."""
+    """Returns the entry of `passed` [E], steps or seconds, at the first score [E] of at least `goal`; else infinity."""
     reached = np.flatnonzero(scores >= goal)
     return float(passed[reached[0]]) if len(reached) else float("inf")
 
 
 def mean_until(env_steps: np.ndarray, scores: np.ndarray, budget: float) -> float:
-    """Area under a curve over [0, budget], divided by the budget: its mean. Before the first evaluation it is that."""
+    """Returns the mean of a curve over [0, budget]; before the first evaluation the curve has its first value."""
     knots = np.unique([0.0, *env_steps[env_steps < budget], budget])
     return float(np.trapezoid(np.interp(knots, env_steps, scores), knots) / budget)
 
 
 def window_means(scores: np.ndarray) -> np.ndarray:
-    """Means of every WINDOW evaluations in a row; of all of them if there are fewer."""
+    """Returns the means of all WINDOW consecutive evaluations; one mean of all if there are fewer."""
     size = min(WINDOW, len(scores))
     return np.convolve(scores, np.full(size, 1.0 / size), mode="valid")
 
 
 def late_drop(scores: np.ndarray) -> float:
-    """Largest fall from one window's mean to a later one's in the second half of the windows; 0 if it never fell."""
+    """Returns the largest fall between window means in the second half of the windows; 0 if the mean never fell."""
     means = window_means(scores)
     late = means[len(means) // 2 :]
     return float(np.max(np.maximum.accumulate(late) - late))
 
 
 def at(seed_steps: np.ndarray, scores: np.ndarray, grid: np.ndarray) -> np.ndarray:
-    """A seed's curve [E] at the env steps `grid`, interpolated; rows without a score are left out."""
+    """Interpolates a seed's curve [E] at the env steps `grid`; rows without a score are left out."""
     present = np.isfinite(scores)
     return np.interp(grid, seed_steps[present], scores[present])
 
 
 def common_grid(first: float, every: float, last: float) -> np.ndarray:
-    """Env steps at which curves are compared: the first that all have, multiples of `every`, and the last of all.
+    """Returns env steps at which to compare curves: the first that all have, multiples of `every`, and the last of any.
 
-    A seed is evaluated a last time a little after the budget, each at a step of its own; from there on it counts with
-    that value, so that a curve ends with the mean of the seeds' last evaluations.
+    The last evaluation of a seed is slightly after the budget, at a different step for each seed. Its value is used
+    from there on, so that a curve ends with the mean of the seeds' last evaluations.
     """
     inner = every * np.arange(1, int(last // every) + 1)
     return np.unique([min(first, last), *inner[(inner > first) & (inner < last)], last])

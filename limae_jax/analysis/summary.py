@@ -1,4 +1,4 @@
-"""What is computed from a study, as rows of plain tables; `plots` draws them, `tables` writes them down."""
+"""Results of a study as rows of plain tables; `plots` draws them, `tables` formats them."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from limae_jax.analysis.runs import Cell, SeedCurve, Study
 
 WIN = "test_win_rate"
 GOALS = (0.5, 0.8, 0.9)
-# Of curves: name of a row of metrics.jsonl -> what it is, with its unit.
+# Field of a row of metrics.jsonl -> description of its curve, with its unit.
 CURVES = {
     WIN: "win rate",
     "test_return_mean": "return",
     "test_ally_deaths_mean": "own units lost",
     "test_enemy_deaths_mean": "enemy units killed",
     "test_length_mean": "episode length (env steps)",
-    "test_r2": "R² of the guesses at team-mates",
+    "test_r2": "R² of the guesses about team-mates",
 }
 _PROFILE_THRESHOLDS = np.linspace(0.0, 1.0, 101)
 _SHARES = np.linspace(0.0, 1.0, 41)
@@ -33,7 +33,7 @@ TableRow = dict[str, Any]
 
 
 def short_metric(metric: str) -> str:
-    """`test_return_mean` -> `return`."""
+    """Shortens a metric's name, as in `test_return_mean` -> `return`."""
     return metric.removeprefix("test_").removesuffix("_mean")
 
 
@@ -51,7 +51,7 @@ def _key(cell: Cell) -> TableRow:
 
 
 def curve_rows(cell: Cell, metric: str) -> list[TableRow]:
-    """The learning curve of a cell: interquartile mean over its seeds with a band, at common env steps."""
+    """Returns a cell's learning curve: interquartile mean over its seeds with a band, at common env steps."""
     scored = [seed.env_steps[np.isfinite(seed.metric(metric))] for seed in cell.seeds]
     grid = st.common_grid(max(steps[0] for steps in scored), cell.every_time_steps, max(steps[-1] for steps in scored))
     curves = np.stack([st.at(seed.env_steps, seed.metric(metric), grid) for seed in cell.seeds])
@@ -63,12 +63,12 @@ def curve_rows(cell: Cell, metric: str) -> list[TableRow]:
 
 
 def _scored(seed: SeedCurve) -> np.ndarray:
-    """Env steps of the evaluations that have a win rate."""
+    """Returns the env steps of the evaluations that have a win rate."""
     return seed.env_steps[np.isfinite(seed.metric(WIN))]
 
 
 def _over_shares(seed: SeedCurve) -> np.ndarray:
-    """A seed's win rate at shares of its training; the last one is its last evaluation's."""
+    """Returns a seed's win rate at the _SHARES of its training, which ends with its last evaluation."""
     return st.at(seed.env_steps, seed.metric(WIN), _SHARES * _scored(seed)[-1])
 
 
@@ -77,7 +77,7 @@ def _last(curve: np.ndarray) -> float:
 
 
 def seed_row(cell: Cell, seed: SeedCurve) -> TableRow:
-    """What one seed came to; `steps_to_...` and `seconds_to_...` are infinite where it never got there."""
+    """Returns the results of one seed; `steps_to_...` and `seconds_to_...` are infinite for goals never reached."""
     row: TableRow = {"map": cell.map, "method": cell.method, "seed": seed.seed, "run": str(seed.run_dir)}
     for metric in CURVES:
         if cell.has(metric):
@@ -90,17 +90,17 @@ def seed_row(cell: Cell, seed: SeedCurve) -> TableRow:
             "late_drop": st.late_drop(wins),
             "mean_win_rate": st.mean_until(steps, wins, budget),
         }
-        # Seconds of all that was done for the seed's group until then, from when that group began.
+        # Wall time of the seed's group since it started.
         for name, passed in (("steps", steps), ("seconds", seconds)):
             row |= {f"{name}_to_{goal:.0%}": st.reached_at(passed, wins, goal) for goal in GOALS}
     return row
 
 
 class Outcomes:
-    """The seeds' outcomes, and what follows from them.
+    """The results of all seeds, and the statistics computed from them.
 
     Attributes:
-        study: as read.
+        study: with all cells.
         seeds: rows of `seed_row`.
     """
 
@@ -111,25 +111,25 @@ class Outcomes:
         self._curves: dict[tuple[str, str, str], list[TableRow]] = {}
 
     def curve(self, cell: Cell, metric: str) -> list[TableRow]:
-        """`curve_rows`, computed once."""
+        """Returns `curve_rows`, computed once."""
         key = (cell.map, cell.method, metric)
         if key not in self._curves:
             self._curves[key] = curve_rows(cell, metric)
         return self._curves[key]
 
     def hidden(self, cell: Cell) -> list[TableRow]:
-        """How often each agent was hidden in training, as learning curves; empty without a masking rule."""
+        """Returns curves of how often each agent was hidden in training; empty without a masking rule."""
         metrics = itertools.takewhile(cell.has, (f"{_HIDDEN}{agent}" for agent in itertools.count()))
         return [{**row, "agent": agent} for agent, metric in enumerate(metrics) for row in self.curve(cell, metric)]
 
     def of(self, cell: Cell, name: str) -> np.ndarray:
-        """[N] a column of a cell's seeds."""
+        """Returns [N] the column `name` for the seeds of a cell."""
         mine = [row for row in self.seeds if (row["map"], row["method"]) == (cell.map, cell.method)]
         return np.array([row[name] for row in mine], float)
 
     @functools.cached_property
     def methods_on_maps(self) -> list[TableRow]:
-        """A row for each cell with win rates: interquartile means over its seeds, and how many got how far."""
+        """A row for each cell with win rates: interquartile means, and how many seeds reached each goal."""
         rows = []
         for cell in self._won:
             row = _key(cell)
@@ -144,7 +144,7 @@ class Outcomes:
 
     @functools.cached_property
     def returns(self) -> list[TableRow]:
-        """A row for each cell of a game that is neither won nor lost: interquartile mean of the last return."""
+        """A row for each cell of a game without wins: interquartile mean of the last return."""
         cells = [cell for cell in self.study.cells if not cell.has(WIN) and cell.has("test_return_mean")]
         return [{**_key(cell), **_bounds("return", st.iqm_estimate([self.of(cell, "final_return")]))} for cell in cells]
 
@@ -199,7 +199,7 @@ class Outcomes:
 
     @functools.cached_property
     def aggregate_curves(self) -> list[TableRow]:
-        """Win rate over the shared maps, against the share of each seed's training."""
+        """Win rate over the shared maps, by share of each seed's training."""
         rows = []
         for method in self.study.methods if self.shared_maps else ():
             cells = [cell for cell in self._won if cell.method == method and cell.map in self.shared_maps]

@@ -1,4 +1,4 @@
-"""Tables of a study: as text for people (Markdown, and `html` has the same cells), and as CSV with every digit."""
+"""Tables of a study: as text (Markdown and `html` share the cells), and as CSV in full precision."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ NOT_REACHED = "not reached"
 
 
 class Table(NamedTuple):
-    """Cells as they are shown.
+    """A table of text cells.
 
     Attributes:
         title: of the table.
-        about: what the numbers are, in a sentence or two.
+        about: what the numbers are, in one or two sentences.
         header: of the columns.
         rows: of text.
     """
@@ -33,7 +33,7 @@ class Table(NamedTuple):
 
 
 def csv_text(rows: Sequence[TableRow]) -> str:
-    """Rows as CSV; columns are those of any row, None and what was not reached are empty; text is no formula."""
+    """Formats rows as CSV, with the columns of all rows; None and infinity are empty, and no text is a formula."""
     header = list(dict.fromkeys(name for row in rows for name in row))
     text = io.StringIO()
     writer = csv.DictWriter(text, header, lineterminator="\n")
@@ -44,7 +44,7 @@ def csv_text(rows: Sequence[TableRow]) -> str:
 
 
 def _csv_cell(value: Any) -> Any:
-    """A spreadsheet takes text that begins like a formula for one, unless a ' comes first."""
+    """Prefixes text that spreadsheets would read as a formula with a '."""
     if not isinstance(value, str):
         return "" if value in (None, math.inf) else value
     text = printable(value)
@@ -52,7 +52,7 @@ def _csv_cell(value: Any) -> Any:
 
 
 def csv_files(outcomes: Outcomes) -> dict[str, str]:
-    """File name -> content; a table without rows has no file."""
+    """Returns file name -> content; tables without rows have no file."""
     cells = outcomes.study.cells
     tables = {
         "seeds": outcomes.seeds,
@@ -70,23 +70,23 @@ def csv_files(outcomes: Outcomes) -> dict[str, str]:
 
 
 def text_tables(outcomes: Outcomes) -> list[Table]:
-    """The tables of the page, the one to look at first in front; those without rows are left out."""
+    """Returns the tables of the page, the most important first; tables without rows are left out."""
     makers = (_aggregate, _methods, _returns, _steps, _comparisons, _seeds)
     tables = [make(outcomes) for make in makers]
     return [table for table in tables if table.rows]
 
 
-# What Markdown would read as its own, wherever it stands; `_` does only at a word's edge, `]` only before a target.
+# Characters that Markdown would interpret: `_` only at a word's edge, `]` only before a target.
 _MARKDOWN = re.compile(r"[\\`*<>|&$~]|(?<![A-Za-z0-9])_|_(?![A-Za-z0-9])|\](?=[(\[:])|(?<=:)//|^[#+=-]+(?=\s)")
 
 
 def markdown_text(text: str) -> str:
-    """`text` so that Markdown shows it as it is, on one line."""
+    """Escapes `text` so that Markdown shows it literally, on one line."""
     return _MARKDOWN.sub(r"\\\g<0>", printable(text))
 
 
 def markdown(table: Table) -> str:
-    """A table in Markdown, with its title."""
+    """Formats a table in Markdown, with its title."""
     rows = [[markdown_text(cell) for cell in row] for row in table.rows]
     body = "\n".join(f"| {' | '.join(line)} |" for line in [table.header, ["---"] * len(table.header), *rows])
     return f"## {markdown_text(table.title)}\n\n{markdown_text(table.about)}\n\n{body}\n"
@@ -97,7 +97,7 @@ def _number(value: float | None, form: str = ".2f") -> str:
 
 
 def _interval(row: TableRow, name: str) -> str:
-    """`0.80 [0.75, 0.84]`, without the bracket where there is no interval or the bootstrap found no spread."""
+    """Formats `0.80 [0.75, 0.84]`, without brackets if there is no interval or the bootstrap found no spread."""
     if row[name] is None:
         return "-"
     low, high = row[f"{name}_low"], row[f"{name}_high"]
@@ -105,7 +105,7 @@ def _interval(row: TableRow, name: str) -> str:
 
 
 def _times_sooner(row: TableRow, goal: str) -> str:
-    """The ratio with its interval, as a bound where it is one; no number where neither method's seeds all got there."""
+    """Formats the ratio with its interval, marked if a bound; no number if seeds of both methods missed the goal."""
     kind = row[f"speed_up_to_{goal}_is"]
     return kind if kind == CENSORED else f"{kind} {_interval(row, f'speed_up_to_{goal}')}".strip()
 
@@ -132,7 +132,7 @@ def _methods(outcomes: Outcomes) -> Table:
 def _returns(outcomes: Outcomes) -> Table:
     return Table(
         "Returns",
-        "Of games that are neither won nor lost: the last evaluation, interquartile mean over the seeds (the mean of"
+        "Games without wins: the last evaluation, interquartile mean over the seeds (the mean of"
         " fewer than four) with 95 % bootstrap interval.",
         ("map", "method", "seeds", "final"),
         [[row["map"], row["method"], str(row["seeds"]), _interval(row, "return")] for row in outcomes.returns],
@@ -144,7 +144,7 @@ def _steps(outcomes: Outcomes) -> Table:
     return Table(
         "Env steps to a win rate",
         "Median over the seeds of the env steps at the first evaluation with at least that win rate, and how many seeds"
-        " got there. Seeds that never did count as later than all others.",
+        " reached it. Seeds that never did count as later than all others.",
         ("map", "method", *goals),
         [
             [
@@ -165,10 +165,10 @@ def _comparisons(outcomes: Outcomes) -> Table:
     baseline = outcomes.study.methods[0]
     return Table(
         f"Compared with {baseline}",
-        "P(better): probability that a seed's final win rate is above one of the baseline's, a tie counting half."
-        " Times sooner: mean env steps of the baseline until it got there, divided by the method's; seeds that never"
-        " got there count with the whole budget, so that the ratio is a bound where it says so, and is left out"
-        " (censored) where seeds of both never did. 95 % bootstrap. All pairs are in comparisons.csv.",
+        "P(better): probability that a seed's final win rate is above one of the baseline's; a tie counts half."
+        " Times sooner: mean env steps of the baseline to the goal, divided by the method's; seeds that never reached"
+        " it count with the whole budget, which makes the ratio a bound (at least, at most); it is left out"
+        " (censored) if seeds of both never did. 95 % bootstrap. All pairs are in comparisons.csv.",
         ("map", "method", "P(better)", *(f"times sooner at {goal}" for goal in goals)),
         [
             [row["map"], row["method"], _interval(row, "probability_of_improvement")]
@@ -198,7 +198,7 @@ def _seeds(outcomes: Outcomes) -> Table:
     steps = [f"steps_to_{goal:.0%}" for goal in GOALS]
     return Table(
         "Seeds",
-        "The last evaluation of each seed, and where it stood before.",
+        "The last evaluation of each seed, its best window, late drop, and env steps to each win rate.",
         (
             *("map", "method", "seed", "win rate", "return", "length", "own lost", "killed", "R² of guesses"),
             *("best window", "late drop", *(f"env steps to {goal:.0%}" for goal in GOALS)),

@@ -1,1 +1,1 @@
-"""Saving arrays so that a killed run continues bit for bit. The only place that knows orbax."""
+"""Checkpoints from which a killed run continues bit for bit. The only package that uses orbax."""

@@ -1,6 +1,6 @@
-"""Arrays on disk and among processes. The only module that knows orbax.
+"""Writes and reads arrays, sharded over processes too. The only module that imports orbax.
 
-A tree is stored as the list of its leaves; `shapes_of` describes them, names included, for the manifest.
+A tree is stored as a list of its leaves; `shapes_of` gives their names, shapes and dtypes for the manifest.
 """
 
 from __future__ import annotations
@@ -27,11 +27,12 @@ from limae_jax.types import PyTree
 
 
 def _is_told(record: logging.LogRecord) -> bool:
+    """Whether a log record is kept: errors of orbax are dropped."""
     return record.levelno < logging.ERROR or "orbax" not in record.pathname + record.getMessage()
 
 
 def _leave_out_late_writes() -> None:
-    """After a write has failed, tensorstore's threads still report the others, to a loop that orbax has closed."""
+    """Silences tensorstore's threads, which after a failed write report to an event loop that orbax has closed."""
     warnings.filterwarnings("ignore", r"coroutine '.*write_fragment' was never awaited", RuntimeWarning)
     show = sys.unraisablehook
 
@@ -44,19 +45,19 @@ def _leave_out_late_writes() -> None:
 
 @functools.cache
 def _checkpointer() -> ocp.Checkpointer:
-    # Its errors are raised. It logs them as well, and asyncio logs a traceback for each array that was being written.
+    # orbax raises its errors and logs them too; asyncio logs a traceback for each array that was being written.
     for logger in ("absl", "asyncio"):
         logging.getLogger(logger).addFilter(_is_told)
     _leave_out_late_writes()
-    # Uncompressed OCDBT is the quickest for many small arrays: a few files in place of two for each.
+    # Uncompressed OCDBT is the fastest for many small arrays: a few files in total instead of two per array.
     return ocp.Checkpointer(ocp.PyTreeCheckpointHandler(use_ocdbt=True, use_compression=False))
 
 
 def write_arrays(folder: Path, tree: PyTree) -> None:
-    """Writes the tree's leaves into a new folder; every process writes its shards. A tree without leaves: no folder.
+    """Writes a tree's leaves into a new folder; every process writes its shards. Without leaves there is no folder.
 
     Raises:
-        OSError: they cannot be written, as on a full disk, or not be read back.
+        OSError: the leaves cannot be written, as on a full disk, or cannot be read back.
     """
     leaves = {f"{i:05d}": leaf for i, leaf in enumerate(jax.tree.leaves(tree))}
     if leaves:
@@ -66,23 +67,23 @@ def write_arrays(folder: Path, tree: PyTree) -> None:
         except ValueError as error:
             raise _system_error(error, folder) from None
     wait_for_hosts(f"written_{folder.parent.name}")
-    # Process 0 looks, and the others wait for it: it moves the folder next.
+    # Process 0 checks while the others wait, because it moves the folder next.
     if leaves and not of_first_host(jax.process_index() == 0 and _is_whole(folder, leaves)):
-        raise OSError(errno.EIO, "what was saved cannot be read back, and what was saved before is kept", str(folder))
+        raise OSError(errno.EIO, "the new checkpoint cannot be read back; earlier checkpoints are kept", str(folder))
 
 
 def _is_whole(folder: Path, leaves: dict[str, jax.Array]) -> bool:
-    """Whether the index has all the leaves, and the folder all their bytes: orbax may say nothing where it has not."""
+    """Whether the index lists all leaves and the folder has all their bytes; orbax may not report missing ones."""
     try:
         missing = unreadable_arrays(folder, {name: leaf.shape for name, leaf in leaves.items()})
-    except ValueError:  # tensorstore's, for an index that is no index
+    except ValueError:  # from tensorstore, for an invalid index
         return False
     size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
     return not missing and size >= bytes_of(leaves)
 
 
 def _system_error(error: ValueError, folder: Path) -> Exception:
-    """What the system said; tensorstore tells it as a ValueError. Any other error stays what it is."""
+    """Returns the OSError behind a ValueError of tensorstore; any other error unchanged."""
     number = re.search(r"os_error_code='(\d+)'", str(error))
     if number is None:
         return error
@@ -90,10 +91,10 @@ def _system_error(error: ValueError, folder: Path) -> Exception:
 
 
 def read_arrays(folder: Path, template: PyTree) -> PyTree:
-    """Reads what `write_arrays` wrote, with the shape, dtype and sharding of the template's leaves.
+    """Reads the tree that `write_arrays` wrote, with the shape, dtype and sharding of the template's leaves.
 
     Raises:
-        DamagedError: it cannot be read.
+        DamagedError: the arrays cannot be read.
     """
     leaves, structure = jax.tree.flatten(template)
     if not leaves:
@@ -116,19 +117,19 @@ def read_arrays(folder: Path, template: PyTree) -> PyTree:
 
 
 def sharding_of(leaf: Any) -> jax.sharding.Sharding:
-    """A leaf's sharding; the first device for a leaf that has none."""
+    """Returns a leaf's sharding; the first device for a leaf without one."""
     sharding = getattr(leaf, "sharding", None)
     return sharding if sharding is not None else jax.sharding.SingleDeviceSharding(jax.local_devices()[0])
 
 
 def shapes_of(tree: PyTree) -> list[list[Any]]:
-    """[name, shape, dtype] of every leaf."""
+    """Returns [name, shape, dtype] of every leaf."""
     leaves = jax.tree_util.tree_leaves_with_path(tree)
     return [[jax.tree_util.keystr(path), list(leaf.shape), str(leaf.dtype)] for path, leaf in leaves]
 
 
 def check_shapes(folder: Path, saved: list[list[Any]], template: PyTree) -> None:
-    """Compares `shapes_of` what was saved with the template.
+    """Checks that `saved`, the `shapes_of` a saved tree, matches the template.
 
     Raises:
         InputError: they differ.
@@ -137,11 +138,11 @@ def check_shapes(folder: Path, saved: list[list[Any]], template: PyTree) -> None
     if saved != wanted:
         name = next((ours[0] for ours, theirs in zip(wanted, saved, strict=False) if ours != theirs), "their number")
         raise InputError(
-            f"checkpoint={folder}: its arrays are not those of this run (first difference: {name}); "
-            "continue it with the configuration and the version that wrote it"
+            f"checkpoint={folder}: its arrays do not match this run (first difference: {name}); "
+            "continue it with the configuration and version that wrote it"
         )
 
 
 def bytes_of(tree: PyTree) -> int:
-    """Memory of all leaves, over all devices."""
+    """Bytes of all leaves, over all devices."""
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(tree))

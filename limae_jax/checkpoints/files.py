@@ -1,4 +1,4 @@
-"""Folders that appear on disk whole or not at all, and the manifest that tells whether they still are."""
+"""Atomic writes of folders, and manifests that detect damage."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from typing import Any
 from limae_jax.checks import show
 from limae_jax.errors import InputError
 
-# Since version 2 a run's replay may have been emptied on the way; older code would count its rows from the run's start.
+# Since version 2 a run may empty its replay during training; older code would count rows from the run's start.
 FORMAT_VERSION = 2
 MANIFEST_NAME = "manifest.json"
 TEMPORARY_PREFIX = "tmp_"
 
 
 class DamagedError(Exception):
-    """A file of a checkpoint is missing or not as it was written; the message names it."""
+    """A file of a checkpoint is missing or altered; the message names it."""
 
 
 def temporary_folder(final: Path) -> Path:
-    """Where to build what `publish` then moves to `final`; on the same file system, so that the move is atomic."""
+    """Returns where to build a folder before `publish` renames it to `final`, atomically on the same file system."""
     return final.parent / f"{TEMPORARY_PREFIX}{final.name}"
 
 
 def publish(final: Path) -> None:
-    """Moves the finished temporary folder of `final` to its name, once every byte of it is on the disk."""
+    """Flushes the temporary folder of `final` to disk, then renames it to `final`."""
     temporary = temporary_folder(final)
     for folder, _, names in os.walk(temporary):
         for name in names:
@@ -40,9 +40,9 @@ def publish(final: Path) -> None:
 
 
 def discard(folder: Path) -> None:
-    """Deletes a published folder, or what is left of one.
+    """Deletes a published or temporary folder.
 
-    Killed half-way, it leaves a temporary folder and no damaged one.
+    If killed half-way, a temporary folder is left, never a damaged published one.
     """
     temporary = folder
     if not folder.name.startswith(TEMPORARY_PREFIX):
@@ -53,7 +53,7 @@ def discard(folder: Path) -> None:
 
 
 def clear_temporary(folder: Path) -> None:
-    """Deletes what a killed process left unfinished in `folder`."""
+    """Deletes temporary files and folders that a killed process left in `folder`."""
     for path in folder.glob(f"{TEMPORARY_PREFIX}*"):
         if path.is_dir() and not path.is_symlink():
             shutil.rmtree(path)
@@ -62,7 +62,7 @@ def clear_temporary(folder: Path) -> None:
 
 
 def describe_files(folder: Path, prefix: str) -> dict[str, dict[str, Any]]:
-    """Size in bytes and sha256 of every file below `folder`, by its path in there behind `prefix`."""
+    """Returns `prefix`/path -> size in bytes and sha256, for every file below `folder`."""
     paths = sorted(path for path in folder.rglob("*") if path.is_file())
     return {
         f"{prefix}/{path.relative_to(folder).as_posix()}": {"size": path.stat().st_size, "sha256": _file_sha256(path)}
@@ -71,15 +71,15 @@ def describe_files(folder: Path, prefix: str) -> dict[str, dict[str, Any]]:
 
 
 def bytes_below(folder: Path) -> int:
-    """Size of all files below a folder."""
+    """Total bytes of all files below a folder."""
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
 def verify_files(root: Path, files: dict[str, dict[str, Any]]) -> None:
-    """Checks that `files` (see `describe_files`) are below `root` as they were.
+    """Checks that `files` (see `describe_files`) are unchanged below `root`.
 
     Raises:
-        DamagedError: one is not.
+        DamagedError: a file is missing or altered.
     """
     for name, expected in files.items():
         path = root / name
@@ -93,7 +93,7 @@ def verify_files(root: Path, files: dict[str, dict[str, Any]]) -> None:
 
 
 def write_manifest(folder: Path, body: dict[str, Any], name: str = MANIFEST_NAME) -> dict[str, Any]:
-    """Writes `body` with the format version and a checksum of itself; returns it as `read_manifest` will."""
+    """Writes `body` with the format version and its checksum; returns the body that `read_manifest` will return."""
     body = json.loads(json.dumps({**body, "format_version": FORMAT_VERSION}))
     text = json.dumps({**body, "sha256": _body_sha256(body)}, indent=1)
     (folder / name).write_text(text + "\n", encoding="utf-8")
@@ -101,7 +101,7 @@ def write_manifest(folder: Path, body: dict[str, Any], name: str = MANIFEST_NAME
 
 
 def replace_manifest(folder: Path, body: dict[str, Any]) -> None:
-    """Puts another manifest in the place of a published folder's; killed at any moment, it holds the old or the new."""
+    """Replaces the manifest of a published folder atomically: a kill leaves the old or the new one."""
     temporary = f"{TEMPORARY_PREFIX}{MANIFEST_NAME}"
     write_manifest(folder, body, temporary)
     _fsync(folder / temporary)
@@ -110,11 +110,11 @@ def replace_manifest(folder: Path, body: dict[str, Any]) -> None:
 
 
 def read_manifest(folder: Path) -> dict[str, Any]:
-    """Reads what `write_manifest` wrote.
+    """Reads the manifest that `write_manifest` wrote.
 
     Raises:
-        DamagedError: the file is missing or not as it was written.
-        InputError: another version of the format.
+        DamagedError: the file is missing or altered.
+        InputError: the format version is not supported.
     """
     path = folder / MANIFEST_NAME
     label = f"{folder.name}/{MANIFEST_NAME}"
@@ -127,19 +127,19 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     except (ValueError, RecursionError):
         raise DamagedError(f"{label} is not valid JSON") from None
     version = body.get("format_version") if isinstance(body, dict) else None
-    # Ahead of the checksum: how another version computes it is not ours to know.
+    # Before the checksum, which another version may compute differently.
     if isinstance(version, int) and not 1 <= version <= FORMAT_VERSION:
         raise InputError(
             f"checkpoint={folder}: has format version {version}, this limae_jax reads 1 to {FORMAT_VERSION}; use "
-            "the limae_jax that wrote it (see versions.json), or delete this folder to go back to the checkpoint before"
+            "the limae_jax that wrote it (see versions.json), or delete this folder to use the previous checkpoint"
         )
     if version is None or body.pop("sha256", None) != _body_sha256(body):
         raise DamagedError(f"{label} was altered (its sha256 differs)")
     unsound = next((name for name, is_sound in _FIELDS.items() if not _holds(is_sound, body, name)), None)
     if unsound:
-        raise DamagedError(f"{label} has no sound {unsound}")
+        raise DamagedError(f"{label} has no valid {unsound}")
     if body["name"] != folder.name:
-        raise DamagedError(f"{label} is that of {show(body['name'])}")
+        raise DamagedError(f"{label} belongs to {show(body['name'])}")
     return body
 
 
@@ -161,7 +161,7 @@ def _is_described(name: str, spec: dict[str, Any]) -> bool:
     return is_below and _is_count(spec["size"]) and isinstance(spec["sha256"], str)
 
 
-# What a manifest has -> whether that is what is written there.
+# Field of a manifest -> whether its value is valid.
 _FIELDS: dict[str, Callable[[Any], bool]] = {
     "name": _is_plain_name,
     "step": _is_count,

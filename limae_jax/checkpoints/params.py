@@ -1,4 +1,4 @@
-"""The parameters that a run keeps beside its state, `best` and `last`: to play with, each replaced as a whole."""
+"""The parameters `best` and `last`, saved beside a run's state for evaluation; each is replaced atomically."""
 
 from __future__ import annotations
 
@@ -10,9 +10,9 @@ from limae_jax.checkpoints.store import CheckpointStore, DamagedCheckpointError
 from limae_jax.errors import InputError
 from limae_jax.types import PyTree
 
-_WAY_OUT = "resume its run, or its sweep, which makes them anew"
+_WAY_OUT = "resume the run or sweep, which saves the parameters again"
 
-# How often a reader may be overtaken by a process that replaces what it reads.
+# How often a reader tries again after another process replaced the checkpoint.
 _MOST_TRIES = 20
 
 T = TypeVar("T")
@@ -22,53 +22,53 @@ def check_place(directory: Path) -> None:
     """Checks that parameters can be kept in `directory`.
 
     Raises:
-        InputError: it is something else than a folder.
+        InputError: it is not a folder.
     """
     CheckpointStore(directory)
 
 
 def has_params(directory: Path) -> bool:
-    """Whether `save_params` ever finished here."""
+    """Whether `save_params` ever finished in `directory`."""
     return CheckpointStore(directory).exists()
 
 
 def save_params(directory: Path, tree: PyTree, host: dict[str, Any]) -> None:
-    """Replaces what `directory` holds by `tree` and `host`; killed at any moment, it holds the old or the new."""
+    """Saves `tree` and `host` in place of what `directory` holds; a kill leaves the old or the new version."""
     CheckpointStore(directory).save(0, tree, (), 0, host)
 
 
 def read_host(directory: Path) -> dict[str, Any] | None:
-    """The `host` that `save_params` saved; None if there is none at all.
+    """Returns the `host` that `save_params` saved; None if nothing was saved.
 
     Raises:
-        DamagedCheckpointError: it is damaged.
+        DamagedCheckpointError: the checkpoint is damaged.
     """
     return _read_while_replaced(directory, lambda store: store.read_host())
 
 
 def iterations_of(directory: Path, host: dict[str, Any], num_seeds: int) -> list[int]:
-    """The clock when each seed had the parameters in `directory`.
+    """Returns the iteration at which each seed had the parameters in `directory`.
 
     Args:
         directory: where they were saved.
-        host: of `read_host` or `load_params`.
+        host: from `read_host` or `load_params`.
         num_seeds: of the group.
 
     Raises:
-        DamagedCheckpointError: the host does not say.
+        DamagedCheckpointError: `host` has no valid iterations.
     """
     found = host.get("iteration")
     if not (isinstance(found, list) and len(found) == num_seeds and all(type(one) is int for one in found)):
-        raise DamagedCheckpointError(f"checkpoint={directory}: host has no sound iteration; {_WAY_OUT}")
+        raise DamagedCheckpointError(f"checkpoint={directory}: host has no valid iteration; {_WAY_OUT}")
     return found
 
 
 def load_params(directory: Path, template: PyTree) -> tuple[PyTree, dict[str, Any]]:
-    """What `save_params` saved: (tree, host).
+    """Returns (tree, host) as `save_params` saved them.
 
     Raises:
-        DamagedCheckpointError: it is damaged.
-        InputError: there is nothing, or its arrays are not the template's.
+        DamagedCheckpointError: the checkpoint is damaged.
+        InputError: nothing was saved, or the arrays do not match the template.
     """
     restored = _read_while_replaced(directory, lambda store: store.restore(template, ()))
     if restored is None:
@@ -77,7 +77,7 @@ def load_params(directory: Path, template: PyTree) -> tuple[PyTree, dict[str, An
 
 
 def _read_while_replaced(directory: Path, read: Callable[[CheckpointStore], T]) -> T:
-    """What `read` finds; it reads again where another process replaced the checkpoint that it was reading."""
+    """Returns the result of `read`, repeated while another process replaces the checkpoint."""
     store = CheckpointStore(directory, way_out=_WAY_OUT)
     for _ in range(_MOST_TRIES):
         names = store.names()
@@ -86,4 +86,4 @@ def _read_while_replaced(directory: Path, read: Callable[[CheckpointStore], T]) 
         except (DamagedCheckpointError, OSError):
             if store.names() == names:
                 raise
-    raise InputError(f"checkpoint={directory}: was replaced {_MOST_TRIES} times while it was read; try again later")
+    raise InputError(f"checkpoint={directory}: was replaced {_MOST_TRIES} times while being read; try again later")

@@ -1,7 +1,7 @@
-"""How a replay ring is cut into segments of rows for saving, and put together again.
+"""Splits a replay ring into segments of rows for saving, and restores it from them.
 
-Row n, counted from when the ring was last empty, lives at index n % C of a ring of C rows. A segment holds `rows` rows
-up to row `end`; those before `first` are padding. Segments have a few sizes only, because each size is a compilation.
+Row n, counted from when the ring was last empty, is at index n % C of a ring of C rows. A segment holds the `rows` rows
+before row `end`; rows before `first` are padding. Segments have few sizes because each size needs a compilation.
 """
 
 from __future__ import annotations
@@ -15,8 +15,8 @@ import jax.numpy as jnp
 
 from limae_jax.types import PyTree
 
-# Bounds of a segment. The fraction of the ring bounds the memory that a save needs on top of the state; small rings
-# need not be spared. The other bounds the number of segments, which a restore opens one by one.
+# Bounds of a segment. A fraction of the ring, or _LARGEST_BYTES for small rings, bounds the extra memory of a save.
+# _MOST_SEGMENTS bounds the number of segments, which a restore opens one by one.
 _LARGEST_FRACTION = 16
 _LARGEST_BYTES = 32 * 2**20
 _MOST_SEGMENTS = 128
@@ -24,7 +24,7 @@ _MOST_SEGMENTS = 128
 
 @dataclass(frozen=True)
 class Segment:
-    """Rows [first, end) of a ring, in a folder of `rows` rows of which row `end` - 1 is the last."""
+    """Rows [first, end) of a ring, saved in a folder of the `rows` rows that end with row `end` - 1."""
 
     name: str
     rows: int
@@ -33,10 +33,10 @@ class Segment:
 
 
 def ring_capacity(ring: PyTree, axis: int) -> int:
-    """C, the same for all leaves; 0 for a tree without leaves.
+    """Returns C, the number of rows of every leaf; 0 for a tree without leaves.
 
     Raises:
-        ValueError: the leaves disagree.
+        ValueError: the leaves differ in it.
     """
     sizes = {leaf.shape[axis] for leaf in jax.tree.leaves(ring)}
     if len(sizes) > 1:
@@ -45,7 +45,7 @@ def ring_capacity(ring: PyTree, axis: int) -> int:
 
 
 def segment_size(new_rows: int, capacity: int, ring_bytes: int) -> int:
-    """Rows of a segment: the power of two that takes all new rows, within the bounds above.
+    """Returns the rows of a segment: the smallest power of two that holds all new rows, within the bounds above.
 
     Args:
         new_rows: rows to save, at least 1.
@@ -61,9 +61,9 @@ def segment_size(new_rows: int, capacity: int, ring_bytes: int) -> int:
 
 
 def plan_segments(saved: int, rows_added: int, capacity: int, size: int) -> list[tuple[int, int]]:
-    """(first, end) of the segments of `size` rows that hold rows [saved, rows_added), as far as the ring still does.
+    """Returns (first, end) of segments of `size` rows that cover those of rows [saved, rows_added) still in the ring.
 
-    Oldest first; together they end at `rows_added`.
+    Oldest first; the last one ends at `rows_added`.
     """
     oldest = max(0, rows_added - capacity)
     plan = []
@@ -75,7 +75,7 @@ def plan_segments(saved: int, rows_added: int, capacity: int, size: int) -> list
 
 
 def needed_segments(segments: list[Segment], rows_added: int, capacity: int) -> list[Segment]:
-    """The fewest of `segments` that hold every row of the ring after `rows_added` rows; oldest first."""
+    """Returns the fewest of `segments` that cover the whole ring after `rows_added` rows; oldest first."""
     needed = []
     low = rows_added
     while low > max(0, rows_added - capacity):
@@ -87,7 +87,7 @@ def needed_segments(segments: list[Segment], rows_added: int, capacity: int) -> 
 
 
 def make_gather(shardings: PyTree, axis: int) -> Callable:
-    """A jitted `gather(ring, end, rows)`: the `rows` rows before row `end`, sharded as the ring is."""
+    """Returns a jitted `gather(ring, end, rows)`: the `rows` rows before row `end`, sharded like the ring."""
 
     def gather(ring: PyTree, end: jax.Array, rows: int) -> PyTree:
         def take(leaf: jax.Array) -> jax.Array:
@@ -101,9 +101,9 @@ def make_gather(shardings: PyTree, axis: int) -> Callable:
 
 @partial(jax.jit, static_argnums=3, donate_argnums=0)
 def scatter(ring: PyTree, segment: PyTree, end: jax.Array, axis: int) -> PyTree:
-    """Puts a segment where its rows live in the ring. Donates the ring.
+    """Writes a segment to its rows of the ring. Donates the ring.
 
-    Its padding goes back too: it is what the ring held there at that time, and later segments hold what came after.
+    Its padding is written too: the ring held these rows when it was saved, and later segments overwrite them.
     """
 
     def put(leaf: jax.Array, part: jax.Array) -> jax.Array:

@@ -1,11 +1,11 @@
-"""Saving a run so that it continues bit for bit, at the cost of what changed.
+"""Saves and restores a run bit for bit; a save writes only the replay rows that are new.
 
     DIRECTORY/checkpoint_00000007/manifest.json   step, host state, and every file with its size and checksum
-    DIRECTORY/checkpoint_00000007/small/          all arrays but the replay
+    DIRECTORY/checkpoint_00000007/small/          all arrays except the replay
     DIRECTORY/rows_00000007_000/                  replay rows, written once, shared by the checkpoints that need them
 
-Folders are built under another name, flushed to the disk and then renamed, the checkpoint's last. The two newest
-checkpoints are kept, with the rows they need.
+Folders are built under a temporary name, flushed to disk and renamed, the checkpoint's own folder last. The two newest
+checkpoints and the rows they need are kept.
 """
 
 from __future__ import annotations
@@ -37,18 +37,18 @@ WAY_OUT = "put the folder back from a copy, or start again with another run.dir"
 
 
 class DamagedCheckpointError(InputError):
-    """There are checkpoints, and none can be read."""
+    """Checkpoints exist, but none can be read."""
 
 
 @dataclass(frozen=True)
 class SaveReport:
-    """What a save cost.
+    """The cost of a save.
 
     Attributes:
         seconds: wall time.
         bytes_written: to the disk.
-        rows_written: of each seed's replay; at least those that are new.
-        staging_bytes: most memory that the save needed on top of the state.
+        rows_written: of each seed's replay; at least the new rows.
+        staging_bytes: peak memory that the save needed on top of the state.
     """
 
     seconds: float
@@ -59,7 +59,7 @@ class SaveReport:
 
 @dataclass(frozen=True)
 class Restored:
-    """A run's state. `warnings` names what was damaged, if an older checkpoint than the newest had to do."""
+    """A run's restored state. `warnings` names damaged checkpoints that were skipped for an older one."""
 
     step: int
     small: PyTree
@@ -72,23 +72,23 @@ class Restored:
 class CheckpointStore:
     """The checkpoints of one run; call `restore` before the first `save`.
 
-    A store that restored nothing starts anew, and its first save deletes what lies in the directory. With several
-    processes every one makes the same calls, on global arrays and a shared file system.
+    If a store restored nothing, its first save deletes all checkpoints in the directory. With several processes all
+    make the same calls, on global arrays and a shared file system.
     """
 
     def __init__(self, directory: Path, row_axis: int = 1, way_out: str = WAY_OUT):
-        """Reads and writes nothing yet.
+        """Creates the store; reads and writes nothing yet.
 
         Args:
             directory: of the checkpoints, which need not exist.
             row_axis: see `replay.base.Replay`.
-            way_out: what the errors advise.
+            way_out: the advice in error messages.
 
         Raises:
-            InputError: the directory is something else than a folder, such as a link that leads nowhere.
+            InputError: the directory is not a folder, for example a broken link.
         """
         if os.path.lexists(directory) and not os.path.isdir(directory):
-            raise InputError(f"checkpoint={directory}: is no folder; move it away, {way_out}")
+            raise InputError(f"checkpoint={directory}: is not a folder; move it away, {way_out}")
         self._directory = Path(os.path.realpath(directory))
         self._way_out = way_out
         self._row_axis = row_axis
@@ -96,15 +96,15 @@ class CheckpointStore:
         self._gather: Callable[..., PyTree] | None = None
 
     def save(self, step: int, small: PyTree, ring: PyTree, rows_added: int, host: dict[str, Any]) -> SaveReport:
-        """Saves the run's state; returns when it is on the disk.
+        """Saves the run's state; returns once it is on disk.
 
         Args:
-            step: the caller's clock, given back by `restore`.
-            small: arrays that are saved whole.
-            ring: replay; leaves have C rows along the row axis, and row n lives at index n % C. Rows must not
-                change once added, and those never added must be zero.
-            rows_added: rows added since the replay was last empty; decreases to 0 only, which saves no row.
-            host: what JSON can hold.
+            step: of the caller, returned by `restore`.
+            small: arrays that every save writes in full.
+            ring: replay; leaves have C rows along the row axis, and row n is at index n % C. Rows must not
+                change once added, and rows never added must be zero.
+            rows_added: rows added since the replay was last empty; may only decrease to 0, which saves no row.
+            host: JSON-serializable state.
         """
         start = time.perf_counter()
         capacity = rows_of.ring_capacity(ring, self._row_axis)
@@ -128,20 +128,20 @@ class CheckpointStore:
             seconds=time.perf_counter() - start,
             bytes_written=sum(spec["size"] for spec in (*segment_files.values(), *small_files.values())),
             rows_written=sum(segment.end - segment.first for segment in written),
-            # On the device, and once more on the way to the disk.
+            # One copy on the device, one on the host.
             staging_bytes=max(2 * longest * arrays.bytes_of(ring) // max(capacity, 1), arrays.bytes_of(small)),
         )
 
     def exists(self) -> bool:
-        """Whether there is a checkpoint, whole or not."""
+        """Whether there is a checkpoint, damaged or not."""
         return bool(self.names())
 
     def names(self) -> list[str]:
-        """The checkpoints that are there now, whole or not, from old to new; a name is never used again."""
+        """Returns the names of all checkpoints, damaged or not, oldest first; names are never reused."""
         return [path.name for path in self._folders("checkpoint_*")]
 
     def read_host(self) -> dict[str, Any] | None:
-        """The `host` of the newest whole checkpoint, or None if there is none at all.
+        """Returns the `host` of the newest undamaged checkpoint, or None if there is no checkpoint.
 
         Raises:
             DamagedCheckpointError: every checkpoint is damaged.
@@ -150,19 +150,19 @@ class CheckpointStore:
         return found["host"] if found else None
 
     def holds_rows(self) -> bool:
-        """Whether there are replay rows, needed or not."""
+        """Whether there are saved replay rows, needed or not."""
         return bool(of_first_host(bool(self._folders("rows_*"))))
 
     def restore(self, small_template: PyTree, ring_template: PyTree) -> Restored | None:
-        """The newest whole checkpoint, or None if there is none at all.
+        """Restores the newest undamaged checkpoint; returns None if there is no checkpoint.
 
         Args:
-            small_template: arrays or `jax.ShapeDtypeStruct`, whose shape, dtype and sharding the result has.
+            small_template: arrays or `jax.ShapeDtypeStruct` with the shape, dtype and sharding of the result.
             ring_template: the same for the replay.
 
         Raises:
             DamagedCheckpointError: every checkpoint is damaged.
-            InputError: one has an unknown format, or the arrays are not the template's.
+            InputError: a checkpoint has an unknown format, or the arrays do not match the template.
         """
         found, warnings = self._find_fitting(small_template, ring_template)
         if found is None:
@@ -177,7 +177,7 @@ class CheckpointStore:
         return Restored(found["step"], small, ring, found["rows_added"], found["host"], warnings)
 
     def check(self, small_template: PyTree, ring_template: PyTree) -> dict[str, Any] | None:
-        """The `host` of what `restore` would give, or None; raises as it would, and reads no arrays."""
+        """Returns the `host` that `restore` would return, or None; raises the same errors, but reads no arrays."""
         found, _ = self._find_fitting(small_template, ring_template)
         return found["host"] if found else None
 
@@ -190,7 +190,7 @@ class CheckpointStore:
         return found, warnings
 
     def _next_serial(self) -> int:
-        """A number above all that were ever used here; makes the directory ready for it."""
+        """Returns a number above all used so far; creates the directory and clears temporary folders."""
         serial = 0
         if jax.process_index() == 0:
             self._directory.mkdir(parents=True, exist_ok=True)
@@ -205,7 +205,7 @@ class CheckpointStore:
         return [Segment(**segment) for segment in last["segments"]], last["files"]
 
     def _save_segments(self, serial: int, ring: PyTree, rows_added: int) -> tuple[list[Segment], dict[str, Any]]:
-        """Writes the rows added since the last save, one segment after the other to bound the memory."""
+        """Writes the rows added since the last save, segment by segment to bound the memory."""
         capacity = rows_of.ring_capacity(ring, self._row_axis)
         saved = self._kept[-1]["rows_added"] if self._kept else 0
         if 0 < rows_added < saved:
@@ -230,7 +230,7 @@ class CheckpointStore:
         return segments, described
 
     def _save_checkpoint(self, serial: int, small: PyTree, manifest: dict[str, Any]) -> dict[str, Any]:
-        """Writes the checkpoint's own folder; returns its files."""
+        """Writes the checkpoint's own folder; returns the description of its files."""
         name = f"checkpoint_{serial:08d}"
         temporary = self._make_temporary(self._directory / name)
         arrays.write_arrays(temporary / "small", small)
@@ -250,7 +250,7 @@ class CheckpointStore:
         return temporary
 
     def _prune(self) -> None:
-        """Deletes what the kept checkpoints do not need, checkpoints before the rows that they refer to."""
+        """Deletes what the kept checkpoints do not need; checkpoints go before the rows that they refer to."""
         if jax.process_index() != 0:
             return
         kept = {manifest["name"] for manifest in self._kept}
@@ -260,20 +260,20 @@ class CheckpointStore:
                 files.discard(path)
 
     def _folders(self, pattern: str) -> list[Path]:
-        """Those of ours; what else lies here under a name like theirs is left alone."""
+        """Returns the store's own folders that match; other files with similar names are left alone."""
         if not self._directory.is_dir():
             return []
         return sorted(path for path in self._directory.glob(pattern) if _serial(path) > 0 and path.is_dir())
 
     def _find(self) -> tuple[dict[str, Any] | None, list[str]]:
-        """The newest whole checkpoint's manifest; process 0 looks and the others follow."""
+        """Returns the newest undamaged manifest, chosen by process 0 for all, and warnings about damaged ones."""
         found, problems = (None, []) if jax.process_index() else self._newest_whole()
         code = _NONE_WHOLE if problems else _NO_CHECKPOINT
         code = of_first_host(_serial(Path(found["name"])) if found else code)
         if code == _NO_CHECKPOINT:
             return None, []
         if code == _NONE_WHOLE:
-            raise self._damaged(f"none of the checkpoints is whole ({'; '.join(problems)})")
+            raise self._damaged(f"every checkpoint is damaged ({'; '.join(problems)})")
         found = found or files.read_manifest(self._directory / f"checkpoint_{code:08d}")
         return found, [f"{problem}; continuing from {found['name']}, step {found['step']}" for problem in problems]
 
@@ -315,6 +315,6 @@ def _files_in(folders: set[str], described: dict[str, Any]) -> dict[str, Any]:
 
 
 def _serial(path: Path) -> int:
-    """The number in a folder's name; 0 if the name is none of ours."""
+    """Returns the number in a folder's name; 0 if the store never gives such a name."""
     name = re.fullmatch("checkpoint_([0-9]{8,9})|rows_([0-9]{8,9})_[0-9]{3,}", path.name)
     return int(name[1] or name[2]) if name else 0

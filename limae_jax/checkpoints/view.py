@@ -1,9 +1,9 @@
-"""How orbax and tensorstore get to see a folder of arrays: under a plain name, and with one index of all processes.
+"""Presents a folder of arrays to orbax and tensorstore under a plain name, with one index over all processes.
 
-Orbax looks for the indices of the processes with a pattern that begins with the folder's own path, and where it finds
-none it writes no index of the whole and reports success. tensorstore takes a backslash for a slash and no bytes that
-are not UTF-8; a folder `gs:` or `/s3` is the address of a store to both. A symbolic link with a plain name, in a
-folder of this process, hides all that from them.
+Orbax searches the indices of the processes with a glob pattern that begins with the folder's path. If it finds none, it
+writes no merged index and still reports success. tensorstore reads a backslash as a slash and accepts UTF-8 paths
+only; both take a folder `gs:` or `/s3` for the address of a remote store. A symbolic link with a plain name, in a
+private folder of this process, hides the real name from both.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ import tensorstore
 
 from limae_jax.errors import InputError
 
-# Taken literally by both of them.
+# Names that both libraries take literally.
 _PLAIN = re.compile(r"/(?!(gs|s3|az|hf)(/|$))[A-Za-z0-9_.,=+@ /-]*")
 _INDEX, _PROCESSES = "manifest.ocdbt", "ocdbt.process_*"
 
 
 @contextlib.contextmanager
 def plain(folder: Path) -> Iterator[Path]:
-    """`folder`, which need not be there yet, under a plain name.
+    """Yields a plain path to `folder`, which need not exist yet.
 
     Raises:
-        InputError: its own name is not plain, and no link to it can be made.
+        InputError: its own name is not plain, and no link to it can be created.
     """
     if _PLAIN.fullmatch(str(folder)):
         yield folder
@@ -41,7 +41,7 @@ def plain(folder: Path) -> Iterator[Path]:
 
 @contextlib.contextmanager
 def readable(folder: Path) -> Iterator[Path]:
-    """A folder of arrays with an index of the whole: `folder`, or a passing view of one that was written without."""
+    """Yields a folder of arrays with a merged index: `folder`, or a temporary view of it if it has no such index."""
     with plain(folder) as path:
         if (path / _INDEX).is_file():
             yield path
@@ -54,7 +54,7 @@ def readable(folder: Path) -> Iterator[Path]:
 
 
 def check_place(folder: Path) -> None:
-    """Checks that arrays can be kept below `folder`, which need not be there yet.
+    """Checks that arrays can be saved below `folder`, which need not exist yet.
 
     Raises:
         InputError: see `plain`.
@@ -64,7 +64,7 @@ def check_place(folder: Path) -> None:
 
 
 def unreadable_arrays(folder: Path, shapes: Mapping[str, Sequence[int]]) -> list[str]:
-    """Those of the arrays, name -> shape, that the index of the whole describes otherwise or has no data of."""
+    """Returns the arrays of `shapes`, name -> shape, that the merged index lacks, has in part or in another shape."""
     with plain(folder) as path:
         store = _open(path, tensorstore.Context())
         keys = set(store.list().result())
@@ -81,7 +81,7 @@ def _is_complete(store: tensorstore.KvStore, keys: set[bytes], name: str, shape:
 
 
 def _merge(folder: Path) -> None:
-    """Writes the index of the whole; it refers to the data where the processes wrote it."""
+    """Writes the merged index, which refers to the data where the processes wrote it."""
     context = tensorstore.Context()
     with tensorstore.Transaction(atomic=True) as transaction:
         whole = _open(folder, context).with_transaction(transaction)
@@ -90,7 +90,7 @@ def _merge(folder: Path) -> None:
 
 
 def _strays(folder: Path) -> list[Path]:
-    """What tensorstore wrote elsewhere when it took a backslash in the folder's name for a slash."""
+    """Returns folders that tensorstore wrote elsewhere because it read a backslash in the name as a slash."""
     if "\\" not in str(folder):
         return []
     written = folder.parent.with_name(f"tmp_{folder.parent.name}") / f"{folder.name}.orbax-checkpoint-tmp"
@@ -112,7 +112,7 @@ def _link(link: Path, target: Path) -> Path:
 
 @contextlib.contextmanager
 def _private_folder(folder: Path) -> Iterator[Path]:
-    """A passing folder with a plain name, for links to `folder` or into it."""
+    """Yields a temporary folder with a plain name, for links to `folder` or into it."""
     try:
         places = [place for place in (tempfile.gettempdir(), "/tmp") if _PLAIN.fullmatch(place)]
         private = tempfile.TemporaryDirectory(prefix="limae_jax_", dir=places[0], ignore_cleanup_errors=True)
@@ -124,6 +124,6 @@ def _private_folder(folder: Path) -> Iterator[Path]:
 
 def _no_link(folder: Path, error: OSError) -> InputError:
     return InputError(
-        f"run.dir={folder}: arrays are saved under such a name by way of a link in the temporary folder, and none can "
-        f"be made there ({error.strerror}); set TMPDIR to a folder to write in, or choose a name of letters and digits"
+        f"run.dir={folder}: saving under this name needs a link in the temporary folder, and none can be created "
+        f"there ({error.strerror}); set TMPDIR to a writable folder, or choose a name of letters and digits"
     )

@@ -1,1 +1,1 @@
-"""The machine: jax and its devices, memory, seeds over devices, several hosts."""
+"""Devices and hosts: starting jax, free memory, sharding of seeds, communication between hosts."""

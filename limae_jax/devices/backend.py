@@ -1,4 +1,4 @@
-"""Starts jax under what its environment variables ask for, or says in one line what to set."""
+"""Starts jax with the settings of its environment variables; errors say in one line what to set."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 from limae_jax.checks import check, one_line, show
 from limae_jax.errors import InputError
 
-# Settings of jax -> what training works with.
+# Setting of jax -> values that training supports.
 _NEEDED: dict[str, tuple[Any, ...]] = {
     "jax_enable_x64": (False,),
     "jax_disable_jit": (False,),
@@ -20,7 +20,7 @@ _NEEDED: dict[str, tuple[Any, ...]] = {
     "jax_numpy_rank_promotion": ("allow", "warn"),
     "jax_transfer_guard": (None, "allow", "log"),
 }
-# Settings of jax that results depend on -> their defaults. The kind of random keys is not among them, see `keys`.
+# Setting of jax that results depend on -> its default. The PRNG implementation is fixed in `keys`.
 _DEFAULTS: dict[str, Any] = {
     "jax_debug_nans": False,
     "jax_default_matmul_precision": None,
@@ -30,23 +30,23 @@ _DEFAULTS: dict[str, Any] = {
 
 
 def import_jax() -> ModuleType:
-    """Imports jax, which reads its environment variables then.
+    """Imports jax, which then reads its environment variables.
 
     Raises:
-        InputError: one of them has a value that it does not know.
+        InputError: jax rejects the value of an environment variable.
     """
     try:
         import jax
     except ValueError as error:
-        raise InputError(f"jax does not start: {one_line(error)}; mend that environment variable or unset it") from None
+        raise InputError(f"jax does not start: {one_line(error)}; correct or unset that environment variable") from None
     return jax
 
 
 def start_backend() -> None:
-    """Finds jax's devices. What must be set before they are found has been set.
+    """Initializes the devices of jax; call it after everything that must be set before.
 
     Raises:
-        InputError: there are none of the platform that was asked for, or a setting of jax does not work here.
+        InputError: the requested platform has no devices, or training does not support a setting of jax.
     """
     jax = import_jax()
     for name, needed in _NEEDED.items():
@@ -64,13 +64,13 @@ def start_backend() -> None:
 
 
 def changed_settings() -> dict[str, Any]:
-    """Settings of jax that results depend on, where they are not as usual."""
+    """Returns settings of jax that results depend on and that differ from their defaults."""
     values = {name: getattr(import_jax().config, name, default) for name, default in _DEFAULTS.items()}
     return {name: value for name, value in values.items() if value != _DEFAULTS[name]}
 
 
 def keep_compiled() -> None:
-    """Lets jax keep compiled programs on disk, so that the next start is quick; where it cannot, that is told once."""
+    """Enables jax's persistent compilation cache; warns once if no folder can be written."""
     config = import_jax().config
     given = config.jax_compilation_cache_dir
     if given and "://" in given:
@@ -78,15 +78,15 @@ def keep_compiled() -> None:
     folder = Path(given) if given else _cache_home()
     if not _is_writable(folder):
         config.update("jax_compilation_cache_dir", None)
-        why = f"{folder} cannot be written" if folder else "there is no home"
-        _tell_once(f"compiled programs are not kept, {why}; set XDG_CACHE_HOME to a folder for them")
+        why = f"{folder} is not writable" if folder else "there is no home folder"
+        _tell_once(f"compiled programs are not cached: {why}; set XDG_CACHE_HOME to a writable folder")
     elif not given:
         config.update("jax_compilation_cache_dir", str(folder))
         config.update("jax_persistent_cache_min_compile_time_secs", 0.5)
 
 
 def _cache_home() -> Path | None:
-    """As the XDG Base Directory Specification has it: what is not absolute counts as if it were not set."""
+    """Returns the cache folder; as the XDG Base Directory Specification says, relative paths are ignored."""
     places = (os.environ.get("XDG_CACHE_HOME", ""), os.path.expanduser("~/.cache"))
     return next((Path(place) / "limae_jax" / "xla" for place in places if os.path.isabs(place)), None)
 

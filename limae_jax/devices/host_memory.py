@@ -1,7 +1,7 @@
-"""Memory that this process can still have: what the machine has free, and what its control groups leave of it.
+"""Memory that this process can still allocate, by the machine's free memory and Linux control groups.
 
-Containers and schedulers such as SLURM limit memory by control groups of Linux, of version 1 or 2. A process is in one
-group of each hierarchy, and the limits of all groups above that one hold too.
+Containers and schedulers such as SLURM limit memory with control groups, of version 1 or 2. A process is in one group
+of each hierarchy, and the limits of all ancestors of that group apply too.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from typing import NamedTuple
 
 
 class _Files(NamedTuple):
-    """What a group's files of a version are called; `cache` is a line of memory.stat."""
+    """Names of a group's files, by version; `cache` is a line of memory.stat."""
 
     limits: tuple[str, ...]
     used: str
     cache: str
 
 
-# By the type of the file system. Above memory.high a group is slowed down so much that it is as good as a limit.
+# By file system type. Above memory.high a group is throttled so much that it acts as a limit.
 _FILES = {
     "cgroup2": _Files(("memory.max", "memory.high"), "memory.current", "inactive_file"),
     "cgroup": _Files(("memory.limit_in_bytes",), "memory.usage_in_bytes", "total_inactive_file"),
@@ -29,7 +29,7 @@ _FILES = {
 
 
 class _Mount(NamedTuple):
-    """Where groups are to be seen: `root` is the topmost one."""
+    """A mounted hierarchy of groups; `root` is its topmost group."""
 
     kind: str
     root: PurePosixPath
@@ -37,7 +37,7 @@ class _Mount(NamedTuple):
 
 
 def free_memory() -> int:
-    """Bytes that the machine has free, or that a control group leaves this process, whichever is less."""
+    """Returns the bytes that are free on the machine or left by control groups, whichever is less."""
     import psutil
 
     free, left = int(psutil.virtual_memory().available), left_by_groups()
@@ -45,12 +45,12 @@ def free_memory() -> int:
 
 
 def left_by_groups(root: Path = Path("/")) -> int | None:
-    """Bytes that the memory limits of this process's control groups leave it; None if there are none.
+    """Returns the bytes left by the memory limits of this process's control groups; None without limits.
 
-    A group's file cache that the kernel can drop counts as left.
+    File cache that the kernel can drop counts as left.
 
     Args:
-        root: where proc and the mounted groups are.
+        root: folder with proc and the mounted groups.
     """
     left: list[int] = []
     groups = _own_groups(root)
@@ -61,7 +61,7 @@ def left_by_groups(root: Path = Path("/")) -> int | None:
 
 
 def _own_groups(root: Path) -> dict[str, PurePosixPath]:
-    """The group of this process that may limit memory, by version: lines `number:controllers:path`."""
+    """Returns this process's memory-limiting group by version, from lines `number:controllers:path`."""
     groups = {}
     for line in _read(root / "proc/self/cgroup").splitlines():
         number, _, rest = line.partition(":")
@@ -84,22 +84,22 @@ def _mounts(root: Path) -> Iterator[_Mount]:
 
 
 def _unescaped(text: str) -> str:
-    r"""As mountinfo has it, a space is \040."""
+    r"""Decodes the octal escapes of mountinfo; a space is \040."""
     return re.sub(r"\\([0-7]{3})", lambda match: chr(int(match[1], 8)), text)
 
 
 def _folders(mount: _Mount, group: PurePosixPath | None) -> list[Path]:
-    """Of the group and all those above it, as far as they are mounted."""
+    """Returns the folders of the group and its ancestors, as far as they are mounted."""
     if group is None:
         return []
-    # Seen from inside a container the group may have a name that is not mounted; its own is the topmost one then.
+    # Inside a container the group's name may not be mounted; then its own group is the topmost one.
     is_below = group.is_relative_to(mount.root) and ".." not in group.parts
     folder = mount.point / group.relative_to(mount.root) if is_below else mount.point
     return [folder, *(above for above in folder.parents if above.is_relative_to(mount.point))]
 
 
 def _left(folder: Path, files: _Files) -> Iterator[int]:
-    """What each limit of a group leaves; nothing of one that is not set, "max" or a number beyond all memory."""
+    """Yields the bytes that each limit of a group leaves; skips unset limits ("max" or 2^60 and more)."""
     used = _number(_read(folder / files.used))
     if used is None:
         return
@@ -116,7 +116,7 @@ def _number(text: str) -> int | None:
 
 
 def _read(path: Path) -> str:
-    """A file's text; nothing if it cannot be read."""
+    """Returns a file's text; empty if it cannot be read."""
     with contextlib.suppress(OSError):
         return path.read_text(encoding="utf-8", errors="replace")
     return ""

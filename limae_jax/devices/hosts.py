@@ -1,4 +1,4 @@
-"""What the hosts of a run agree on; with one of them nothing is sent."""
+"""Communication between the hosts of a run; a single host sends nothing."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from limae_jax.types import PyTree
 
 
 def fetch(tree: PyTree) -> PyTree:
-    """Arrays [S, ...] of all hosts as numpy, on every host."""
+    """Gathers arrays [S, ...] from all hosts; returns them as numpy on every host."""
     if jax.process_count() == 1:
         return jax.tree.map(np.asarray, tree)
     return jax.tree.map(lambda x: multihost_utils.process_allgather(x, tiled=True), tree)
 
 
 def any_host(*flags: bool) -> tuple[bool, ...]:
-    """Each flag: whether it is True on any host, so that all hosts take the same turn."""
+    """Returns for each flag whether it is True on any host, so that all hosts take the same branch."""
     if jax.process_count() == 1:
         return flags
     votes = multihost_utils.process_allgather(np.asarray(flags))
@@ -25,13 +25,13 @@ def any_host(*flags: bool) -> tuple[bool, ...]:
 
 
 def wait_for_hosts(what: str) -> None:
-    """Returns when every host is here."""
+    """Blocks until every host has made this call; `what` names it."""
     if jax.process_count() > 1:
         multihost_utils.sync_global_devices(what)
 
 
 def of_first_host(value: int) -> int:
-    """The first host's value, on every host."""
+    """Returns the first host's value on every host."""
     if jax.process_count() == 1:
         return value
     return int(multihost_utils.broadcast_one_to_all(np.int32(value)))

@@ -1,4 +1,4 @@
-"""Seeds over devices and hosts. Seeds never talk to each other, so a program over them has no traffic."""
+"""Sharding of seeds over devices and hosts. Seeds are independent, so a program over them needs no communication."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ SHARED = PartitionSpec()
 
 
 def seed_mesh(num_devices: int | None = None) -> Mesh:
-    """The first devices of all hosts along one axis; None takes all."""
+    """Returns a mesh of the first `num_devices` devices of all hosts along one axis; None takes all."""
     return Mesh(np.asarray(jax.devices()[:num_devices]), (SEED_AXIS,))
 
 
 def put_seeds(values: np.ndarray, mesh: Mesh) -> jax.Array:
-    """Places [S] host values so that each device holds its seeds."""
+    """Shards [S, ...] host values over the devices of the mesh by seed."""
     sharding = NamedSharding(mesh, BY_SEED)
     return jax.make_array_from_callback(values.shape, sharding, lambda index: values[index])

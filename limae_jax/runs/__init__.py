@@ -1,1 +1,1 @@
-"""A run's folder on the disk: its settings and records, who may use it, reading what others left."""
+"""Run directories: settings, records, locks, and reading stored runs."""

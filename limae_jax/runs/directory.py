@@ -1,4 +1,4 @@
-"""The folder of a run: config.yaml, versions.json, groups.json, saved.json, metrics.jsonl, checkpoints/."""
+"""Writes a run directory: config.yaml, versions.json, groups.json, saved.json, metrics.jsonl, checkpoints/."""
 
 from __future__ import annotations
 
@@ -38,19 +38,19 @@ PACKAGES = ("limae-jax", "jax", "jaxlib", "flax", "optax", "chex", "jaxmarl", "f
 
 
 def open_run(config: TrainConfig) -> TrainConfig:
-    """Settles on the settings of a run, before anything is compiled.
+    """Checks a run's directory before anything is compiled, and returns the run's settings.
 
     Args:
-        config: as asked for. If its directory holds a run, that run is continued.
+        config: as requested. If its directory holds a run, that run is continued.
 
     Returns:
-        The settings with `run.dir` set to where the run is.
+        The settings with `run.dir` set to the run's directory.
 
     Raises:
         InputError: the directory holds a run with other settings, or something else.
     """
     check_alone(Path(config.run_dir))
-    # With several hosts the first one may be writing the directory while another looks.
+    # With several hosts the first one may already be writing the directory while another checks it.
     if not jax.distributed.is_initialized() or jax.process_index() == 0:
         check_run_dir(config)
     return replace(config, run=replace(config.run, dir=config.run_dir))
@@ -67,19 +67,19 @@ def write_run_files(config: TrainConfig) -> None:
 
 
 def check_in_the_way(directory: Path) -> None:
-    """Checks that no folder has the place of a file that is written in a run directory or a home.
+    """Checks that no folder has the name of a file that a run writes to its directory or home.
 
     Raises:
-        InputError: one has.
+        InputError: a folder has.
     """
     for name in (CONFIG_FILE, VERSIONS_FILE, GROUPS_FILE, SAVED_FILE, SHARED_FILE):
         for path in (directory / name, directory / f"{name}.tmp"):
             if path.is_dir():
-                raise InputError(f"{path}: is a folder where a file is written; remove it")
+                raise InputError(f"{path}: is a folder, but a file must be written there; remove it")
 
 
 def changed_versions(run_dir: Path) -> list[str]:
-    """A warning, if a run goes on under other versions than those of its versions.json.
+    """Returns warnings if a run continues with other versions or jax settings than those in its versions.json.
 
     Raises:
         InputError: versions.json is damaged.
@@ -88,16 +88,16 @@ def changed_versions(run_dir: Path) -> list[str]:
     before = read_versions(run_dir) or now
     watched = (*PACKAGES, "python", "machine", "device", "device_count", "cpu_count")
     changed = [f"{name} {show(before.get(name))} -> {now[name]}" for name in watched if before.get(name) != now[name]]
-    usual = [f"jax has {_settings(now)}: results are not those of runs without"] if now["jax_settings"] else []
+    usual = [f"jax has {_settings(now)}: results differ from runs without"] if now["jax_settings"] else []
     if before.get("jax_settings", {}) != now["jax_settings"]:
         changed.append(f"jax settings {_settings(before)} -> {_settings(now)}")
     if not changed:
         return usual
-    return [*usual, f"continued under other versions ({', '.join(changed)}): the result may differ in the last digits"]
+    return [*usual, f"continued with other versions ({', '.join(changed)}): the result may differ in the last digits"]
 
 
 def versions() -> dict[str, Any]:
-    """What a result depends on beside the settings."""
+    """Returns the versions, hardware and jax settings that results depend on."""
     installed: dict[str, str | None] = {}
     for name in PACKAGES:
         try:
@@ -121,7 +121,7 @@ def versions() -> dict[str, Any]:
 def _settings(versions: dict[str, Any]) -> str:
     settings = versions.get("jax_settings")
     if not isinstance(settings, dict) or not settings:
-        return "as usual"
+        return "default"
     return ", ".join(f"{name}={one_line(value)}" for name, value in settings.items())
 
 
@@ -139,17 +139,16 @@ def _git_commit() -> str | None:
 def groups_as_begun(
     run_dir: Path, groups: Sequence[np.ndarray], devices: int | None = None, seeds: Sequence[int] | None = None
 ) -> list[np.ndarray]:
-    """The seeds of each group, as this run first split them: a checkpoint belongs to its group. Nothing is written.
+    """Returns the seeds of each group as the run first split them, since checkpoints belong to groups. Writes nothing.
 
     Args:
         run_dir: of the run, or the home of several that share a program.
-        groups: as they would be split now.
-        devices: to train on; None is all.
-        seeds: of the run, or of all of them in order, to compare with; None takes the groups as they are.
+        groups: as the seeds would be split now.
+        devices: number of devices to train on; None for all.
+        seeds: of the run, or of all runs in order, that the groups must have; None skips this check.
 
     Raises:
-        InputError: the groups are damaged or have other seeds, or the run was begun on a number of devices that this
-            machine cannot serve.
+        InputError: the groups are damaged or have other seeds, or their size does not divide by the number of devices.
     """
     if not is_there(run_dir / GROUPS_FILE):
         return list(groups)
@@ -157,20 +156,20 @@ def groups_as_begun(
     size, devices = len(stored[0]), devices or jax.device_count()
     if size % devices:
         raise InputError(
-            f"RUN_DIR={run_dir}: was begun with groups of {size} seed(s), which {devices} devices cannot share evenly;"
-            " continue it on as many devices as it was begun on"
+            f"RUN_DIR={run_dir}: was started with groups of {size} seed(s), which {devices} devices cannot share evenly"
+            "; continue it on as many devices as it was started on"
         )
     return stored
 
 
 def write_groups(run_dir: Path, groups: Sequence[np.ndarray]) -> None:
-    """Writes down how the seeds are split (process 0 only)."""
+    """Writes groups.json, the seeds of each group (process 0 only)."""
     if jax.process_index() == 0:
         write_atomically(run_dir / GROUPS_FILE, json.dumps([group.tolist() for group in groups]) + "\n")
 
 
 def note_saved(group_directories: Sequence[Path]) -> None:
-    """Takes note that groups were saved, so that a checkpoint that goes missing is missed (process 0 only)."""
+    """Records in saved.json that groups were saved, so that a missing checkpoint is detected (process 0 only)."""
     for directory in group_directories if jax.process_index() == 0 else ():
         home = directory.parent.parent
         saved = read_saved(home)
@@ -179,12 +178,12 @@ def note_saved(group_directories: Sequence[Path]) -> None:
 
 
 def group_directory(run_dir: Path, group: np.ndarray) -> Path:
-    """Where a group keeps its checkpoints."""
+    """Returns the folder of a group's checkpoints."""
     return run_dir / CHECKPOINTS / f"seeds_{group[0]}_to_{group[-1]}"
 
 
 def write_atomically(path: Path, text: str) -> None:
-    """Writes a file whole or not at all."""
+    """Writes a file completely or not at all."""
     temporary = path.with_name(path.name + ".tmp")
     try:
         with temporary.open("w", encoding="utf-8") as file:

@@ -1,4 +1,4 @@
-"""The settings of an evaluation: a run's own, and the game that it is evaluated in."""
+"""Settings of an evaluation: those of the run, and those of the game it is evaluated in."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from limae_jax.runs.stored import read_run
 
 
 def plan_evaluation(run_dir: Path, overrides: Sequence[str]) -> tuple[TrainConfig, TrainConfig]:
-    """Settings of a run's evaluation, checked as far as they can be without the game.
+    """Composes the settings of an evaluation and checks them as far as possible without the game.
 
     Args:
         run_dir: of the run.
-        overrides: of `env.*` and `evaluation.*`. A team that goes over from SMAX to SMAC, or to another profile of
-            SMAX, stays on its map unless `env.scenario` is among them.
+        overrides: of `env.*` and `evaluation.*`. A team evaluated in SMAC instead of SMAX, or in another profile of
+            SMAX, stays on its map unless `env.scenario` is overridden.
 
     Returns:
         The run's own settings and those of its evaluation.
 
     Raises:
-        InputError: there is no such run, or it cannot be evaluated so.
+        InputError: there is no such run, or it cannot be evaluated with these overrides.
     """
     stored = read_run(run_dir)
     config = override_config(stored, overrides)

@@ -1,4 +1,4 @@
-"""Signals that end a command which has nothing to save; training has its own way, see `training.signals`."""
+"""Signals that end a command with nothing to save; for training, see `training.signals`."""
 
 from __future__ import annotations
 
@@ -10,15 +10,15 @@ import threading
 from collections.abc import Iterator
 from types import FrameType
 
-# A terminal that closes sends SIGHUP, which Windows does not have.
+# A closing terminal sends SIGHUP, which Windows does not have.
 STOPS = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 
 
 class Interrupted(KeyboardInterrupt):
-    """A signal of STOPS has come.
+    """Raised when a signal of STOPS arrives.
 
     Attributes:
-        number: its number.
+        number: of the signal.
     """
 
     def __init__(self, number: int = signal.SIGINT):
@@ -27,14 +27,14 @@ class Interrupted(KeyboardInterrupt):
 
 
 def may_be_caught(number: int) -> bool:
-    """Whether a signal may be given a handler: `nohup` has SIGHUP ignored, and means it."""
+    """Whether a handler may be set for a signal; SIGHUP stays ignored under `nohup`."""
     return number != getattr(signal, "SIGHUP", None) or signal.getsignal(number) is not signal.SIG_IGN
 
 
 @contextlib.contextmanager
 def interruptible() -> Iterator[None]:
-    """Context in which each of STOPS raises `Interrupted`, wherever the program is."""
-    if threading.current_thread() is not threading.main_thread():  # Python hands signals to no other
+    """Context in which each signal of STOPS raises `Interrupted`."""
+    if threading.current_thread() is not threading.main_thread():  # only the main thread can set handlers
         yield
         return
     before = {number: signal.signal(number, _interrupt) for number in STOPS if may_be_caught(number)}
@@ -46,7 +46,7 @@ def interruptible() -> Iterator[None]:
 
 
 def report_interrupted(number: int) -> int:
-    """Tells of a signal that ends the command; returns the exit code, 128 + signal as shells have it."""
+    """Prints that a signal ends the command; returns the exit code, 128 + signal as in shells."""
     what = "interrupted" if number == signal.SIGINT else f"stopped by {signal.Signals(number).name}"
     print(f"limae-jax: {what}", file=sys.stderr, flush=True)
     return 128 + number
@@ -54,7 +54,7 @@ def report_interrupted(number: int) -> int:
 
 def _interrupt(number: int, frame: FrameType | None) -> None:
     if _is_importing(frame):
-        # Some that import catch every error, so that a key pressed then would be lost. Nothing has been begun yet.
+        # Some packages catch every error while importing, and would swallow the interrupt. Nothing has started yet.
         os._exit(report_interrupted(number))
     raise Interrupted(number)
 

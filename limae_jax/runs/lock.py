@@ -1,4 +1,4 @@
-"""A run directory is held by one process at a time. The only module that knows filelock."""
+"""Locks that let only one process at a time use a run directory. The only module that imports filelock."""
 
 from __future__ import annotations
 
@@ -24,22 +24,22 @@ _PATIENCE_S = 0.5
 
 
 class ElsewhereError(InputError):
-    """Another process has, or had, a run in its hands: nothing is wrong with it, and it is not ours to train now."""
+    """Another process trains a run, or has started it meanwhile; the run itself is fine."""
 
 
 @contextlib.contextmanager
 def locked(run_dir: Path) -> Iterator[list[str]]:
-    """Holds a run directory, so that two processes never train the same run.
+    """Locks a run directory, so that two processes never train the same run.
 
-    The system gives up the lock of a process that ends, however it ends. Where the file system has no locks, a file
-    that names the process does in their place; one that is left of a killed process counts for nothing on its machine.
+    The operating system releases the lock when the process ends, however it ends. On a file system without locks, a
+    file that names the process is used instead; on the same machine, the file of a killed process is ignored.
 
     Yields:
-        What is to be told about it, if anything.
+        Warnings for the user, if any.
 
     Raises:
-        ElsewhereError: another process holds it.
-        InputError: it cannot be made, or it cannot hold checkpoints.
+        ElsewhereError: another process holds the lock.
+        InputError: the directory cannot be created, or cannot hold checkpoints.
     """
     if jax.process_index() != 0:
         yield []
@@ -122,7 +122,7 @@ def _acquire(lock: BaseFileLock, run_dir: Path, fix: str) -> None:
 
 
 def _sign(descriptor: int) -> None:
-    """Writes down who holds a lock, in filelock's own form, for the message to the others; best effort."""
+    """Writes the holder into the lock file, in filelock's format, for the errors of other processes; best effort."""
     with contextlib.suppress(OSError):
         os.ftruncate(descriptor, 0)
         os.write(descriptor, f"{os.getpid()}\n{socket.gethostname()}\n".encode())

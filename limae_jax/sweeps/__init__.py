@@ -1,1 +1,1 @@
-"""Many runs from one command: cells, shared programs, cluster jobs, the table."""
+"""Sweeps: a grid of runs from one command, with shared programs, cluster jobs and a table."""

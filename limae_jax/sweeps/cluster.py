@@ -1,4 +1,4 @@
-"""Programs of a sweep as jobs of a cluster. The only module that knows submitit."""
+"""Trains programs of a sweep as cluster jobs. The only module that imports submitit."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ POLL_S = 2.0
 
 
 def train_in_job(program: Program, film: Film | None = None) -> list[Outcome]:
-    """What a job does."""
+    """Trains a program; the function that a job runs."""
     prepare([program])
-    # Shown by the process that sent the job, from the runs' files.
+    # The process that submitted the job shows the progress, from the runs' files.
     quiet = [ConsoleReport(config.run.total_env_steps, config.seeds, enabled=False) for config in program.configs]
     with StopRequest() as stop:
         return train_program(program, stop, quiet, film)
@@ -37,20 +37,20 @@ def send_programs(
     consoles: Callable[[Program], Sequence[CellConsole]],
     film: Film | None = None,
 ) -> Iterator[tuple[Program, list[Outcome]]]:
-    """Sends each program as a job and waits for them; after a stop the jobs go on by themselves.
+    """Submits each program as a job and waits for the jobs; after a stop the jobs continue by themselves.
 
     Args:
-        programs: to train; one that a job of an earlier sweep still trains is left to it.
+        programs: to train; a program that an earlier job still trains is left to that job.
         settings: of the sweep.
         stop: ends the waiting.
-        consoles: of a program, to show how far its runs are.
+        consoles: returns the consoles of a program, which show the progress of its runs.
         film: see `runner.train`.
 
     Yields:
-        Each program that has come to an end, and what became of its runs.
+        Each finished program with the outcomes of its runs.
 
     Raises:
-        InputError: submitit is not installed, or does not take the options.
+        InputError: submitit is not installed, or rejects the options.
     """
     executor = _executor(settings)
     jobs = {executor.submit(train_in_job, program, film): program for program in programs}

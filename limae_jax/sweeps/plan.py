@@ -1,4 +1,4 @@
-"""What of a sweep is to be done: which of its runs are there already, and which can share a compiled program."""
+"""Plans a sweep: which runs exist already, and which can share a compiled program."""
 
 from __future__ import annotations
 
@@ -23,17 +23,17 @@ from limae_jax.runs.records import BEST, LAST, SHARED_FILE, home_of, read_groups
 from limae_jax.runs.stored import CONFIG_FILE, check_not_inside, check_run_dir, is_unused, read_run, sweep_runs
 from limae_jax.sweeps.grid import Sweep
 
-# How a sweep gets another place.
+# The setting that chooses another place for a sweep.
 _ELSEWHERE = "sweep.dir"
 _WHERE_AND_HOW_LONG = (*SEEDS_AND_PLACE, "run.total_env_steps")
 
 
 class Program(NamedTuple):
-    """Runs that are trained together by one compiled program.
+    """Runs that one compiled program trains together.
 
     Attributes:
         configs: of the runs, with `run.dir` set.
-        home: directory for what they have in common; of a single run, its own.
+        home: directory of the files that the runs share; for a single run, its run directory.
     """
 
     configs: tuple[TrainConfig, ...]
@@ -41,18 +41,18 @@ class Program(NamedTuple):
 
     @property
     def seeds(self) -> list[int]:
-        """Of all its runs, of one after the other."""
+        """The seeds of all runs, in the order of `configs`."""
         return [seed for config in self.configs for seed in config.seeds]
 
 
 def plan_programs(sweep: Sweep) -> list[Program]:
-    """Sorts the runs of a sweep into programs; nothing is written.
+    """Groups the runs of a sweep into programs; writes nothing.
 
-    Seeds of a cell that the sweep's directory holds already, under whatever name, go on where they are, with the runs
-    that they began with; new ones get a run directory of their own, `DIR/<cell>/seeds_<first>_to_<last>`.
+    Seeds of a cell that the sweep's directory already holds, under any name, continue in their run and its program; new
+    seeds get a run directory of their own, `DIR/<cell>/seeds_<first>_to_<last>`.
 
     Raises:
-        InputError: a folder holds something else.
+        InputError: a folder holds something other than the expected run.
     """
     directory = Path(str(sweep.settings.dir))
     _check_directory(directory)
@@ -68,7 +68,7 @@ def plan_programs(sweep: Sweep) -> list[Program]:
             config = _at(cell.config, run_dir, old.seeds)
             longer = _at(old, run_dir, old.seeds)
             if old.run.total_env_steps > config.run.total_env_steps and _has_all_steps(longer):
-                # Extended by itself: it has what is asked for, and more.
+                # Extended outside the sweep: it already has more steps than requested.
                 config = _with_total(config, old.run.total_env_steps)
             check_continuation(old, config, run_dir, _ELSEWHERE)
             if missing & set(old.seeds):
@@ -90,39 +90,39 @@ def _check_directory(directory: Path) -> None:
 
 
 def _is_of_cell(stored: TrainConfig, cell: TrainConfig) -> bool:
-    """Whether a run differs from a cell in its seeds, its length and its place alone, and in what changes no result."""
+    """Whether a run differs from a cell only in seeds, length, place, and settings that change no result."""
     return all(may_change(name) or name in _WHERE_AND_HOW_LONG for name, _, _ in changes(stored, cell))
 
 
 def _recorded_homes(directory: Path) -> dict[Path, Path]:
-    """Home of each run that shares a program. It is written there first, so that a kill in between tears none apart."""
+    """Returns the home of each run that shares a program; the home's own file names all, as it is written first."""
     records = directory.glob(f"programs/*/{SHARED_FILE}")
     return {run_dir: record.parent for record in records for run_dir in _runs_of(record.parent)}
 
 
 def _runs_of(home: Path) -> list[Path]:
-    """Directories of the runs that began together in `home`; empty if it is that of a run by itself."""
+    """Returns the directories of the runs that share `home`; empty if it is the directory of a single run."""
     return [(home / name).resolve() for name in runs_at_home(home) or ()]
 
 
 def check_plan(program: Program) -> None:
-    """Checks that a program's runs, held by the caller, are still as they were when it was planned.
+    """Checks that a program's runs, which the caller has locked, have not changed since the program was planned.
 
     Raises:
-        ElsewhereError: another process has begun one of them in another program, or with other settings.
+        ElsewhereError: another process started one of them in another program, or with other settings.
     """
     here = _runs_of(program.home)
     for config in program.configs:
         run_dir = Path(config.run_dir)
         try:
             check_run_dir(config, _ELSEWHERE)
-        except InputError as error:  # it was in order when the sweep was planned
+        except InputError as error:  # the check passed when the sweep was planned
             raise ElsewhereError(str(error)) from None
         planned = program.home.resolve() if len(program.configs) > 1 else None
         found = (home_of(run_dir) or run_dir).resolve()
         is_begun = (run_dir / CONFIG_FILE).is_file() and run_dir.resolve() not in here
         if is_begun and found != (planned or run_dir.resolve()):
-            raise ElsewhereError(f"RUN_DIR={run_dir}: was begun elsewhere meanwhile; give the sweep's command again")
+            raise ElsewhereError(f"RUN_DIR={run_dir}: another process has started it; give the sweep's command again")
 
 
 def _add_where_it_fits(programs: list[list[TrainConfig]], config: TrainConfig) -> None:
@@ -143,7 +143,7 @@ def _with_total(config: TrainConfig, total_env_steps: int) -> TrainConfig:
 
 
 def _stretches(seeds: Sequence[int]) -> Iterable[Sequence[int]]:
-    """Consecutive seeds in ascending order, one stretch after the other."""
+    """Splits ascending seeds into stretches of consecutive ones."""
     ends = [index for index in range(1, len(seeds)) if seeds[index] != seeds[index - 1] + 1]
     return (seeds[begin:end] for begin, end in zip([0, *ends], [*ends, len(seeds)], strict=True) if begin < end)
 
@@ -154,12 +154,12 @@ def _fresh(directory: Path, configs: Sequence[TrainConfig]) -> Program:
     names = "\n".join(str(Path(config.run_dir).relative_to(directory)) for config in configs)
     home = directory / "programs" / hashlib.sha256(names.encode()).hexdigest()[:12]
     if home.is_dir() and not is_unused(home):
-        raise InputError(f"sweep.dir={directory}: {home} is left of runs that are gone; put them back or remove it too")
+        raise InputError(f"sweep.dir={directory}: {home} belongs to runs that are gone; put them back or remove it too")
     return Program(tuple(configs), home)
 
 
 def _begun(home: Path, configs: Sequence[TrainConfig]) -> Program:
-    """A program as it was begun: its runs go on together, whether all of them were asked for or not."""
+    """Returns a started program; all its runs continue together, even those not requested."""
     run_dirs = _runs_of(home)
     if not run_dirs:
         return Program(tuple(configs), Path(configs[0].run_dir))
@@ -174,7 +174,7 @@ def _begun(home: Path, configs: Sequence[TrainConfig]) -> Program:
 
 
 def is_finished(config: TrainConfig) -> bool:
-    """Whether every seed of a run has its environment steps or has failed, and its parameters are saved, and whole."""
+    """Whether every seed of a run has all its environment steps or failed, and its parameters are saved undamaged."""
     if not _has_all_steps(config):
         return False
     run_dir = Path(config.run_dir)
@@ -196,12 +196,12 @@ def _last_rows(run_dir: Path) -> dict[int, Row]:
 
 
 def _are_saved(directory: Path, rows: Sequence[Row]) -> bool:
-    """Whether the parameters of a group are there, the last ones as of the seeds' last rows."""
+    """Whether the parameters of a group are saved, `last` at the iterations of the seeds' last rows."""
     try:
         last, best = read_host(directory / LAST), read_host(directory / BEST)
-    except InputError:  # going on with the run makes them anew, or tells what is wrong
+    except InputError:  # continuing the run saves them again, or reports the error
         return False
     saved = (last or {}).get("iteration") or []
     is_last_there = isinstance(saved, list) and all(row["iteration"] in saved for row in rows)
-    # Seeds that failed early have none that were best.
+    # Seeds that failed early have no best parameters.
     return is_last_there and (best is not None or all(row["is_failed"] for row in rows))

@@ -1,4 +1,4 @@
-"""One program of a sweep: its runs are trained, and what became of each is told, whatever it is."""
+"""Trains one program of a sweep and returns the outcome of each run, errors included."""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ from limae_jax.training.signals import StopRequest
 
 
 class Outcome(NamedTuple):
-    """What became of a run.
+    """The outcome of a run.
 
     Attributes:
-        state: `done`, `stopped`, `failed` if the loss of a seed was not finite, `broken` by an error, or `elsewhere`
-            if another process has it.
+        state: `done`, `stopped`, `failed` if the loss of a seed was not finite, `broken` after an error, or `elsewhere`
+            if another process trains it.
         note: what went wrong.
     """
 
@@ -33,14 +33,14 @@ class Outcome(NamedTuple):
 
 
 def done_or_failed(failed_seeds: Sequence[int]) -> Outcome:
-    """The outcome of a run that was trained to its end."""
+    """Returns the outcome of a run that was trained to its end."""
     if not failed_seeds:
         return Outcome("done")
     return Outcome("failed", f"the loss of seed {', '.join(map(str, failed_seeds))} was not finite")
 
 
 def prepare(programs: Sequence[Program]) -> None:
-    """Settles how many devices the programs will find: no more can be made once jax runs."""
+    """Sets the number of devices for all programs, which cannot grow once jax has started."""
     if programs:
         counts = [side_by_side(program.configs[0], program.home, program.seeds) for program in programs]
         configure_jax(programs[0].configs[0], max(counts))
@@ -49,22 +49,22 @@ def prepare(programs: Sequence[Program]) -> None:
 def train_program(
     program: Program, stop: StopRequest, consoles: Sequence[RunConsole], film: Film | None = None
 ) -> list[Outcome]:
-    """Trains the runs of a program, or continues them; call `prepare` before the first.
+    """Trains or continues the runs of a program; call `prepare` before the first program.
 
     Args:
         program: to train.
-        stop: asked after every chunk.
-        consoles: of each run.
+        stop: checked after every chunk.
+        consoles: one per run.
         film: see `runner.train`.
 
     Returns:
-        What became of each. An error of any kind is the program's own, so that the others of a sweep go on. It is
+        The outcome of each run. No exception is raised, so that the other programs of a sweep continue: an error is
         written to error.txt in the program's home.
     """
     error_file = program.home / ERROR_FILE
     try:
         with contextlib.ExitStack() as stack:
-            # In order, so that of two processes that begin the same program one gets it.
+            # Sorted, so that one of two processes that start the same program gets all locks.
             places = {program.home.resolve(), *(Path(config.run_dir).resolve() for config in program.configs)}
             told = [line for place in sorted(places) for line in stack.enter_context(locked(place))]
             if error_file.is_file():
@@ -74,7 +74,7 @@ def train_program(
     except ElsewhereError as error:
         return [Outcome("elsewhere", one_line(error))] * len(program.configs)
     except Exception as error:
-        # Where nothing can be written, as on a full disk, the note has to do.
+        # On a full disk the note in the outcome must suffice.
         with contextlib.suppress(OSError):
             program.home.mkdir(parents=True, exist_ok=True)
             error_file.write_text(traceback.format_exc(), encoding="utf-8")

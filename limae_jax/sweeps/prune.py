@@ -1,4 +1,4 @@
-"""`limae-jax prune`: finished runs give up what they keep on disk only to be extended exactly."""
+"""`limae-jax prune`: deletes what finished runs keep only to be extended bit for bit."""
 
 from __future__ import annotations
 
@@ -23,18 +23,18 @@ from limae_jax.sweeps.plan import Program, is_finished
 from limae_jax.training.plan import REFILL
 from limae_jax.training.shares import Group, share_groups
 
-# Rows of a run that ended in one of these phases say so; the last phase of every system is called the first.
+# Phases in which a finished run's rows may end; the last phase of every system is called "train".
 _LEARNING = ("train", REFILL.name)
 
 
 class Pruned(NamedTuple):
-    """What became of a place.
+    """The result of pruning one place.
 
     Attributes:
-        place: the run directory, or what runs of a sweep have in common.
+        place: the run directory, or the home that runs of a sweep share.
         freed: bytes.
-        left: bytes that are still there.
-        reason: why nothing was touched; empty if it was not so.
+        left: remaining bytes.
+        reason: why nothing was deleted; empty if the place was pruned.
     """
 
     place: Path
@@ -44,16 +44,16 @@ class Pruned(NamedTuple):
 
 
 def prune_runs(run_dirs: Sequence[Path], is_dry_run: bool = False) -> Iterator[Pruned]:
-    """Drops the replay, superseded checkpoints and leftovers of killed processes from finished runs.
+    """Deletes the replay, superseded checkpoints and leftovers of killed processes from finished runs.
 
-    What a run needs to be evaluated, reported or extended (with a refill of its replay) stays.
+    Files needed to evaluate, report or extend a run (with a refill of its replay) are kept.
 
     Args:
-        run_dirs: runs. Those that were trained together are pruned together, if all of them are named.
-        is_dry_run: says what would be freed, and changes nothing.
+        run_dirs: of the runs. Runs that share a program are pruned together, and all of them must be named.
+        is_dry_run: whether to report only what would be freed.
 
     Yields:
-        What became of each place, as it happens.
+        The result of each place as soon as it is pruned.
 
     Raises:
         InputError: one of the directories holds no run.
@@ -76,7 +76,7 @@ def _placed(config: TrainConfig, run_dir: Path) -> TrainConfig:
 
 
 def _program(home: Path, named: Sequence[TrainConfig]) -> Program:
-    """The runs that are trained together in `home`, in their order."""
+    """Returns the program of the runs that share `home`, in their order."""
     by_place = {Path(config.run_dir).resolve(): config for config in named}
     together = [(home / name).resolve() for name in runs_at_home(home) or ()] or list(by_place)
     absent = [run_dir for run_dir in together if run_dir not in by_place]
@@ -100,10 +100,10 @@ def _prune(place: Path, program: Program, is_dry_run: bool) -> Pruned:
 
 
 def _find(program: Program) -> dict[Path, Superfluous]:
-    """What can go, by folder.
+    """Returns what can be deleted, by folder.
 
     Raises:
-        InputError: one of the runs still needs it.
+        InputError: a run is not finished, or still needs its replay.
     """
     last = [{row["seed"]: row for row in read_rows(_metrics(config))} for config in program.configs]
     for config, rows in zip(program.configs, last, strict=True):
@@ -129,7 +129,7 @@ def _find_in_group(group: Group, step: int, has_learned: bool) -> dict[Path, Sup
     state = state_folder(group.directory)
     found = {state: find_superfluous(state, step)}
     if found[state].manifests and not has_learned:
-        raise InputError("ended before its last phase, which learns from this replay; delete the run or extend it")
+        raise InputError("ended before its last phase, which needs this replay; extend the run or delete it")
     for share in group.shares:
         for folder in (share.directory / BEST, share.directory / LAST):
             found[folder] = Superfluous([], sorted(folder.glob(f"{TEMPORARY_PREFIX}*")))

@@ -1,4 +1,4 @@
-"""Which cells of a sweep do best."""
+"""Ranks the runs and cells of a sweep by score."""
 
 from __future__ import annotations
 
@@ -8,26 +8,26 @@ from typing import Protocol, TypeVar
 
 
 class Scored(Protocol):
-    """A run with what its seeds scored."""
+    """A run with the scores of its seeds."""
 
     @property
     def cell(self) -> str:
-        """Its settings, whatever the seeds."""
+        """The name of its cell, without the seeds."""
 
     @property
     def scenario(self) -> str:
-        """What it was trained on."""
+        """The scenario that it was trained on."""
 
     @property
     def scores(self) -> Mapping[int, float]:
-        """Seed -> its last win rate, or its last return where nothing is won."""
+        """Seed -> last win rate, or last return in games without a win."""
 
 
 Run = TypeVar("Run", bound=Scored)
 
 
 def score_text(scores: Sequence[float]) -> str:
-    """`0.53 [0.41 to 0.66]`: the mean, and the range of several."""
+    """Formats scores as `0.53 [0.41 to 0.66]`: the mean, and the range of several scores."""
     if not scores:
         return ""
     text = f"{statistics.fmean(scores):.2f}"
@@ -35,7 +35,7 @@ def score_text(scores: Sequence[float]) -> str:
 
 
 def by_score(runs: Sequence[Run]) -> dict[str, list[Run]]:
-    """Of each scenario, its runs, the best first; those without a score come last."""
+    """Returns the runs of each scenario, the best first; runs without a score come last."""
     return {
         scenario: sorted((run for run in runs if run.scenario == scenario), key=_loss)
         for scenario in dict.fromkeys(run.scenario for run in runs)
@@ -43,7 +43,7 @@ def by_score(runs: Sequence[Run]) -> dict[str, list[Run]]:
 
 
 def best_cells(runs: Sequence[Scored]) -> list[str]:
-    """A line for each scenario on which a cell is better than others: `best: <cell>, 0.53 [0.41 to 0.66]`."""
+    """Returns a line for each scenario whose cells differ in score: `best: <cell>, 0.53 [0.41 to 0.66]`."""
     scenarios = by_score(runs)
     lines = []
     for scenario, own in scenarios.items():
@@ -55,7 +55,7 @@ def best_cells(runs: Sequence[Scored]) -> list[str]:
         if len(means) > 1:
             best, *equal = (cell for cell, mean in means.items() if mean == max(means.values()))
             where = f" on {scenario}" if len(scenarios) > 1 else ""
-            as_good = f"; as good: {', '.join(equal)}" if equal else ""
+            as_good = f"; equally good: {', '.join(equal)}" if equal else ""
             if len(equal) + 1 < len(means):
                 lines.append(f"best{where}: {best}, {score_text(cells[best])}{as_good}")
     return lines

@@ -1,4 +1,4 @@
-"""The sweep as a whole: program after program, whatever becomes of each; the same command continues it."""
+"""Runs a sweep program by program, past failures; the same command continues it."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ EXIT_NOT_ALL, EXIT_ELSEWHERE = 1, 3
 
 
 class SweepResult(NamedTuple):
-    """How a sweep went.
+    """The result of a sweep.
 
     Attributes:
-        outcomes: by run directory; a run that was not come to is missing.
-        exit_code: 0 if all runs are done, 1 if one failed or is broken, 3 if nothing worse happened than that another
-            process has some, 128 + signal if the sweep was stopped.
+        outcomes: by run directory, without runs that were not reached.
+        exit_code: 0 if all runs are done, 1 if one failed or is broken, 3 if instead another process trains some runs,
+            128 + signal if the sweep was stopped.
     """
 
     outcomes: dict[Path, Outcome]
@@ -40,7 +40,7 @@ class SweepResult(NamedTuple):
 
 
 class _Outcomes:
-    """Takes note of what becomes of the runs, and shows it."""
+    """Records the outcomes of runs and shows them in the table."""
 
     def __init__(self, table: SweepTable, programs: Sequence[Program]):
         self.table = table
@@ -49,18 +49,18 @@ class _Outcomes:
         self._places = {run_dir: index for index, run_dir in enumerate(run_dirs)}
 
     def consoles(self, program: Program) -> list[CellConsole]:
-        """Where the program's runs show themselves."""
+        """Returns the consoles of the program's runs."""
         return [CellConsole(self.table, self._places[config.run_dir]) for config in program.configs]
 
     def record(self, program: Program, outcomes: Sequence[Outcome]) -> None:
-        """What became of the program's runs."""
+        """Records the outcomes of the program's runs."""
         for config, outcome in zip(program.configs, outcomes, strict=True):
             self.outcomes[Path(config.run_dir)] = outcome
             self.table.mark(self._places[config.run_dir], *outcome)
 
 
 def run_sweep(sweep: Sweep, console: bool = True, film: Film | None = None) -> SweepResult:
-    """Trains what is not finished of a sweep.
+    """Trains the unfinished runs of a sweep.
 
     Args:
         sweep: see `grid.load_sweep`.
@@ -68,7 +68,7 @@ def run_sweep(sweep: Sweep, console: bool = True, film: Film | None = None) -> S
         film: see `runner.train`.
 
     Raises:
-        InputError: the sweep's directory holds something else, or there is no such cluster.
+        InputError: the sweep's directory holds something else, or the cluster settings are not valid.
     """
     for cell in sweep.cells:
         check_film(cell.config, film)
@@ -86,10 +86,10 @@ def run_sweep(sweep: Sweep, console: bool = True, film: Film | None = None) -> S
         is_stopped = stop.signal is not None and (len(states) < len(table.lines) or "stopped" in states)
         if is_stopped:
             here = sweep.settings.cluster == "none"
-            what = "stopped and saved" if here else "stopped waiting; once the jobs that go on have ended"
+            what = "stopped and saved" if here else "stopped waiting, the jobs continue; when they have ended"
             table.last_words.append(f"{what}, the same command continues the sweep")
         elif "elsewhere" in states:
-            table.last_words.append("another process has some of the runs; the same command takes up what it leaves")
+            table.last_words.append("another process trains some of the runs; give the command again after it ends")
         if any(line.scores for line in table.lines):
             directory = Path(str(sweep.settings.dir))
             command = ("limae-jax", "report", str(directory), "--out", str(directory / "report"))
@@ -99,7 +99,7 @@ def run_sweep(sweep: Sweep, console: bool = True, film: Film | None = None) -> S
 
 
 def _train_here(programs: Sequence[Program], stop: StopRequest, found: _Outcomes, film: Film | None) -> None:
-    """Trains program after program; those that another process held are looked at once more at the end."""
+    """Trains the programs in order; programs that another process held are tried once more at the end."""
     again = []
     for program in programs:
         if stop.signal is None:
@@ -112,11 +112,11 @@ def _train_here(programs: Sequence[Program], stop: StopRequest, found: _Outcomes
 
 
 def show_plan(sweep: Sweep, console: Console | None = None) -> None:
-    """Shows the runs of a sweep, what is done of them, and which share a compiled program; nothing is written.
+    """Prints the runs of a sweep, their states, and which share a compiled program; writes no files.
 
     Args:
         sweep: see `grid.load_sweep`.
-        console: to show it on, the standard output by default.
+        console: to print to; standard output by default.
 
     Raises:
         InputError: the sweep's directory holds something else.
@@ -131,7 +131,7 @@ def show_plan(sweep: Sweep, console: Console | None = None) -> None:
             line.state, line.note = outcome.state, outcome.note or f"program {number}"
     with SweepTable(lines, console=console, is_plan=True) as table:
         counts = (f"{len(of)} {name}{'s' * (len(of) != 1)}" for of, name in ((lines, "run"), (programs, "program")))
-        table.note(f"{' in '.join(counts)}; those of one are trained side by side")
+        table.note(f"{' in '.join(counts)}; runs of one program are trained side by side")
 
 
 def _outcomes_if_finished(program: Program) -> list[Outcome] | None:
@@ -153,7 +153,7 @@ def _rows(config: TrainConfig) -> list[Row]:
 
 
 def _lines(sweep: Sweep, programs: Sequence[Program]) -> list[Line]:
-    """What the table shows of the runs before anything is done."""
+    """Returns the initial table lines of the runs."""
     directory, lines = Path(str(sweep.settings.dir)).resolve(), []
     for number, program in enumerate(programs):
         for config in program.configs:

@@ -1,4 +1,4 @@
-"""What a sweep shows: a live table of its runs, done, running and to come, with the time left."""
+"""The live table of a sweep: its runs, their states, and the time left."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ from limae_jax.metrics.waiting import Compiling, format_seconds
 from limae_jax.sweeps.ranking import best_cells, by_score, score_text
 from limae_jax.sweeps.time_left import SweepClock
 
-# States of a run, in the order in which the counts are shown, with their colours.
+# States of a run with their colours, in the order of the counts.
 STATES = {"done": "green", "running": "cyan", "to come": "dim", "stopped": "yellow", "elsewhere": "yellow"}
 STATES |= {"failed": "red", "broken": "red"}
 
-# States of runs that there is still something to do for.
+# States of unfinished runs.
 _UNSETTLED = ("to come", "running")
 
-# What a table shows that is too long for the screen, and how many lines of the screen are not the table's.
+# States that are shown even if the table is too long for the screen, and the screen lines outside the table.
 _ALWAYS_SHOWN = ("running", "stopped", "elsewhere", "failed", "broken")
 _LINES_BESIDE = 6
 
@@ -35,15 +35,15 @@ class Line:
     """One run of the sweep.
 
     Attributes:
-        name: of its cell and seeds, `<cell>/seeds_<first>_to_<last>`.
-        num_seeds, total_env_steps: what is to be done, for each seed.
-        program: which one trains it.
-        scenario, system: what and who is trained; scores of one scenario can be compared.
+        name: cell and seeds, `<cell>/seeds_<first>_to_<last>`.
+        num_seeds, total_env_steps: number of seeds, and environment steps of each.
+        program: index of its program.
+        scenario, system: names; only scores of one scenario are comparable.
         state: one of STATES.
         env_steps: of its slowest seed.
-        missing: environment steps of all seeds still to be made.
-        steps_per_s: of training, all seeds together; 0 before it is known.
-        scores: win rate of each seed's newest evaluation, or its return where nothing is won.
+        missing: remaining environment steps of all seeds.
+        steps_per_s: training speed of all seeds together; 0 before it is known.
+        scores: win rate of each seed's latest evaluation, or its return in games without a win.
         note: what went wrong.
     """
 
@@ -65,21 +65,21 @@ class Line:
 
     @property
     def cell(self) -> str:
-        """Its settings, whatever the seeds."""
+        """The name of its cell, without the seeds."""
         return self.name.rpartition("/seeds_")[0] or self.name
 
     def add_scores(self, rows: Sequence[Row]) -> None:
-        """Takes over what evaluations found; the last one of a seed counts."""
+        """Sets the scores from evaluation rows; the last row of a seed counts."""
         for row in rows:
             self.scores[row["seed"]] = row["test_return_mean" if row["test_win_rate"] is None else "test_win_rate"]
 
 
 class SweepTable:
-    """The table: live on a terminal; elsewhere a line whenever a run changes its state. At the end, the best first.
+    """The table: live on a terminal; elsewhere a line per change of state. At the end, the best runs come first.
 
     Attributes:
         lines: the runs.
-        time: how long they take.
+        time: estimates the time left.
         last_words: shown below the table at the end.
     """
 
@@ -91,14 +91,14 @@ class SweepTable:
         clock: Callable[[], float] = time.monotonic,
         is_plan: bool = False,
     ):
-        """Shows nothing before it is entered as a context.
+        """Creates the table, which is shown once it is entered as a context.
 
         Args:
             lines: the runs.
-            enabled: False shows nothing at all.
-            console: to show it on, the standard output by default.
+            enabled: whether to show anything.
+            console: to print to; standard output by default.
             clock: in seconds.
-            is_plan: nothing is trained; the runs stay in order.
+            is_plan: whether nothing is trained; the runs then stay in order.
         """
         self.lines = list(lines)
         self.last_words: list[str] = []
@@ -108,9 +108,9 @@ class SweepTable:
         self._live: Live | None = None
         self._clock = clock
         self.time = SweepClock(clock)
-        # Of all runs that other processes train now, or trained last: what the next ones are expected to do.
+        # Speed of all runs that other processes train now, or trained last; the estimate for the next ones.
         self._steps_per_s = 0.0
-        # When a run was first counted, and what was missing then.
+        # Run index -> time of its first count, and the steps missing then.
         self._first: dict[int, tuple[float, float]] = {}
 
     def __enter__(self) -> SweepTable:
@@ -132,7 +132,7 @@ class SweepTable:
             self.note(text)
 
     def mark(self, index: int, state: str, note: str = "") -> None:
-        """Puts a run into another state."""
+        """Sets the state of a run."""
         line = self.lines[index]
         if state in ("done", "elsewhere", "failed", "broken"):
             line.missing = 0.0
@@ -146,34 +146,34 @@ class SweepTable:
             self.time.end(line.program)
 
     def note(self, text: str) -> None:
-        """Shows a line that stays."""
+        """Prints a line outside the live table."""
         if self._enabled:
             self._console.print(Text(text), soft_wrap=True)
 
     def print(self, what: RenderableType) -> None:
-        """Shows something that stays."""
+        """Prints a renderable outside the live table."""
         if self._enabled:
             self._console.print(what)
 
     def compiling(self, index: int, what: Compiling) -> None:
-        """Before a program of a run is compiled."""
+        """Reports that compilation of a run's program starts."""
         line = self.lines[index]
         self.time.compiling(line.program, what)
         if self._live is None and what.is_long:
             self.note(f"{line.name}: {what.text()}")
 
     def counted(self, index: int, env_steps: int, missing: float) -> None:
-        """Notes how far a run of another process is; its speed goes by the clock, from when it was first counted."""
+        """Records the progress of a run of another process; its speed is measured from the first count."""
         line, now = self.lines[index], self._clock()
         line.env_steps, line.missing = env_steps, missing
         since, before = self._first.setdefault(index, (now, missing))
         line.steps_per_s = (before - missing) / (now - since) if now > since else 0.0
-        # A run of several groups of seeds waits with its last speed; one that has all of its steps waits for others.
+        # Between groups of seeds a run keeps its last speed; a run with all its steps only waits for others.
         at_work = [line.steps_per_s for line in self.lines if line.state == "running" and line.missing]
         self._steps_per_s = sum(at_work) or self._steps_per_s
 
     def seconds_left(self) -> float | None:
-        """Time left; None before anything is known of it."""
+        """Returns the seconds left; None while unknown."""
         if self._steps_per_s:
             return sum(line.missing for line in self.lines) / self._steps_per_s
         unsettled = [line for line in self.lines if line.state in _UNSETTLED]
@@ -188,14 +188,14 @@ class SweepTable:
         return seconds
 
     def counts(self) -> str:
-        """`3 done, 1 running, 4 to come; about 12:05 left`."""
+        """Returns the counts of states, as in `3 done, 1 running, 4 to come; about 12:05 left`."""
         numbers = {state: sum(line.state == state for line in self.lines) for state in STATES}
         text = ", ".join(f"{number} {state}" for state, number in numbers.items() if number)
         left = self.seconds_left()
         return f"{text}; about {format_seconds(left)} left" if left else text
 
     def _picture(self) -> RenderableType:
-        """The live table, as much of it as fits."""
+        """Returns the live table, cut to the height of the screen."""
         below = Text(self.counts(), style="bold"), Text(self.time.activity, style="dim")
         room, lines = self._console.height - _LINES_BESIDE, self.lines
         if len(self._console.render_lines(self._table(lines))) > room:
@@ -225,35 +225,35 @@ def _before(text: str) -> str:
 
 
 class CellConsole:
-    """A run's place in the table, with the interface of `ConsoleReport`."""
+    """Shows one run in the table, with the interface of `ConsoleReport`."""
 
     def __init__(self, table: SweepTable, index: int):
         self._table, self._index = table, index
 
     def start(self, lines: Sequence[str]) -> None:
-        """Says that the run is under way."""
+        """Marks the run as running."""
         self._table.mark(self._index, "running")
 
     def update(self, now: Standing, win_rates: Sequence[float] | None) -> None:
-        """After each chunk."""
+        """Shows the progress after a chunk."""
         line = self._table.lines[self._index]
         line.env_steps, line.missing = now.env_steps, now.missing
         self._table.time.told(line.program, now.left)
 
     def compiling(self, what: Compiling) -> None:
-        """Before a program is compiled."""
+        """Reports that compilation starts."""
         self._table.compiling(self._index, what)
 
     def compiled(self) -> None:
-        """After that."""
+        """Reports that compilation has ended."""
         self._table.time.compiled(self._table.lines[self._index].program)
 
     def evaluation(self, rows: Sequence[Row]) -> None:
-        """After each evaluation: one row a seed."""
+        """Shows the scores of an evaluation, one row per seed."""
         self._table.lines[self._index].add_scores(rows)
 
     def read(self, rows: Sequence[Row]) -> None:
-        """Shows a run that another process trains, by all of its rows so far."""
+        """Shows a run that another process trains, from all its rows so far."""
         line = self._table.lines[self._index]
         if line.state != "running":
             self._table.mark(self._index, "running")
@@ -264,17 +264,17 @@ class CellConsole:
             self._table.counted(self._index, min(steps.values()), missing)
 
     def note(self, text: str) -> None:
-        """Details of a run are not shown."""
+        """Does nothing: the table shows no details of runs."""
 
     def warning(self, text: str) -> None:
-        """Shows a warning beside the run."""
+        """Shows a warning in the run's line."""
         self._table.lines[self._index].note = text
 
     def summary(
         self, rows: Sequence[Row], failed_seeds: Sequence[int], run_dir: str, wall_s: float, compile_s: float
     ) -> None:
-        """Takes over the scores of the last rows."""
+        """Shows the scores of the last rows."""
         self.evaluation(rows)
 
     def close(self) -> None:
-        """The table goes on."""
+        """Does nothing: the table stays open for other runs."""

@@ -1,4 +1,4 @@
-"""How long a sweep has still to go, by what its programs have cost so far."""
+"""Estimates the time left in a sweep from the measured times of its programs."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from limae_jax.metrics.waiting import Compiling, Countdown, TimeLeft
 
 @dataclass
 class _Program:
-    """One that was begun here.
+    """A program started by this process.
 
     Attributes:
-        kind: what its speed depends on, the most important first.
-        env_steps: of all its seeds, to be made here.
-        began: on the clock.
-        countdown: of its own time left.
-        compile_s: seconds it compiled so far.
-        all_s, compiling_s: what it will have taken, and compiled, as far as one knows; None before that.
+        kind: what its speed depends on, most important first.
+        env_steps: environment steps of all its seeds to make in this process.
+        began: start time on the clock.
+        countdown: its own estimate of the time left.
+        compile_s: seconds of compilation so far.
+        all_s, compiling_s: estimated seconds in total (None before an estimate), and of compilation alone.
     """
 
     kind: Sequence[str]
@@ -33,14 +33,14 @@ class _Program:
 
     @property
     def seconds_per_step(self) -> float | None:
-        """All in, but compiling."""
+        """Seconds per environment step, without compilation; None while unknown."""
         if self.all_s is None or not self.env_steps:
             return None
         return max(self.all_s - self.compiling_s, 0.0) / self.env_steps
 
 
 class SweepClock:
-    """Programs are trained one after the other; those to come are expected to cost what those like them did."""
+    """Times programs that train one after another; the next ones are expected to take as long as similar ones."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic):
         self._clock = clock
@@ -49,15 +49,15 @@ class SweepClock:
 
     @property
     def has_begun(self) -> bool:
-        """Whether a program is trained here."""
+        """Whether a program has started in this process."""
         return bool(self._programs)
 
     def begin(self, program: int, kind: Sequence[str], env_steps: float) -> None:
-        """A program starts, unless it has; `env_steps` of all its seeds are missing."""
+        """Starts the clock of a program, unless started; its seeds still need `env_steps` in total."""
         self._programs.setdefault(program, _Program(kind, env_steps, self._clock(), Countdown(self._clock)))
 
     def told(self, program: int, left: TimeLeft | None) -> None:
-        """What the program says of itself."""
+        """Records a program's own estimate of its time left."""
         one = self._programs[program]
         one.countdown.told(left and left.seconds)
         if left is not None:
@@ -65,12 +65,12 @@ class SweepClock:
             one.compiling_s = one.compile_s + left.compiling
 
     def compiling(self, program: int, what: Compiling) -> None:
-        """Before a part of it is compiled."""
+        """Records that compilation of a program starts."""
         self._compiling_since = self._clock()
         self._programs[program].countdown.compiling(what)
 
     def compiled(self, program: int) -> None:
-        """After that."""
+        """Records that compilation has ended."""
         one = self._programs[program]
         one.countdown.compiled()
         if self._compiling_since is not None:
@@ -78,17 +78,17 @@ class SweepClock:
         self._compiling_since = None
 
     def end(self, program: int) -> None:
-        """It is done, for better or worse."""
+        """Records that a program has ended, successfully or not."""
         if program in self._programs and self._programs[program].all_s is not None:
             self.told(program, TimeLeft(0.0, 0.0))
 
     @property
     def activity(self) -> str:
-        """What is being compiled, and for how long; nothing otherwise."""
+        """What is being compiled, and for how long; empty otherwise."""
         return next((text for one in self._programs.values() if (text := one.countdown.activity)), "")
 
     def left(self, program: int, kind: Sequence[str], env_steps: float) -> float | None:
-        """Seconds that a program needs which still misses `env_steps`, of all its seeds; None if nothing is known."""
+        """Returns the seconds a program still needs for `env_steps` of all its seeds; None while unknown."""
         own = self._programs.get(program)
         if own and own.countdown.seconds_left is not None:
             return own.countdown.seconds_left
@@ -103,6 +103,6 @@ class SweepClock:
 
 
 def _likeness(one: Sequence[str], other: Sequence[str]) -> int:
-    """How many entries are equal, up to the first that is not."""
+    """Returns the number of equal leading entries."""
     equal = [a == b for a, b in zip(one, other, strict=False)]
     return equal.index(False) if False in equal else len(equal)

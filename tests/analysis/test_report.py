@@ -192,7 +192,7 @@ def test_what_is_not_won_or_lost_has_curves_only(tmp_path):
     assert {path.stem for path in (tmp_path / "out").glob("*.png")} == {"curves_simple_spread"}
     page = (tmp_path / "out" / PAGE).read_text(encoding="utf-8")
     panels = re.findall(r'<img alt="([^"]*)"', page)
-    assert "return" in panels and not {"win rate", "R² of the guesses at team-mates"} & set(panels)
+    assert "return" in panels and not {"win rate", "R² of the guesses about team-mates"} & set(panels)
     # What is looked at first.
     assert re.findall("<h2>(.*?)</h2>", page)[0] == "Returns"
     assert "## Seeds" in (tmp_path / "out" / "report.md").read_text(encoding="utf-8")

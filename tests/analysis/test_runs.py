@@ -88,7 +88,7 @@ def test_seeds_without_the_whole_budget_are_left_out_and_named(tmp_path):
     study = read_study([run])
     assert [seed.seed for seed in study.cells[0].seeds] == [1]
     assert study.notes == (
-        "qmix on 3m: seed 0 stands at 100 of 200 env steps and is left out.",
+        "qmix on 3m: seed 0 has 100 of 200 env steps and is left out.",
         "qmix on 3m: seed 2 failed (its loss was not finite) and is left out.",
     )
     (run / "metrics.jsonl").write_text("")

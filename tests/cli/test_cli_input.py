@@ -195,7 +195,7 @@ def test_a_run_that_cannot_go_on_as_asked(capsys, calls, run_dir):
     for place in (f"run.dir={run_dir}", "run.name=other"):
         assert mistake(capsys, "resume", str(run_dir), place).startswith(place[:40])
     assert "num_agents 8, not 3" in mistake(capsys, "evaluate", str(run_dir), "env.scenario=8m")
-    assert "no run directory" in mistake(capsys, "resume", str(run_dir.parent / "run" / ".."))
+    assert "not a run directory" in mistake(capsys, "resume", str(run_dir.parent / "run" / ".."))
     for damage in ("run: [", f"run: {{num_seeds: {'1' * 5000}}}"):
         (run_dir / "config.yaml").write_text(damage)
         assert "config.yaml: no valid YAML" in mistake(capsys, "resume", str(run_dir))

@@ -284,27 +284,27 @@ def test_a_run_directory_holds_one_run(tmp_path):
     (tmp_path / "run").mkdir()
     check_run_dir(config)
     (tmp_path / "run" / "notes.txt").write_text("mine")
-    with pytest.raises(InputError, match="holds something else than a run"):
+    with pytest.raises(InputError, match="holds something other than a run"):
         check_run_dir(config)
     (tmp_path / "run" / "config.yaml").write_text(to_yaml(config))
     check_run_dir(config)
     with pytest.raises(InputError, match="num_seeds: 1 -> 2"):
         check_run_dir(TrainConfig(run=RunConfig(dir=config.run.dir, num_seeds=2)))
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match="holds something else than a run"):
+    with pytest.raises(InputError, match="holds something other than a run"):
         check_run_dir(TrainConfig(run=RunConfig(dir=str(tmp_path / "file"))))
 
 
 def test_a_run_directory_that_cannot_be_made_is_told_before_anything_is_written(tmp_path, monkeypatch):
     (tmp_path / "file").write_text("")
-    with pytest.raises(InputError, match=r"run.dir=.*file/run: cannot be made, .*file is no folder to write in"):
+    with pytest.raises(InputError, match=r"run.dir=.*file/run: cannot be made, .*file is not a writable folder"):
         check_run_dir(TrainConfig(run=RunConfig(dir=str(tmp_path / "file" / "run"))))
     new = TrainConfig(run=RunConfig(dir=str(tmp_path / "new" / "run")))
     check_run_dir(new)
     assert [path.name for path in tmp_path.iterdir()] == ["file"]
     # As for a user who may not write there; root may everywhere.
     monkeypatch.setattr(os, "access", lambda path, mode: False)
-    with pytest.raises(InputError, match=r"cannot be made, .* is no folder to write in"):
+    with pytest.raises(InputError, match=r"cannot be made, .* is not a writable folder"):
         check_run_dir(new)
 
 
@@ -330,7 +330,7 @@ def test_reading_a_run_directory(tmp_path):
         read_run(tmp_path)
     (tmp_path / "grid" / "cell" / "seeds_0_to_1").mkdir(parents=True)
     (tmp_path / "grid" / "cell" / "seeds_0_to_1" / "config.yaml").write_text(to_yaml(TrainConfig()))
-    with pytest.raises(InputError, match=r"it is a sweep, choose one of its 1 runs, such as .*/cell/seeds_0_to_1"):
+    with pytest.raises(InputError, match=r"it is a sweep; choose one of its 1 runs, such as .*/cell/seeds_0_to_1"):
         read_run(tmp_path / "grid")
     (tmp_path / "good" / "config.yaml").write_bytes(b"\xff\xfe\x00")
     with pytest.raises(InputError, match=r"good/config.yaml: "):

@@ -89,7 +89,7 @@ def test_what_is_too_deep_or_too_long_is_refused(value):
 
 def test_a_sweep_has_no_more_cells_than_can_be_checked():
     said = refusal("system.learning_rate=range(1,100)", "system.gamma=range(0,0.9,0.001)")
-    assert said == "sweep: has 89199 cells, which must not exceed 1000; leave some choices out"
+    assert said == "sweep: has 89199 cells, which must not exceed 1000; remove some choices"
 
 
 @pytest.mark.parametrize("override", TOO_LARGE)

@@ -145,7 +145,7 @@ def test_without_a_home_nothing_is_kept_which_is_told_once(cache, monkeypatch, t
         monkeypatch.setenv("XDG_CACHE_HOME", place)
     cache()
     folder, said = cache()
-    assert folder is None and len(said) == 1 and "there is no home; set XDG_CACHE_HOME" in said[0]
+    assert folder is None and len(said) == 1 and "there is no home folder; set XDG_CACHE_HOME" in said[0]
     assert not list(tmp_path.iterdir())
 
 
@@ -163,4 +163,4 @@ def test_a_place_that_cannot_be_written_is_told_once(cache, monkeypatch, tmp_pat
     else:
         monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     folder, said = cache()
-    assert folder is None and len(said) == 1 and "cannot be written; set XDG_CACHE_HOME" in said[0]
+    assert folder is None and len(said) == 1 and "is not writable; set XDG_CACHE_HOME" in said[0]

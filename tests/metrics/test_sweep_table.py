@@ -123,7 +123,7 @@ def test_seeds_of_a_cell_count_together():
     assert best_cells(runs) == ["best: x=2, 0.70"]
     assert best_cells(runs[:2]) == []
     runs.append(Line("x=3/seeds_0_to_0", 1, 10, scores={0: 0.7}))
-    assert best_cells(runs) == ["best: x=2, 0.70; as good: x=3"]
+    assert best_cells(runs) == ["best: x=2, 0.70; equally good: x=3"]
     assert best_cells(runs[2:]) == []
 
 

@@ -60,12 +60,12 @@ def test_settings_of_jax_that_results_depend_on_are_told_and_recorded(tmp_path):
     assert go_on(config) == []
     assert json.loads((tmp_path / "versions.json").read_text())["jax_settings"] == {}
     with jax.threefry_partitionable(False):
-        for said in (["as usual -> jax_threefry_partitionable=false"], []):
+        for said in (["default -> jax_threefry_partitionable=false"], []):
             told, *changed = go_on(config)
-            assert told == "jax has jax_threefry_partitionable=false: results are not those of runs without"
+            assert told == "jax has jax_threefry_partitionable=false: results differ from runs without"
             assert len(changed) == len(said) and all(text in line for text, line in zip(said, changed, strict=True))
     (back,) = go_on(config)
-    assert "jax settings jax_threefry_partitionable=false -> as usual" in back
+    assert "jax settings jax_threefry_partitionable=false -> default" in back
 
 
 def test_a_run_from_before_settings_of_jax_were_recorded_goes_on_without_a_word(tmp_path):
@@ -120,7 +120,7 @@ def test_a_run_is_not_put_inside_another_or_a_sweep(tmp_path, place):
     (tmp_path / "link").symlink_to("run")
     config = TrainConfig(run=RunConfig(dir=str(tmp_path / place)))
     with pytest.raises(
-        InputError, match=r"^run\.dir=.*lies in .*, which holds a .*; choose another run\.name or run\.dir$"
+        InputError, match=r"^run\.dir=.*is inside .*, which holds a .*; choose another run\.name or run\.dir$"
     ):
         runner.train(config)
     assert not (tmp_path / place).exists()

@@ -97,7 +97,7 @@ def test_the_command_line_picks_from_an_experiments_axes_and_sets_seeds_and_leng
         ("replay.batch_rows=range(5,1)", "replay.batch_rows=range(5,1): has no values"),
         ("replay.batch_rows=range(1,5,0)", "replay.batch_rows=range(1,5,0): a range has finite numbers"),
         (f"sweep.dir={'a' * 256}", f"sweep.dir={'a' * 57}...: a path has at most"),
-        ("run.total_env_steps=1000,2000", "run.total_env_steps: is the same for all cells of a sweep"),
+        ("run.total_env_steps=1000,2000", "run.total_env_steps: takes one value, the same for all cells"),
         ("run.dir=x", "run.dir=x: a sweep names its runs itself; choose sweep.dir"),
         ("sweep.dri=x", "sweep.dri=x: no such setting; did you mean sweep.dir?"),
         ("sweep.dir=a,b", "sweep.dir: takes one value, not several"),

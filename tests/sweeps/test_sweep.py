@@ -248,7 +248,7 @@ def test_a_run_that_another_process_trains_is_left_to_it(tmp_path, monkeypatch, 
     assert state == ("done" if gives_up else "elsewhere")
     assert gives_up or f"another process is training it ({os.getpid()} on " in note
     assert not list(tmp_path.rglob("error.txt"))
-    assert ("the same command takes up what it leaves" in capsys.readouterr().out) != gives_up
+    assert ("give the command again after it ends" in capsys.readouterr().out) != gives_up
 
 
 def test_of_two_sweeps_that_begin_at_once_one_gets_each_program(uninterrupted, tmp_path, monkeypatch):
@@ -282,7 +282,7 @@ def test_a_sweep_is_not_put_inside_a_run(tmp_path, inside):
 
 def test_a_sweep_is_not_put_among_the_runs_of_another_one(uninterrupted):
     directory = Path(uninterrupted[0].settings.dir)
-    with pytest.raises(InputError, match=rf"^sweep\.dir=.*lies in {directory}, which holds a sweep; choose another"):
+    with pytest.raises(InputError, match=rf"^sweep\.dir=.*is inside {directory}, which holds a sweep; choose another"):
         plan_programs(swept(directory / "more", "system=vdn"))
 
 
@@ -291,7 +291,7 @@ def test_a_sweep_s_own_setting_is_what_puts_its_runs_elsewhere(uninterrupted, tm
         plan_programs(swept(uninterrupted[0].settings.dir, *GRID, "system.gamma=0.5"))
     (tmp_path / "vdn_2m_vs_2m" / "seeds_0_to_0").mkdir(parents=True)
     (tmp_path / "vdn_2m_vs_2m" / "seeds_0_to_0" / "notes.txt").write_text("")
-    with pytest.raises(InputError, match=r"holds something else than a run; choose another sweep\.dir$"):
+    with pytest.raises(InputError, match=r"holds something other than a run; choose another sweep\.dir$"):
         plan_programs(swept(tmp_path, "system=vdn"))
 
 
@@ -319,7 +319,7 @@ def test_runs_of_one_program_are_not_torn_apart(uninterrupted, tmp_path):
     for run_dir in copy.glob("*/seeds_*"):
         shutil.rmtree(run_dir)
     for settings in ([], ["system.gamma=0.5"]):
-        with pytest.raises(InputError, match=rf"^sweep\.dir={copy}: .*/programs/\w+ is left of runs that are gone"):
+        with pytest.raises(InputError, match=rf"^sweep\.dir={copy}: .*/programs/\w+ belongs to runs that are gone"):
             plan_programs(swept(copy, *GRID, *settings))
 
 
@@ -329,7 +329,7 @@ def test_a_plan_that_has_become_stale_is_not_carried_out(uninterrupted, tmp_path
     before = rows_of(swept(tmp_path, *GRID))
     outcomes = sweep_program.train_program(stale, StopRequest(), [Silent(), Silent()])
     assert {outcome.state for outcome in outcomes} == {"elsewhere"}
-    assert "was begun elsewhere meanwhile; give the sweep's command again" in outcomes[0].note
+    assert "another process has started it; give the sweep's command again" in outcomes[0].note
     assert not list(tmp_path.rglob("error.txt"))
     assert rows_of(swept(tmp_path, *GRID)) == before
 

@@ -157,7 +157,7 @@ def test_what_plays_damaged_parameters_says_that_resuming_makes_them_anew(run_di
     damage(group_of(run_dir) / name)
 
     system = build_system(read_run(run_dir), CountingEnv().spec)
-    with pytest.raises(DamagedCheckpointError, match="resume its run") as error:
+    with pytest.raises(DamagedCheckpointError, match="resume the run") as error:
         load_teams(run_dir, system, "best" if name == "best" else "last")
     assert "\n" not in str(error.value)
 
@@ -214,7 +214,7 @@ def test_readers_give_up_in_one_line(tmp_path, monkeypatch):
         raise FileNotFoundError(2, "No such file or directory")
 
     monkeypatch.setattr(CheckpointStore, "restore", overtaken)
-    with pytest.raises(InputError, match=r"was replaced 20 times while it was read; try again later"):
+    with pytest.raises(InputError, match=r"was replaced 20 times while being read; try again later"):
         load_params(tmp_path, TEMPLATE)
     assert len(tries) == stored_params._MOST_TRIES
 
@@ -224,6 +224,6 @@ def test_damage_is_not_read_again(tmp_path, monkeypatch):
     damage_data(tmp_path)
     tries, restore = [], CheckpointStore.restore
     monkeypatch.setattr(CheckpointStore, "restore", lambda *args: tries.append(1) or restore(*args))
-    with pytest.raises(DamagedCheckpointError, match="resume its run"):
+    with pytest.raises(DamagedCheckpointError, match="resume the run"):
         load_params(tmp_path, TEMPLATE)
     assert len(tries) == 1

@@ -181,7 +181,7 @@ def test_a_run_that_ends_before_it_learns_keeps_what_it_would_learn_from(tmp_pat
     assert set(phases) == {"warmup"} and any(name.startswith("rows_") for name in state(run_dir))
     before = state(run_dir)
     assert main(["prune", str(run_dir)]) == 2
-    assert "learns from this replay" in capsys.readouterr().err and state(run_dir) == before
+    assert "needs this replay" in capsys.readouterr().err and state(run_dir) == before
     assert runner.resume(run_dir, [SHORT]).is_complete
     assert "refill" not in phases
 

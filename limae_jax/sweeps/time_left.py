@@ -47,11 +47,6 @@ class SweepClock:
         self._programs: dict[int, _Program] = {}
         self._compiling_since: float | None = None
 
-    @property
-    def has_begun(self) -> bool:
-        """Whether a program has started in this process."""
-        return bool(self._programs)
-
     def begin(self, program: int, kind: Sequence[str], env_steps: float) -> None:
         """Starts the clock of a program, unless started; its seeds still need `env_steps` in total."""
         self._programs.setdefault(program, _Program(kind, env_steps, self._clock(), Countdown(self._clock)))

@@ -1,4 +1,4 @@
-"""Games. Importing this package imports neither jax nor a game; `make_env` does."""
+"""Environments. Importing this package imports neither jax nor a game; `make_env` does."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ if TYPE_CHECKING:
 ENVIRONMENTS = {
     "smax": "StarCraft-like battles against a scripted enemy (SMAX of jaxmarl)",
     "mpe": "cooperative particle worlds (MPE of jaxmarl)",
-    "jaxmarl": "any other cooperative game of jaxmarl with discrete actions",
-    "matrix": "games of a few stages whose best play is known, to prove learners",
-    "smac": "real StarCraft II (SMAC of oxwhirl), which has to be installed",
-    "pettingzoo": "any parallel environment of PettingZoo with discrete actions, which has to be installed",
-    "gymnasium": "any environment of Gymnasium with an entry for each agent and discrete actions, likewise",
+    "jaxmarl": "any other cooperative jaxmarl game with discrete actions",
+    "matrix": "small multi-stage games with a known optimum, to test learners",
+    "smac": "real StarCraft II (SMAC of oxwhirl); must be installed",
+    "pettingzoo": "any PettingZoo parallel environment with discrete actions; must be installed",
+    "gymnasium": "any Gymnasium environment with one entry per agent and discrete actions; must be installed",
 }
 
 
@@ -27,9 +27,9 @@ def make_env(config: EnvConfig) -> Environment:
     """Builds the environment that `config` describes.
 
     Raises:
-        InputError: there is no environment of that name, or the settings are those of another.
+        InputError: there is no environment of that name, or the settings belong to another environment.
     """
-    # The settings are checked against the scenarios in this package, so they are imported late here.
+    # Imported late: the settings import this package's scenarios to check themselves.
     from limae_jax.config import JaxmarlConfig, MatrixConfig, MpeConfig, ParallelConfig, SmacConfig, SmaxConfig
 
     if make := registered("env", config.name):
@@ -61,11 +61,11 @@ def make_env(config: EnvConfig) -> Environment:
         from limae_jax.environments.workers.elsewhere import PlayedElsewhere
 
         return PlayedElsewhere(parallel_spec(config))
-    raise InputError(f"env.name={config.name}: the other settings are not its own; choose it with env={config.name}")
+    raise InputError(f"env.name={config.name}: the settings belong to another environment; use env={config.name}")
 
 
 def check_env(config: EnvConfig) -> None:
-    """Checks that the game of an environment is installed, if it needs one; quick, and without jax.
+    """Checks that the environment's game is installed, if it needs one. Quick; does not import jax.
 
     Raises:
         InputError: something is missing; the message says what to do.
@@ -85,18 +85,18 @@ def check_env(config: EnvConfig) -> None:
 
 
 def open_games(config: EnvConfig, seed: int = 0, shows_units: bool = False) -> WorkerPool:
-    """Starts the worker processes of an environment that the host plays.
+    """Starts the worker processes of an environment that runs on the host.
 
     Args:
-        config: of the environment.
-        seed: whose games; each seed has other ones.
-        shows_units: of SMAC: whether the units are read too, for teams that were trained on SMAX.
+        config: settings of the environment.
+        seed: training seed; each seed gets different games.
+        shows_units: SMAC only: whether to read the units too, for teams that were trained on SMAX.
 
     Returns:
-        A `smac.pool.BattlePool` of env=smac.
+        The pool; a `smac.pool.BattlePool` for env=smac.
 
     Raises:
-        InputError: the game or a package is missing, or the game needs no processes.
+        InputError: the game or a package is missing, or the environment does not use worker processes.
     """
     from limae_jax.config import ParallelConfig, SmacConfig
 
@@ -107,7 +107,7 @@ def open_games(config: EnvConfig, seed: int = 0, shows_units: bool = False) -> W
 
         return WorkerPool(parallel_settings(config, seed), config.workers, config.max_crashes)
     if not isinstance(config, SmacConfig):
-        raise InputError(f"env.name={config.name}: is not played by the host; choose env=smac, pettingzoo or gymnasium")
+        raise InputError(f"env.name={config.name}: does not run on the host; choose env=smac, pettingzoo or gymnasium")
     from limae_jax.catalogue.smac_game import GameSettings
     from limae_jax.catalogue.worker_seeds import MAX_WORKERS
     from limae_jax.environments.smac.pool import BattlePool

@@ -1,4 +1,4 @@
-"""The way into jaxmarl: a quiet import, and its environments with dicts of agents as stacked arrays."""
+"""The jaxmarl adapter: a silent import, and its per-agent dicts as stacked arrays."""
 
 from __future__ import annotations
 
@@ -19,20 +19,21 @@ from flax import struct
 from limae_jax.checks import MAX_INT
 from limae_jax.types import ActionSpec, EnvSpec, PyTree, Timestep
 
-# jaxmarl tests its limit before it counts the step, and does not tell it from a real end: it gets none, we keep it.
+# jaxmarl checks its time limit before it counts the step, and does not distinguish truncation from a real end. So the
+# game gets no limit, and the adapter applies it.
 NO_LIMIT = MAX_INT
 
 
 def import_jaxmarl(module: str = "jaxmarl") -> ModuleType:
-    """Imports `module` of jaxmarl without a word to the user. It takes seconds and starts a jax backend."""
+    """Imports `module` of jaxmarl without any output. Takes seconds and starts a jax backend."""
     with _silence():
         return importlib.import_module(module)
 
 
 @contextlib.contextmanager
 def _silence() -> Iterator[None]:
-    # While importing, jaxmarl puts sys.__stdout__ and sys.__stderr__ back in place of whatever was there, so a plain
-    # redirection neither silences it nor survives it.
+    # During import, jaxmarl resets sys.stdout and sys.stderr to sys.__stdout__ and sys.__stderr__, so a plain
+    # redirection neither silences the import nor survives it.
     names = ("stdout", "stderr", "__stdout__", "__stderr__")
     before = {name: getattr(sys, name) for name in names}
     try:
@@ -47,10 +48,10 @@ def _silence() -> Iterator[None]:
 
 
 def strongly_typed(tree: PyTree) -> PyTree:
-    """The same arrays without weak types.
+    """Returns the same arrays without weak types.
 
-    jaxmarl's first states have some that later ones lack, and a program whose argument changes its type after the first
-    call is compiled twice.
+    jaxmarl's first states have weak types that later states lack; a program whose argument changes its type after the
+    first call would be compiled twice.
     """
     return jax.tree.map(lambda leaf: leaf.astype(leaf.dtype), tree)
 
@@ -60,7 +61,7 @@ class StackedState(struct.PyTreeNode):
 
     Attributes:
         game: jaxmarl's own state.
-        steps: [] int32 steps of this episode.
+        steps: [] int32 number of steps in this episode.
     """
 
     game: PyTree
@@ -70,9 +71,10 @@ class StackedState(struct.PyTreeNode):
 class StackedEnvironment:
     """A cooperative jaxmarl environment as stacked arrays; see `base.Environment`.
 
-    Observations are flattened and padded with zeros to the longest, actions to the most; padded actions are never
-    legal. The state is the game's "world_state", or all observations, unpadded, one after the other. The team's reward
-    is the sum of its agents'. An agent of whom the game says that it is done, while the team plays on, is dead.
+    Observations are flattened and zero-padded to the longest observation. Actions are padded to the largest number of
+    actions; padded actions are never legal. The state is the game's "world_state" if it has one, else the concatenated
+    unpadded observations. The team's reward is the sum of the agents' rewards. An agent that the game reports as done
+    while the team plays on is dead.
     """
 
     def __init__(self, game: Any, name: str, scenario: str, max_steps: int, is_reward_shared: bool = False):
@@ -84,7 +86,7 @@ class StackedEnvironment:
             name: environment family, for the spec.
             scenario: task, for the spec.
             max_steps: time limit in environment steps.
-            is_reward_shared: whether every agent gets the whole team's reward; it counts once then.
+            is_reward_shared: whether every agent gets the whole team's reward; it is then counted once.
         """
         self._game, self._is_reward_shared = game, is_reward_shared
         seen, self._start = jax.eval_shape(game.reset, jax.random.key(0))
@@ -117,22 +119,22 @@ class StackedEnvironment:
         reward = each[0] if self._is_reward_shared else each.sum()
         after = StackedState(self._typed(game), state.steps + 1)
         terminal = jnp.asarray(ended["__all__"], bool)
-        # Where a whole episode ends, nobody has died of it.
+        # The end of an episode marks every agent as done, but kills none.
         alive = jnp.stack([~jnp.asarray(ended.get(agent, False), bool) | terminal for agent in self._game.agents])
         truncated = ~terminal & (after.steps >= self.spec.episode_limit)
         is_first = jnp.zeros((), bool)
         return after, self._timestep(after, obs, alive, reward, is_first, terminal, truncated)
 
     def outcome(self, state: StackedState) -> dict[str, jax.Array]:
-        """Nothing: such a task is judged by its return."""
+        """Returns an empty dict: these tasks are judged by their return."""
         return {}
 
     def _typed(self, game: PyTree) -> PyTree:
-        """A state of the types that a reset's has, and none of them weak; see `strongly_typed`."""
+        """Casts a state to the types of a reset state, without weak types; see `strongly_typed`."""
         return jax.tree.map(lambda leaf, start: jnp.asarray(leaf).astype(start.dtype), game, self._start)
 
     def _by_agent(self, tree: PyTree) -> list[PyTree]:
-        """A dict of agents, a tuple with an entry for each, or arrays [A, ...]: a list of the agents' entries."""
+        """Returns a list of the agents' entries of a dict by agent, a tuple, or arrays [A, ...]."""
         agents = self._game.agents
         if isinstance(tree, Mapping) and all(agent in tree for agent in agents):
             return [tree[agent] for agent in agents]
@@ -141,7 +143,7 @@ class StackedEnvironment:
         return [jax.tree.map(lambda leaf, i=i: leaf[i], tree) for i in range(len(agents))]
 
     def _views(self, obs: PyTree) -> list[jax.Array]:
-        """What each agent observes, [O_i] float32."""
+        """Returns each agent's unpadded observation, [O_i] float32."""
         return [_flat(view) for view in self._by_agent(obs)]
 
     def _state(self, obs: PyTree) -> jax.Array:
@@ -154,7 +156,7 @@ class StackedEnvironment:
             return jnp.asarray(self._exists)
         legal = [jnp.asarray(one, bool) for one in self._by_agent(getattr(self._game, self._tells_legal)(game))]
         padded = jnp.stack([jnp.pad(one, (0, self.spec.num_actions - one.size)) for one in legal])
-        # A game that is over may have no legal move left.
+        # A finished game may have no legal action left.
         has_none = ~jnp.any(padded, axis=-1, keepdims=True)
         return padded | (has_none & (jnp.arange(self.spec.num_actions) == 0))
 
@@ -182,7 +184,7 @@ class StackedEnvironment:
 
 
 def _flat(tree: PyTree) -> jax.Array:
-    """All numbers of an observation, [O] float32, whatever it is made of."""
+    """Flattens an observation of any structure to [O] float32."""
     return jnp.concatenate([jnp.asarray(leaf, jnp.float32).reshape(-1) for leaf in jax.tree.leaves(tree)])
 
 

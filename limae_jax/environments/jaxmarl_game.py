@@ -1,4 +1,4 @@
-"""Any cooperative game of jaxmarl with discrete actions, built from its name and options."""
+"""Any cooperative jaxmarl game with discrete actions, built from its name and options."""
 
 from __future__ import annotations
 
@@ -18,44 +18,44 @@ from limae_jax.errors import InputError
 from limae_jax.registry import check_name
 from limae_jax.types import PyTree
 
-# Arguments of constructors that set a time limit, and their values where there is none. A game with inner and outer
-# steps begins again after the inner ones, and returns that instead of the final observation.
+# Constructor arguments that set a time limit, and their values for no limit. A game with inner and outer steps restarts
+# after the inner steps, and returns the first observation of the new episode instead of the final one.
 _LIMITS = {"max_steps": NO_LIMIT, "num_inner_steps": NO_LIMIT, "num_outer_steps": 1}
 
 
 class Jaxmarl(StackedEnvironment):
-    """A game of jaxmarl, which ends by itself, always terminal, or is truncated at the limit.
+    """A jaxmarl game whose episodes end terminal by the game's rules, or truncated at the time limit.
 
-    The game itself is built without a limit, so an observation that would show the time left does not change.
+    The game itself is built without a limit, so an observation of the time left stays constant.
     """
 
     def __init__(self, config: JaxmarlConfig):
         """Builds the game of `config.scenario`.
 
         Raises:
-            InputError: there is no such game, it cannot be played, or an option is not its own.
+            InputError: there is no such game, the game is not supported, or it has no such option.
         """
         known = check_jaxmarl_game(config.scenario)
         game, limit = _build(config, known)
         for agent in game.agents:
             is_discrete = hasattr(game.action_space(agent), "n")
-            fix = "has continuous actions with these settings; only games with discrete actions are played"
+            fix = "has continuous actions with these settings; choose a game with discrete actions"
             check(is_discrete, "env.scenario", config.scenario, fix)
         max_steps = config.max_steps or limit
         if max_steps is None:
-            raise InputError(f"env.max_steps=null: {config.scenario} has no time limit of its own; give one")
+            raise InputError(f"env.max_steps=null: {config.scenario} has no time limit of its own; set one")
         self._has_agents_last = config.scenario == "storm"
         super().__init__(game, config.name, config.scenario, max_steps, known.is_reward_shared)
 
     def _by_agent(self, tree: PyTree) -> list[PyTree]:
         if self._has_agents_last and isinstance(tree, Mapping) and "inventory" in tree:
-            # [kind, agent], unlike the observations beside it.
+            # [kind, agent], unlike the other observations.
             tree = {**tree, "inventory": jnp.transpose(tree["inventory"])}
         return super()._by_agent(tree)
 
 
 def _build(config: JaxmarlConfig, known: JaxmarlGame) -> tuple[Any, int | None]:
-    """The game without a time limit, and the limit that it would have."""
+    """Returns the game without a time limit, and its default limit."""
     names = option_names(type(_make(config.scenario, {})))
     for name in config.options:
         check(name not in _LIMITS, f"env.options.{name}", config.options[name], "set the limit with env.max_steps")
@@ -66,7 +66,7 @@ def _build(config: JaxmarlConfig, known: JaxmarlGame) -> tuple[Any, int | None]:
     limits = {name: value for name, value in _LIMITS.items() if name in names}
     game = _make(config.scenario, {**options, **limits})
     if not limits and hasattr(game, "max_steps"):
-        game.max_steps = NO_LIMIT  # which it looks up at every step
+        game.max_steps = NO_LIMIT  # read at every step
     return game, limit
 
 
@@ -79,10 +79,10 @@ def _make(name: str, options: Mapping[str, Any]) -> Any:
 
 
 def option_names(game: type) -> list[str]:
-    """Arguments of a game's constructor, those that it hands on to the classes that it is made from included."""
+    """Returns the names of a game's constructor arguments, including those passed on to base classes."""
     classes = [one for one in game.__mro__ if "__init__" in vars(one)]
     if game.__name__ == "HeuristicEnemySMAX":
-        # It is made around a SMAX, not from it.
+        # Wraps SMAX instead of subclassing it.
         classes = [game, import_jaxmarl("jaxmarl.environments.smax").SMAX]
     found: dict[str, None] = {}
     for one in classes:
@@ -95,7 +95,7 @@ def option_names(game: type) -> list[str]:
 
 
 def _option(config: JaxmarlConfig, name: str) -> Any:
-    """An option as the game takes it: lists of numbers as arrays, Overcooked's layouts by name."""
+    """Converts an option for the game: lists of numbers to arrays, names of Overcooked layouts to layouts."""
     value = config.options[name]
     if config.scenario == "overcooked" and name == "layout":
         layouts = importlib.import_module("jaxmarl.environments.overcooked").overcooked_layouts

@@ -1,4 +1,4 @@
-"""Games of a few stages whose best play is known."""
+"""Small multi-stage matrix games with a known optimum."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ class StageState(struct.PyTreeNode):
     """State of a `MatrixGame`.
 
     Attributes:
-        stage: [] int32; the number of stages, once the game is over.
-        is_optimal: [] bool, every joint action so far was a best one.
+        stage: [] int32; equals the number of stages once the game is over.
+        is_optimal: [] bool, whether every joint action so far was optimal.
     """
 
     stage: jax.Array
@@ -28,8 +28,8 @@ class StageState(struct.PyTreeNode):
 class MatrixGame:
     """A `matrix_games.StageGame`; see `base.Environment`.
 
-    Each agent's observation and the state are a one-hot of the stage, and zeros once the game is over. A game ends
-    by itself, always terminal: there is no time limit, and nothing random. Agents do not die.
+    Each agent's observation and the state are a one-hot encoding of the stage, and zeros once the game is over.
+    Episodes always end terminal: there is no time limit and no randomness. Agents do not die.
     """
 
     def __init__(self, config: MatrixConfig):
@@ -38,7 +38,7 @@ class MatrixGame:
         self._rewards = np.array(game.rewards, np.float32)
         self._next_stages = np.array(game.next_stages, np.int32)
         self._is_best = np.array(game.is_best)
-        # What an agent's action is worth in the number of the joint action.
+        # Place values: the joint action's index is sum_i action_i * places_i.
         self._places = game.num_actions ** np.arange(game.num_agents, dtype=np.int32)[::-1]
         self.spec = spec_of(config.name, config.scenario, matrix_sizes(config), outcome_names=("optimum",))
 
@@ -57,7 +57,7 @@ class MatrixGame:
         return after, self._timestep(stage, reward, is_first=jnp.zeros((), bool))
 
     def outcome(self, state: StageState) -> dict[str, jax.Array]:
-        """Whether the best return was reached or, before the end, still can be; see `base.Environment.outcome`."""
+        """Whether the best return was reached or still can be; see `base.Environment.outcome`."""
         return {"optimum": state.is_optimal.astype(jnp.float32)}
 
     def _timestep(self, stage: jax.Array, reward: jax.Array, is_first: jax.Array) -> Timestep:

@@ -1,4 +1,4 @@
-"""SMAX, StarCraft-like battles, against jaxmarl's scripted enemy."""
+"""SMAX: StarCraft-like battles against jaxmarl's scripted enemy."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ _PASSED_ON = (
     "enemy_shoots attack_mode walls_cause_death see_enemy_actions won_battle_bonus use_self_play_reward map_width "
     "map_height world_steps_per_env_step time_per_step observation_type"
 ).split()
-_COOLDOWN = 6  # among the features of another unit
+_COOLDOWN = 6  # index among the features of another unit
 
 
 class SmaxState(struct.PyTreeNode):
-    """A battle.
+    """State of a battle.
 
     Attributes:
         game: jaxmarl's state of the units, N = allies then enemies.
-        enemy_policy: what the scripted enemies remember.
-        enemy_obs: [E, O] what they see now, always as a list of units.
+        enemy_policy: state of the scripted enemies' policy.
+        enemy_obs: [E, O] the enemies' current observations, always in the unit-list layout.
     """
 
     game: PyTree
@@ -38,13 +38,13 @@ class SmaxState(struct.PyTreeNode):
 
 
 class Units(NamedTuple):
-    """Units on the map, N = allies then enemies, each as an observation can show it.
+    """The observable properties of the units on the map, N = allies then enemies.
 
     Attributes:
         unit_type: [N] int32, index into UNIT_TYPES.
         position: [N, 2] in SMAX's units of length.
-        health: [N] share that is left, 0 for the dead.
-        cooldown: [N] share of its weapon's cooldown that is left.
+        health: [N] remaining fraction, 0 for the dead.
+        cooldown: [N] remaining fraction of the weapon's cooldown.
         last_action: [N] int32 in SMAX's numbering; stop for the first observation.
     """
 
@@ -58,22 +58,22 @@ class Units(NamedTuple):
 class Smax:
     """SMAX for the allied team; see `base.Environment`.
 
-    It plays exactly jaxmarl's HeuristicEnemySMAX, step for step, with these differences:
+    Plays exactly like jaxmarl's HeuristicEnemySMAX, step for step, with these differences:
     the time limit is `truncated`, exactly at `max_steps`, and a win or a loss is `terminal`;
-    `state` is scaled to [-1, 1]; `sight_scale` narrows what the allies observe (not what they may shoot at), and
-    `observes_enemy_cooldowns` and `observes_positions_and_cooldowns` can hide features from them.
+    `state` is scaled to [-1, 1]; `sight_scale` reduces the allies' sight range (not their attack range), and
+    `observes_enemy_cooldowns` and `observes_positions_and_cooldowns` can hide features from the allies.
     """
 
     def __init__(self, config: SmaxConfig):
         """Builds the battle of `config.scenario`.
 
         Raises:
-            InputError: the scenario's name means nothing.
+            InputError: there is no such scenario.
         """
         self._sight_scale = config.sight_scale
         self._enemies_see_as_allies = config.observation_type == "unit_list"
         self._battle = _build_battle(config)
-        # The two-team game inside: with it, the observations of a step serve the allies and the enemies' next move.
+        # The inner two-team game: one observation serves both the allies and the enemies' next move.
         self._game = self._battle._env
         self._is_shown = _shown_features(config) if config.observation_type == "unit_list" else None
         own_shown = 3 if config.observes_positions_and_cooldowns else 1
@@ -87,7 +87,7 @@ class Smax:
             sizes,
             outcome_names=("win", "ally_deaths", "enemy_deaths"),
             own_features=tuple(range(sizes.obs_size - OWN_FEATURES, sizes.obs_size - OWN_FEATURES + own_shown)),
-            # A cone's entries do not say whom they show.
+            # The entries of the cone layout do not identify units.
             team_view=self._team_view if config.observation_type == "unit_list" else None,
         )
 
@@ -111,7 +111,7 @@ class Smax:
         return SmaxState(game, enemy_policy, self._enemy_view(game, obs)), timestep
 
     def outcome(self, state: SmaxState) -> dict[str, jax.Array]:
-        """`win` (every enemy dead and an ally alive, so a mutual kill is none), `ally_deaths`, `enemy_deaths`."""
+        """Returns `win` (every enemy dead and an ally alive; no mutual kill), `ally_deaths` and `enemy_deaths`."""
         allies, enemies = self._alive(state.game)
         return {
             "win": (allies.any() & ~enemies.any()).astype(jnp.float32),
@@ -120,7 +120,7 @@ class Smax:
         }
 
     def observe_units(self, units: Units) -> jax.Array:
-        """What the allies see, [A, O], of units that need not be of a battle of this environment's."""
+        """Returns the allies' observations [A, O] of any units, which may come from another game."""
         moves, attacks = self._game._decode_discrete_actions(units.last_action)
         game = import_jaxmarl("jaxmarl.environments.smax.smax_env").State(
             unit_positions=units.position,
@@ -166,7 +166,7 @@ class Smax:
         return _stack(unit_lists, self._battle.enemy_agents)
 
     def _team_view(self, obs: jax.Array) -> tuple[jax.Array, jax.Array]:
-        """What observations [A, O] show of team-mates' `own_features`, [A, A - 1, 3 or 1]; see `EnvSpec`."""
+        """Returns the team-mates' `own_features` [A, A - 1, 3 or 1] as seen in observations [A, O]; see `EnvSpec`."""
         own = obs[:, -OWN_FEATURES:]
         blocks = obs[:, :-OWN_FEATURES].reshape(len(obs), -1, UNIT_FEATURES)[:, : len(obs) - 1]
         sight = own[:, 4:] @ self._game.unit_type_sight_ranges
@@ -176,14 +176,14 @@ class Smax:
         return view[..., : len(self.spec.own_features)], blocks[..., 0] > 0
 
     def _scale_state(self, game: PyTree, world_state: jax.Array) -> jax.Array:
-        """World state [12 N] with positions, cooldowns and type indices brought to [0, 1].
+        """Scales positions, cooldowns and type indices of the world state [12 N] to [0, 1].
 
-        As jaxmarl gives it, positions run to the map's size, and an idle weapon's cooldown to -50 and below.
+        In jaxmarl, positions range up to the map's size, and an idle weapon's cooldown falls to -50 and below.
         """
         num_units = self._game.num_agents
         features, teams, types = jnp.split(world_state, [num_units * OWN_FEATURES, num_units * (OWN_FEATURES + 1)])
         features = features.reshape(num_units, OWN_FEATURES)
-        # A unit pushed over the edge, where walls kill, is no better off than one on it.
+        # A unit pushed over the edge, where walls kill, is as good as on the edge.
         positions = features[:, 1:3] / jnp.array([self._game.map_width, self._game.map_height])
         cooldowns = features[:, 3] / self._game.unit_type_weapon_cooldowns[game.unit_types]
         bounded = jnp.clip(jnp.column_stack([positions, cooldowns]), 0.0, 1.0)
@@ -209,7 +209,7 @@ def _build_battle(config: SmaxConfig) -> Any:
 
 
 def _shown_features(config: SmaxConfig) -> np.ndarray:
-    """[O] bool, which features of an ally's observation, a list of units, are not hidden."""
+    """Returns [O] bool, which features of an ally's unit-list observation are shown."""
     scenario = parse_scenario(config.scenario)
     mates, enemies = np.ones((2, UNIT_FEATURES), bool)
     own = np.ones(OWN_FEATURES, bool)
@@ -219,7 +219,7 @@ def _shown_features(config: SmaxConfig) -> np.ndarray:
 
 
 def narrow_sight(obs: jax.Array, sight_scale: float | jax.Array) -> jax.Array:
-    """Blanks the units beyond `sight_scale`, [] or [A], of an agent's sight range in observations [A, O].
+    """Zeroes the units beyond `sight_scale` ([] or [A]) times the agent's sight range in observations [A, O].
 
     Both layouts are blocks of other units, then the agent's own features; a block's entries 1 and 2 are the relative
     position in units of the sight range.

@@ -1,6 +1,6 @@
-"""Trained teams at work: as a library, in evaluations, in StarCraft II."""
+"""Trained teams: loading, playing and evaluation, including StarCraft II."""
 
 from limae_jax.devices.backend import import_jax
 
-# All of this package imports jax; what jax refuses then is told in one line.
+# Every module here imports jax; this reports jax's import errors in one line.
 import_jax()

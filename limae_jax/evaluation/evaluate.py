@@ -1,4 +1,4 @@
-"""`limae-jax evaluate`: repeats a run's greedy evaluation, in its own scenario or another of equal sizes."""
+"""`limae-jax evaluate`: repeats a run's greedy evaluation, in its own scenario or one with the same sizes."""
 
 from __future__ import annotations
 
@@ -37,36 +37,36 @@ def evaluate_run(
 ) -> list[dict[str, Any]]:
     """Evaluates every seed of a run.
 
-    With the run's own settings the last parameters play the episodes of training's last evaluation again, unless the
-    games run in processes of their own and begin anew here. The best ones play others: those of their evaluation are
-    what they were chosen by, so that their score there is too high.
+    With the run's own settings, the "last" checkpoint replays the episodes of the last evaluation in training, unless
+    the games run in worker processes, which start new episodes. The "best" checkpoint plays other episodes: its score
+    on the episodes that selected it would be too high.
 
     Args:
-        run_dir: of a run.
-        overrides: of `env.*` and `evaluation.*`.
+        run_dir: directory of the run.
+        overrides: overrides of `env.*` and `evaluation.*`.
         checkpoint: "last" or "best".
-        status: told what is going on.
+        status: status line to update.
 
     Returns:
         A row for each seed: seed, system, scenario, checkpoint, iteration, test_* and test_episodes.
 
     Raises:
-        InputError: an override does not belong here, the other scenario has other sizes, it is SMAC, or the episodes do
-            not fit into memory.
+        InputError: an override is not allowed, the scenario has different sizes, the environment is SMAC, or the
+            episodes do not fit into memory.
     """
     from limae_jax.runs.evaluation import plan_evaluation
 
     run_dir = Path(user_path("RUN_DIR", run_dir))
     stored, config = plan_evaluation(run_dir, overrides)
     if config.env.name == "smac":
-        raise InputError("env=smac: is evaluated by evaluation.starcraft2.evaluate_in_smac")
+        raise InputError("env=smac: is not evaluated here; call evaluation.starcraft2.evaluate_in_smac")
     status = status or Status()
     status.update(f"loading {run_dir}")
     configure_jax(config)
     trained_in, env = make_env(stored.env).spec, make_env(config.env)
     check_sizes(trained_in, env.spec)
     check_evaluation_memory(config, env.spec, *available_memory(config))
-    # Its sizes are the trained ones; where an observation has a team-mate's health and position is the other game's.
+    # The sizes equal those in training, but the layout of the observations is that of the evaluated game.
     system = build_system(stored, env.spec)
     teams = load_teams(run_dir, system, checkpoint)
     stream = Stream.EVAL if checkpoint == "last" else Stream.FRESH_EVAL
@@ -100,7 +100,7 @@ Team = tuple[np.int32, Params, np.int32]
 
 
 def _team(teams: StoredTeams, index: np.integer) -> Team:
-    """A seed, its parameters and their iteration."""
+    """Returns a seed, its parameters and their iteration."""
     params = jax.tree.map(lambda x: x[index], teams.params)
     return np.int32(teams.seeds[index]), params, np.int32(teams.iteration[index])
 
@@ -114,7 +114,7 @@ def _compiled(
     checkpoint: str,
     status: Status,
 ) -> Generator[Mapping[str, Any]]:
-    """What each team in turn achieves in a game written in JAX."""
+    """Yields the mean metrics of each team in a game written in JAX."""
     jitted = jax.jit(lambda *one: evaluate_seed(env, system, config.evaluation.num_episodes, one, stream))
     compiler = Compiler(config, num_devices=1)
     compiler.watcher = status
@@ -127,7 +127,7 @@ def _compiled(
 def _by_host(
     config: TrainConfig, system: System, chosen: Sequence[Team], stream: Stream
 ) -> Generator[Mapping[str, Any]]:
-    """What each team in turn achieves in games that run in processes of their own."""
+    """Yields the mean metrics of each team in games that run in worker processes."""
     player = HostPlayer(system, config.env.num_envs, partial(open_games, config.env))
     with contextlib.closing(player):
         for seed, params, iteration in chosen:
@@ -137,9 +137,9 @@ def _by_host(
 
 
 def check_sizes(trained_in: EnvSpec, other: EnvSpec) -> None:
-    """Raises InputError if a team that was trained in one game cannot play the other."""
+    """Raises InputError if a team that was trained in one game does not fit the sizes of the other."""
     unequal = [name for name in SIZES if getattr(trained_in, name) != getattr(other, name)]
     if unequal:
         listed = ", ".join(f"{name} {getattr(other, name)}, not {getattr(trained_in, name)}" for name in unequal)
-        fix = f"the team was trained on {trained_in.scenario}; choose a scenario of the same team sizes"
+        fix = f"the team was trained on {trained_in.scenario}; choose a scenario with the same sizes"
         raise InputError(f"env.scenario={other.scenario}: has {listed}; {fix}")

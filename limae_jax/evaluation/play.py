@@ -1,4 +1,4 @@
-"""A trained team in a game, for use as a library: `make_env`, then `play`."""
+"""Library functions to play a trained team in a game: `make_env`, then `play`."""
 
 from __future__ import annotations
 
@@ -30,10 +30,10 @@ class Turn(NamedTuple):
     """One time step of an episode.
 
     Attributes:
-        state: of the game.
-        timestep: what the team sees.
-        carry: the team's, before it acts.
-        action: [A] what it does; None at the episode's end.
+        state: state of the game.
+        timestep: timestep that the team observes.
+        carry: the team's carry before it acts.
+        action: [A] the team's action; None at the end of the episode.
     """
 
     state: PyTree
@@ -48,11 +48,11 @@ def turns(env: Environment, act: Act, carry: ActorCarry, key: jax.Array) -> Iter
     Args:
         env: the game.
         act: (carry, timestep) -> (action [A] int32, carry).
-        carry: to start with.
-        key: of the episode; consumed.
+        carry: initial carry.
+        key: key of the episode; consumed.
 
     Returns:
-        T + 1 turns; the last one is the episode's end.
+        T + 1 turns; the last one is the end of the episode.
     """
     reset, step = _compiled(cast(Hashable, env))
     reset_key, step_key = jax.random.split(key)
@@ -67,23 +67,23 @@ def turns(env: Environment, act: Act, carry: ActorCarry, key: jax.Array) -> Iter
 
 @lru_cache(maxsize=8)
 def _compiled(env: Any) -> tuple[Callable[..., Any], Callable[..., Any]]:
-    """Its functions, compiled once for all episodes."""
+    """Returns `reset` and `step`, compiled once for all episodes."""
     return jax.jit(env.reset), jax.jit(env.step)
 
 
 @dataclass(frozen=True, repr=False)
 class Episode:
-    """One episode of T steps, as arrays of numpy. Entry 0 is the start, entry t what step t led to.
+    """One episode of T steps, as numpy arrays. Entry 0 is the start, entry t the result of step t.
 
     Attributes:
         obs: [T + 1, A, O].
         state: [T + 1, G].
-        avail: [T + 1, A, U] bool, what the agents could do.
+        avail: [T + 1, A, U] bool, the legal actions.
         alive: [T + 1, A] bool.
         action: [T, A] int32.
-        reward: [T] of the team, unscaled.
-        is_truncated: whether the time limit ended it.
-        outcome: of the game, such as "win" (0 or 1), "ally_deaths" and "enemy_deaths".
+        reward: [T] reward of the team, unscaled.
+        is_truncated: whether the time limit ended the episode.
+        outcome: outcome of the game, such as "win" (0 or 1), "ally_deaths" and "enemy_deaths".
     """
 
     obs: np.ndarray
@@ -97,7 +97,7 @@ class Episode:
 
     @property
     def length(self) -> int:
-        """T."""
+        """Number of steps, T."""
         return len(self.reward)
 
     def __repr__(self) -> str:
@@ -110,27 +110,27 @@ _SEEN = ("obs", "state", "avail", "alive")
 
 
 def make_env(source: str | Path | TrainConfig) -> Environment:
-    """The game of a run, one copy; see `environments.base.Environment`.
+    """Makes one copy of the environment of a run; see `environments.base.Environment`.
 
     Args:
         source: a run directory, or the settings of a run.
 
     Raises:
-        InputError: there is no such run, or its game is played by the host: StarCraft II.
+        InputError: there is no such run, or its game runs in worker processes, such as StarCraft II.
     """
     config = source if isinstance(source, TrainConfig) else read_run(Path(source))
     if config.env.is_played_by_host:
-        raise InputError(f"env={config.env.name}: plays in processes of its own; use limae-jax evaluate")
+        raise InputError(f"env={config.env.name}: runs in worker processes; use limae-jax evaluate")
     return environments.make_env(config.env)
 
 
 def play(policy: Policy, env: Environment, seed: int = 0) -> Episode:
-    """Lets a team play one episode, greedily.
+    """Plays one episode with the greedy actions of a team.
 
     Args:
-        policy: from `load_policy`.
-        env: from `make_env`; of the sizes that the team was trained for.
-        seed: which episode; the same one is played again, step for step.
+        policy: team from `load_policy`.
+        env: environment from `make_env`, with the sizes that the team was trained for.
+        seed: seed of the episode; the same seed gives the same episode.
 
     Raises:
         InputError: the team does not fit the game.

@@ -1,4 +1,4 @@
-"""A trained team for use elsewhere: stored parameters as plain functions."""
+"""Trained teams as plain functions: loading from runs and files, and export."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ from limae_jax.types import EnvSpec, Timestep
 
 
 class Policy(NamedTuple):
-    """One seed's greedy team.
+    """The greedy policy of one seed's team.
 
     Attributes:
         act: (carry, obs [A, O], avail [A, U]) -> (action [A] int32, carry). Jitted.
-        initial_carry: to start every episode with.
-        spec: sizes of the environment that it was trained in.
-        is_decentralised: whether each agent acts on its own observations alone.
+        initial_carry: carry at the start of every episode.
+        spec: spec of the environment that the team was trained in.
+        is_decentralised: whether each agent acts on its own observations only.
     """
 
     act: Callable[[ActorCarry, jax.Array, jax.Array], tuple[jax.Array, ActorCarry]]
@@ -54,7 +54,7 @@ class StoredTeams(NamedTuple):
     Attributes:
         seeds: [S].
         params: leaves [S, ...].
-        iteration: [S] the clock when each seed had them.
+        iteration: [S] training iteration of each seed's parameters.
     """
 
     seeds: np.ndarray
@@ -66,12 +66,12 @@ def load_teams(run_dir: Path, system: System, checkpoint: str = "last") -> Store
     """Reads the parameters of every seed that has been trained so far.
 
     Args:
-        run_dir: of a run.
-        system: as built for the run's environment.
+        run_dir: directory of the run.
+        system: system built for the run's environment.
         checkpoint: "last", or "best": each seed's best evaluation.
 
     Raises:
-        InputError: there are none, or they are damaged.
+        InputError: the parameters are missing or damaged.
     """
     check_name("checkpoint", checkpoint, (LAST, BEST))
     groups = read_groups(run_dir, read_run(run_dir).seeds) if is_there(run_dir / GROUPS_FILE) else []
@@ -95,7 +95,7 @@ def _stacked(count: int, one: jax.ShapeDtypeStruct) -> jax.ShapeDtypeStruct:
 
 
 class _Team(NamedTuple):
-    """One seed's parameters, and the iteration at which it had them."""
+    """One seed's parameters, with their training iteration and the run's settings."""
 
     config: TrainConfig
     seed: int
@@ -120,12 +120,12 @@ def load_policy(run_dir: str | Path, seed: int | None = None, checkpoint: str = 
     """Loads one seed's team from a run directory, or from a file that `export_policy` wrote.
 
     Args:
-        run_dir: of a run; or the file, which holds one seed and one checkpoint.
-        seed: which; None is the run's first.
+        run_dir: directory of the run; or the file, which holds one seed and one checkpoint.
+        seed: seed to load; None: the run's first.
         checkpoint: "last" or "best".
 
     Raises:
-        InputError: there is no such run or seed, or the file is damaged or another one's.
+        InputError: there is no such run or seed, or the file is damaged or not a policy.
     """
     place = Path(user_path("RUN_DIR", run_dir))
     if place.suffix == SUFFIX and not place.is_dir():
@@ -137,24 +137,24 @@ def load_policy(run_dir: str | Path, seed: int | None = None, checkpoint: str = 
 def _policy_of_file(path: Path, seed: int | None) -> Policy:
     stored = read_policy_file(path)
     own = stored.metadata.get("seed")
-    check(seed is None or str(seed) == own, "seed", seed, f"{path} holds seed {own} alone")
+    check(seed is None or str(seed) == own, "seed", seed, f"{path} holds seed {own} only")
     system = build_system(stored.config, make_env(stored.config.env).spec)
     template = jax.eval_shape(system.init, jax.random.key(0)).params
     try:
         params = stored.params_like(template)
     except (KeyError, ValueError) as error:
         reason = one_line(error)
-        raise InputError(f"{path}: its parameters are not those of its settings ({reason}); export it again") from None
+        raise InputError(f"{path}: parameters do not match the settings ({reason}); export it again") from None
     return _make_policy(stored.config, params)
 
 
 def export_policy(run_dir: str | Path, out: str | Path, seed: int | None = None, checkpoint: str = "last") -> Path:
-    """Writes one seed's team into a safetensors file: parameters by dotted name, and what they are as metadata.
+    """Writes one seed's team to a safetensors file: parameters by dotted name, and a description as metadata.
 
     Args:
-        run_dir: of a run.
-        out: the file; its name ends in .safetensors.
-        seed: which; None is the run's first.
+        run_dir: directory of the run.
+        out: path of the file, ending in .safetensors.
+        seed: seed to export; None: the run's first.
         checkpoint: "last" or "best".
 
     Returns:
@@ -189,7 +189,7 @@ def _make_policy(config: TrainConfig, params: Params) -> Policy:
 
 
 def _observed(spec: EnvSpec, obs: jax.Array, avail: jax.Array) -> Timestep:
-    """A timestep [1, ...] with what agents go by; the rest is not read when acting."""
+    """Returns a timestep [1, ...] with the agents' inputs; acting does not read the other fields."""
     no, nothing = jnp.zeros(1, bool), jnp.zeros(1)
     state = jnp.zeros((1, spec.state_size))
     alive = jnp.ones((1, spec.num_agents), bool)

@@ -1,6 +1,6 @@
-"""One team in a file that other tools can read: named parameters and what they belong to. Only here is safetensors.
+"""Policy files: one team's named parameters and metadata in safetensors format, which other tools can read.
 
-Its metadata are text. `config` holds the run's settings as in config.yaml, without where the run was.
+All metadata are text. `config` holds the run's settings as in config.yaml, without the run's name and directory.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ FORMAT, FORMAT_VERSION = "limae_jax policy", "1"
 
 
 class PolicyFile(NamedTuple):
-    """What a file of a policy says.
+    """The contents of a policy file.
 
     Attributes:
-        config: settings of the run that it is from.
-        metadata: all of it, by name.
+        config: settings of the run.
+        metadata: all metadata, by name.
         arrays: parameters by dotted name.
     """
 
@@ -42,10 +42,10 @@ class PolicyFile(NamedTuple):
     arrays: dict[str, np.ndarray]
 
     def params_like(self, template: Params) -> Params:
-        """The parameters as the tree that `template`, arrays or `jax.ShapeDtypeStruct`, is.
+        """Returns the parameters as a tree like `template`, whose leaves are arrays or `jax.ShapeDtypeStruct`.
 
         Raises:
-            KeyError, ValueError: they are others.
+            KeyError, ValueError: names, shapes or dtypes differ from the template's.
         """
         wanted, structure = jax.tree_util.tree_flatten_with_path(template)
         names = [_dotted(path) for path, _ in wanted]
@@ -61,14 +61,17 @@ class PolicyFile(NamedTuple):
 def write_policy_file(
     path: Path, config: TrainConfig, spec: EnvSpec, params: Params, about: dict[str, str | int | bool]
 ) -> None:
-    """Writes a file whole or not at all.
+    """Writes a policy file atomically.
 
     Args:
-        path: ends in .safetensors; replaced if it is there.
-        config: of the run.
-        spec: sizes of the environment.
-        params: of one seed.
-        about: what else to tell.
+        path: path ending in .safetensors; an existing file is replaced.
+        config: settings of the run.
+        spec: spec of the environment.
+        params: parameters of one seed.
+        about: further metadata.
+
+    Raises:
+        InputError: the file cannot be written.
     """
     nowhere = replace(config, run=replace(config.run, name=None, dir=None))
     sizes = {name: getattr(spec, name) for name in ("num_agents", "obs_size", "state_size", "num_actions")}
@@ -97,10 +100,10 @@ def write_policy_file(
 
 
 def read_policy_file(path: Path) -> PolicyFile:
-    """Reads what `write_policy_file` wrote.
+    """Reads a file of `write_policy_file`.
 
     Raises:
-        InputError: the file is damaged or none of these.
+        InputError: the file is damaged or not a policy file.
     """
     try:
         with safe_open(path, framework="numpy") as file:
@@ -109,11 +112,11 @@ def read_policy_file(path: Path) -> PolicyFile:
     except (OSError, SafetensorError) as error:
         raise InputError(f"{path}: cannot be read ({one_line(error)}); export the policy again") from None
     if metadata.get("format") != FORMAT:
-        raise InputError(f"{path}: is no policy of limae_jax; `limae-jax export` makes one")
+        raise InputError(f"{path}: is not a limae_jax policy; make one with `limae-jax export`")
     if metadata.get("format_version") != FORMAT_VERSION:
         version = one_line(metadata.get("format_version"))
         raise InputError(
-            f"{path}: has format version {version}, this limae_jax reads {FORMAT_VERSION}; use the limae_jax that"
+            f"{path}: has format version {version}, but this limae_jax reads {FORMAT_VERSION}; use the limae_jax that"
             f" wrote it ({one_line(metadata.get('limae_jax'))})"
         )
     try:

@@ -34,14 +34,14 @@ from limae_jax.systems.base import System
 from limae_jax.systems.build import build_system
 from limae_jax.training.setup import configure_jax
 
-# Of all intervals.
+# Confidence level of all intervals.
 CONFIDENCE = 0.95
 
 Report = dict[str, Any]
 
 
 class _Run(NamedTuple):
-    """A run that is to be evaluated: its settings, those of the evaluation, and its trained teams."""
+    """A run to evaluate: its training settings, the evaluation settings, and its trained teams."""
 
     run_dir: Path
     trained: TrainConfig
@@ -51,7 +51,7 @@ class _Run(NamedTuple):
 
     @property
     def env(self) -> SmacConfig:
-        """The games that it needs: no more than there are episodes."""
+        """Settings of the games, with at most as many workers as episodes."""
         env = self.config.env
         if not isinstance(env, SmacConfig):
             raise InputError(f"env={env.name}: choose env=smac to play StarCraft II")
@@ -59,9 +59,9 @@ class _Run(NamedTuple):
 
 
 class SharedGames(GamesBetween):
-    """Games that go from team to team: what one leaves unfinished the next one finishes, uncounted.
+    """Games that successive teams share: a team finishes the previous team's episodes, which do not count.
 
-    A game takes long to launch, and cannot be reset in the middle of an episode without that.
+    A game takes long to launch, and a reset in the middle of an episode would require a new launch.
     """
 
     def __init__(self, games: Games):
@@ -69,7 +69,7 @@ class SharedGames(GamesBetween):
         self._steps = games.reset()
 
     def reset(self) -> Steps:
-        """What the team before has left; nothing is reset."""
+        """Returns the last steps of the previous team; nothing is reset."""
         return self._steps
 
     def step(self, action: np.ndarray) -> Steps:
@@ -78,7 +78,7 @@ class SharedGames(GamesBetween):
         return self._steps
 
     def close(self) -> None:
-        """Closes nothing: the next team plays on."""
+        """Does nothing: the next team continues the games."""
 
 
 def evaluate_in_smac(
@@ -88,25 +88,25 @@ def evaluate_in_smac(
     replays: bool = False,
     on_status: Callable[[str], None] = lambda text: None,
 ) -> Iterator[Report]:
-    """Evaluates every seed of every run, in turn.
+    """Evaluates every seed of every run, one after the other.
 
-    A report is written to RUN_DIR/smac/<map>_<time>.json, anew after every seed. Runs that play the same map one after
-    the other share their games.
+    The report is written to RUN_DIR/smac/<map>_<time>.json, and rewritten after every seed. Consecutive runs on the
+    same map share their games.
 
     Args:
         run_dirs: runs on SMAX, which play translated, or on SMAC, which play natively.
         overrides: `env=smac` with `env.*`, and `evaluation.*`; without `env.scenario` each run plays its own map.
         checkpoint: "last" or "best".
-        replays: whether the games are asked for a replay of all they have played, into RUN_DIR/smac/replays.
-        on_status: told what is going on.
+        replays: whether to save a replay of everything played to RUN_DIR/smac/replays.
+        on_status: called with status texts.
 
     Returns:
-        A report for each run, as soon as it is through: what was played and how, "seeds" with a row for each, and
+        An iterator of reports, one for each finished run: what was played and how, "seeds" with a row for each, and
         "over_seeds", see `over_seeds`. All runs are checked before this returns.
 
     Raises:
         InputError: a run does not fit or is not trained.
-        GameError: while reports are made: a game kept failing, or has no replay.
+        GameError: during iteration: a game kept failing, or could not save its replay.
     """
     runs = []
     for run_dir in (Path(user_path("RUN_DIR", run_dir)) for run_dir in run_dirs):
@@ -151,14 +151,14 @@ def _evaluate_run(run: _Run, games: Games, about: Mapping[str, Any], on_status: 
 
 
 def _in_terms_of(trained: TrainConfig, env: SmacConfig, games: Games) -> Games:
-    """The games as the team knows them."""
+    """Returns the games, translated if the team was trained on SMAX."""
     if isinstance(trained.env, SmaxConfig):
         return TranslatedGames(games, Translator(trained.env, env))
     return games
 
 
 def _about(run_dir: Path, trained: TrainConfig, env: SmacConfig) -> Report:
-    """What is played, by whom and how."""
+    """Returns the report's fields about the run and its game."""
     about = {
         "run": str(run_dir),
         "system": label(trained.system.name),
@@ -177,7 +177,7 @@ def _about(run_dir: Path, trained: TrainConfig, env: SmacConfig) -> Report:
             "mode": "translated",
             "sight": env.sight,
             "attack_mask": env.attack_mask,
-            # Whether the team may see what SMAC's own observations do not show.
+            # Whether the team may see more than SMAC's own observations show.
             "is_privileged": sees_more or env.sight == "smax",
             "profile": profile_of(trained.env),
         }
@@ -185,7 +185,7 @@ def _about(run_dir: Path, trained: TrainConfig, env: SmacConfig) -> Report:
 
 
 def _evaluate_seed(player: HostPlayer, teams: StoredTeams, index: int, num_episodes: int) -> Report:
-    """One seed's row."""
+    """Evaluates one seed, and returns its row."""
     seed = int(teams.seeds[index])
     params = jax.tree.map(lambda x: x[index : index + 1], teams.params)
     games = player.take_up(seed)
@@ -208,7 +208,7 @@ def _evaluate_seed(player: HostPlayer, teams: StoredTeams, index: int, num_episo
 
 
 def wilson_interval(wins: int, episodes: int) -> tuple[float, float]:
-    """Where a win rate lies with CONFIDENCE (Wilson 1927)."""
+    """Returns the confidence interval of a win rate at level CONFIDENCE (Wilson 1927)."""
     from scipy import stats
 
     interval = stats.binomtest(wins, episodes).proportion_ci(CONFIDENCE, method="wilson")
@@ -216,13 +216,13 @@ def wilson_interval(wins: int, episodes: int) -> tuple[float, float]:
 
 
 def over_seeds(rows: Sequence[Mapping[str, Any]]) -> Report:
-    """The seeds together.
+    """Aggregates the rows of a run's seeds.
 
     Args:
-        rows: of the seeds.
+        rows: rows of the seeds.
 
     Returns:
-        Means of all means, sums of all counts, and of the mean win rate the bootstrap interval over the seeds
+        Means of all means, sums of all counts, and the bootstrap interval over the seeds of the mean win rate
         (percentiles of 9999 means; None for a single seed).
     """
     from scipy import stats

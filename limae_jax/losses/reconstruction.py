@@ -1,4 +1,4 @@
-"""The auto-encoder's loss. Pure functions that know no network."""
+"""The auto-encoder's loss. Pure functions, independent of the network."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import jax.numpy as jnp
 
 
 def reconstruction_loss(predicted: jax.Array, target: jax.Array, is_counted: jax.Array) -> jax.Array:
-    """Mean squared error over what is counted, and over its features (LI-MA2E's L_MAE).
+    """Returns the mean squared error over the counted steps and their features (LI-MA2E's L_MAE).
 
         L = 1/|M| sum_{m in M} 1/F || target_m - predicted_m ||^2
 
@@ -21,7 +21,7 @@ def reconstruction_loss(predicted: jax.Array, target: jax.Array, is_counted: jax
     """
     chex.assert_equal_shape([predicted, target])
     chex.assert_shape(is_counted, target.shape[:-1])
-    # Selected before the square: the gradient of what is not counted is 0, whatever its values.
+    # Selected before the square, so that the gradient of uncounted steps is 0 whatever their values.
     error = jnp.where(is_counted[..., None], predicted - target, 0.0)
     count = jnp.maximum(jnp.sum(is_counted) * target.shape[-1], 1)
     return jnp.sum(jnp.square(error)) / count

@@ -1,7 +1,7 @@
-"""Temporal-difference targets and losses over time-major rows. Pure functions that know no network.
+"""Temporal-difference targets and losses over time-major rows. Pure functions, independent of the network.
 
-A row is a stretch of [T] slots. `filled` is True where a real step was taken, so it is False at an episode's final
-observation and at the row's last slot: there is no loss there, but there is a value.
+A row is a sequence of [T] slots. `filled` is True where a real step was taken, so it is False at an episode's final
+observation and at the row's last slot: these slots have no loss, but a value.
 """
 
 from __future__ import annotations
@@ -14,10 +14,10 @@ UNAVAILABLE = -1e9
 
 
 def masked_mean(values: jax.Array, filled: jax.Array, weight: jax.Array | float = 1.0) -> jax.Array:
-    """Mean of `values` where `filled`; 0 if there is nothing. What is not filled cannot enter, not even as NaN.
+    """Returns the mean of `values` where `filled`; 0 if nothing is. Other values are ignored, even NaN.
 
     Args:
-        values, filled: of one shape.
+        values, filled: arrays of the same shape.
         weight: importance weights that multiply the values, broadcast against them.
     """
     chex.assert_equal_shape([values, filled])
@@ -26,31 +26,31 @@ def masked_mean(values: jax.Array, filled: jax.Array, weight: jax.Array | float 
 
 
 def choose(q: jax.Array, action: jax.Array) -> jax.Array:
-    """q [..., U] at action [...]: the utilities of the actions taken."""
+    """Returns the utilities [...] of the chosen actions [...] from q [..., U]."""
     chex.assert_equal_shape_prefix([q, action], action.ndim)
-    # A sum over a comparison, not a gather: the gradient of a gather is a scatter, which is slow on a CPU.
+    # A sum over a comparison instead of a gather, whose gradient is a scatter, which is slow on a CPU.
     is_chosen = action[..., None] == jnp.arange(q.shape[-1])
     return jnp.sum(jnp.where(is_chosen, q, 0.0), axis=-1)
 
 
 def greedy_action(q: jax.Array, avail: jax.Array) -> jax.Array:
-    """Best legal action [...] of q [..., U] and avail [..., U]."""
+    """Returns the best legal action [...] of q [..., U] and avail [..., U]."""
     chex.assert_equal_shape([q, avail])
     return jnp.argmax(jnp.where(avail, q, UNAVAILABLE), axis=-1)
 
 
 def best_legal(q: jax.Array, avail: jax.Array) -> jax.Array:
-    """Largest utility [...] of q [..., U] among the legal actions of avail [..., U]."""
+    """Returns the largest utility [...] of q [..., U] among the legal actions of avail [..., U]."""
     chex.assert_equal_shape([q, avail])
     return jnp.max(jnp.where(avail, q, UNAVAILABLE), axis=-1)
 
 
 def bootstrap_action(online_q: jax.Array, target_q: jax.Array, avail: jax.Array, double_q: bool) -> jax.Array:
-    """Greedy legal actions [..., A], whose target utilities a bootstrap takes.
+    """Returns the greedy legal actions [..., A] for the bootstrap value.
 
     Args:
         online_q, target_q, avail: [..., A, U].
-        double_q: the online network picks the action (van Hasselt et al. 2016), else the target network.
+        double_q: whether the online network picks the action (van Hasselt et al. 2016), else the target network.
     """
     return greedy_action(online_q if double_q else target_q, avail)
 
@@ -58,16 +58,16 @@ def bootstrap_action(online_q: jax.Array, target_q: jax.Array, avail: jax.Array,
 def td_lambda_targets(
     reward: jax.Array, terminal: jax.Array, filled: jax.Array, value: jax.Array, gamma: float, td_lambda: float
 ) -> jax.Array:
-    """TD(lambda) targets that never mix two episodes (Sutton & Barto 2018, section 12.1).
+    """Returns TD(lambda) targets that never mix episodes (Sutton & Barto 2018, section 12.1).
 
         G_t = r_t + gamma (1 - terminal_t) [(1 - l_t) V_{t+1} + l_t G_{t+1}]
 
-    with l_t = lambda where slot t + 1 is a real step, which then is of the same episode, and l_t = 0 before an
-    episode's final observation and before the row's last slot. V_{t+1} is there the value of that very observation,
-    so a truncated episode and a row's end bootstrap from where they stopped.
+    with l_t = lambda where slot t + 1 is a real step, which is then of the same episode, and l_t = 0 before an
+    episode's final observation and before the row's last slot. V_{t+1} is then the value of that observation, so a
+    truncated episode and the end of a row bootstrap from their last observation.
 
     Args:
-        reward, terminal: [T, ...] of the step from slot t.
+        reward, terminal: [T, ...] reward and terminal flag of the step from slot t.
         filled: [T, ...]; the last slot counts as not filled.
         value: [T, ...] target value of slot t's observation.
         gamma: discount.
@@ -101,7 +101,7 @@ def agent_td_errors(
     terminal: jax.Array,
     gamma: float,
 ) -> jax.Array:
-    """Each agent's own absolute one-step TD error on the team reward.
+    """Returns each agent's absolute one-step TD error on the team reward.
 
         delta_i = | Q_i(a_i) - (r + gamma (1 - terminal) max_{legal a'} Q_i(a'; target)) |
 
@@ -122,13 +122,13 @@ def agent_td_errors(
 
 
 def row_priority(error: jax.Array, filled: jax.Array) -> jax.Array:
-    """How much there is to learn from each row: its TD errors, between their sum and their mean (PyMARL2).
+    """Returns the priority of each row, a compromise between sum and mean of its TD errors (PyMARL2).
 
         p_b = sum_t |delta_t| / sqrt(number of real steps)
 
     Args:
-        error: [T, B] TD errors, or [T, B, A] one for each agent, of which a step has the mean over the agents.
-        filled: of the same shape, where they count.
+        error: [T, B] TD errors, or [T, B, A] one for each agent, which are averaged over the agents.
+        filled: bool of the same shape, the errors that count.
 
     Returns:
         [B], 0 for a row without a real step.
@@ -142,6 +142,6 @@ def row_priority(error: jax.Array, filled: jax.Array) -> jax.Array:
 
 
 def td_loss(error: jax.Array, filled: jax.Array, weight: jax.Array | float = 1.0) -> jax.Array:
-    """Mean of error^2 / 2 over the real steps; `weight` as in `masked_mean`."""
-    # Selected before the square too: its gradient is 0 * error, which is not 0 for an error that is not finite.
+    """Returns the mean of error^2 / 2 over the real steps; `weight` as in `masked_mean`."""
+    # Also selected before the square, whose gradient 0 * error is not 0 if the error is not finite.
     return masked_mean(0.5 * jnp.square(jnp.where(filled, error, 0.0)), filled, weight)

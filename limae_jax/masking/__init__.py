@@ -1,1 +1,1 @@
-"""Rules that choose which agents the auto-encoder must guess: one file each, named in `catalogue.masking_rules`."""
+"""Rules that choose which agents to hide from the auto-encoder: one file each, see `catalogue.masking_rules`."""

@@ -1,4 +1,4 @@
-"""Control: one agent is visible, whatever the errors, and the agents take turns."""
+"""Control: one agent is visible, independent of the errors; the agents take turns."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from limae_jax.masking.base import MaskingRule, MaskInputs, Selection
 
 
 def make_rule(config: MaskingConfig, num_agents: int, window: int) -> MaskingRule:
-    """All but one agent, as at execution; agent n mod A is visible in batch n. The state is n mod A, [] int32."""
+    """Hides all but one agent, as at execution: agent n mod A is visible in batch n. The state is n mod A, [] int32."""
 
     def init() -> jax.Array:
         return jnp.zeros((), jnp.int32)

@@ -1,4 +1,4 @@
-"""What a masking rule is, and what the rules share."""
+"""The interface of masking rules, and their shared functions."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from limae_jax.types import Metrics, PyTree
 
 
 class MaskInputs(NamedTuple):
-    """What a rule may go by. Axes [T, B, ...], time-major.
+    """The input of a rule. Axes [T, B, ...], time-major.
 
     Attributes:
         td_error_agent: [T, B, A] absolute TD error of each agent, without gradient.
-        is_counted: [T, B, A] bool, a real transition with the agent alive. Elsewhere `td_error_agent` means nothing.
+        is_counted: [T, B, A] bool, a real transition with the agent alive. Elsewhere `td_error_agent` is meaningless.
         obs: [T, B, A, O].
         is_first: [T, B] bool, an episode starts here.
         filled: [T, B] bool, a real transition starts here.
@@ -33,7 +33,7 @@ class MaskInputs(NamedTuple):
 
 
 def check_shapes(inputs: MaskInputs) -> None:
-    """Checks, while a program is traced, that the inputs have the axes that they should; nothing when it runs."""
+    """Checks the shapes of the inputs at tracing time; costs nothing at run time."""
     chex.assert_rank(inputs.td_error_agent, 3)
     chex.assert_equal_shape([inputs.td_error_agent, inputs.is_counted])
     chex.assert_rank(inputs.obs, 4)
@@ -42,11 +42,11 @@ def check_shapes(inputs: MaskInputs) -> None:
 
 
 class Selection(NamedTuple):
-    """Who is hidden.
+    """The agents to hide.
 
     Attributes:
         is_hidden: [T, B, A] bool.
-        state: of the rule, for the next batch.
+        state: the rule's state for the next batch.
         metrics: [] float32 by name.
     """
 
@@ -56,7 +56,7 @@ class Selection(NamedTuple):
 
 
 class MaskingRule(NamedTuple):
-    """Chooses who is hidden.
+    """Chooses which agents to hide.
 
     Attributes:
         init: () -> state, carried from batch to batch and stored in checkpoints.
@@ -68,7 +68,7 @@ class MaskingRule(NamedTuple):
 
 
 def stateless(choose: Callable[[MaskInputs, jax.Array], tuple[jax.Array, Metrics]]) -> MaskingRule:
-    """A rule that goes by its batch alone.
+    """Returns a rule that depends on the current batch only.
 
     Args:
         choose: (inputs, key) -> (is_hidden [T, B, A] bool, metrics).
@@ -84,18 +84,19 @@ def stateless(choose: Callable[[MaskInputs, jax.Array], tuple[jax.Array, Metrics
 def hide_above_mean(
     score: jax.Array, units: MaskUnits, config: ThresholdConfig, inputs: MaskInputs, tie_break: jax.Array | None = None
 ) -> tuple[jax.Array, Metrics]:
-    """Hides the agents with a high score, in each group by itself; see `scores.above_mean`.
+    """Hides the agents with a high score in each group; see `scores.above_mean`.
 
     Args:
         score: [W, G, A].
-        units: that the score was made for.
-        config: has the tolerance and the top k.
+        units: units of the score.
+        config: the tolerance and the top k.
         inputs: the batch.
-        tie_break: [W, G, A] decides among equal scores; None is by how many slots of an agent count. Who counts nowhere
-            has the others' mean, which a lone survivor equals: to hide the dead would leave nothing to learn.
+        tie_break: [W, G, A] decides between equal scores; None: the number of counted slots of an agent. Without it, a
+            dead agent, whose score is the others' mean, could be hidden in place of a lone survivor with the same
+            score, which would leave nothing to learn.
 
     Returns:
-        is_hidden [T, B, A] bool, and `fallback_rate`: share of the units in which the top k had to do.
+        is_hidden [T, B, A] bool, and `fallback_rate`: fraction of groups that fell back to the top k.
     """
     tie_break = units.sum(inputs.is_counted.astype(jnp.float32)) if tie_break is None else tie_break
     is_hidden, is_fallback = above_mean(score, config.tolerance, config.top_k, tie_break)

@@ -1,4 +1,4 @@
-"""Hides the agents whose TD error has been above the team's mean for a while."""
+"""Hides the agents whose running mean of the TD error is above the team's mean."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class EmaState(NamedTuple):
 
     Attributes:
         mean: [A] s.
-        weight: [] what of it comes from data, 1 - (1 - alpha)^n. Kept itself, since n would overflow.
+        weight: [] total weight of the data in the mean, 1 - (1 - alpha)^n. Stored in place of n, which would overflow.
     """
 
     mean: jax.Array

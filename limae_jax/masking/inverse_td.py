@@ -1,4 +1,4 @@
-"""Control: the agents with the lowest TD errors, as many as `mean_td` would hide."""
+"""Control: hides the agents with the lowest TD errors, as many as `mean_td` would hide."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from limae_jax.types import Metrics
 
 
 def make_rule(config: ThresholdConfig, num_agents: int, window: int) -> MaskingRule:
-    """The number of agents of the mean TD-error threshold of LI-MA2E, from the other end of the order."""
+    """Hides as many agents as the mean TD-error threshold of LI-MA2E, but those with the lowest errors."""
     units = MaskUnits(config.unit, window)
 
     def choose(inputs: MaskInputs, key: jax.Array) -> tuple[jax.Array, Metrics]:

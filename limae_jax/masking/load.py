@@ -1,4 +1,4 @@
-"""From the settings of a masking rule to the rule."""
+"""Makes masking rules from their settings."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from limae_jax.types import PyTree
 
 
 def make_rule(config: MaskingConfig, num_agents: int, window: int) -> MaskingRule:
-    """The rule that `config.name` names: of `limae_jax.masking.<name>`, or of a plug-in.
+    """Makes the rule called `config.name`, from `limae_jax.masking.<name>` or a plug-in.
 
     Args:
-        config: its settings.
+        config: settings of the rule.
         num_agents: A.
-        window: L, slots of a group of granularity `step`.
+        window: L, number of slots in a group of unit `step`.
     """
     make = registered("masking", config.name)
     if make is None:

@@ -1,4 +1,4 @@
-"""Hides the agents whose TD error is above the team's mean: the method."""
+"""Hides the agents whose TD error is above the team's mean: the main rule of LI-MA2E."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from limae_jax.types import Metrics
 def make_rule(config: ThresholdConfig, num_agents: int, window: int) -> MaskingRule:
     """Mean TD-error threshold of LI-MA2E.
 
-    M_i = 1  iff  delta_i > theta (1 + tolerance),  theta = mean_i delta_i;  if nobody is, the top k
+    M_i = 1  iff  delta_i > theta (1 + tolerance),  theta = mean_i delta_i;  the top k if there are none
     """
     units = MaskUnits(config.unit, window)
 

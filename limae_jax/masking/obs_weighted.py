@@ -1,4 +1,4 @@
-"""Hides the agents whose TD error is above the team's mean while they see much."""
+"""Hides the agents whose TD error, weighted by how much they observe, is above the team's mean."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from limae_jax.types import Metrics
 def make_rule(config: ThresholdConfig, num_agents: int, window: int) -> MaskingRule:
     """Observation-weighted score of LI-MA2E.
 
-    score_i = mean_t delta_i(t) (share of the features of agent i's observation at t that are not 0)
+    score_i = mean_t delta_i(t) (fraction of nonzero features in agent i's observation at t)
     """
     units = MaskUnits(config.unit, window)
 

@@ -1,4 +1,4 @@
-"""Hides agents by independent coin flips, as the masked auto-encoder of MA2E does; pre-training uses it too."""
+"""Hides agents independently at random, as the masked auto-encoder of MA2E does; also used in pre-training."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ def bernoulli_mask(key: jax.Array, shape_prefix: Sequence[int], num_agents: int,
 
     Args:
         key: typed key.
-        shape_prefix: of independent masks.
-        num_agents: A; of one agent, nothing is hidden.
+        shape_prefix: shape of the independent masks.
+        num_agents: A; a single agent is never hidden.
         probability: p.
 
     Returns:
-        is_hidden [*shape_prefix, A] bool. If all came out hidden, one of them is revealed, and if none, one is hidden;
-        each agent is equally likely to be that one.
+        is_hidden [*shape_prefix, A] bool. If the draw hides all agents, one is revealed; if it hides none, one is
+        hidden. Each agent is equally likely to be changed.
     """
     if num_agents == 1:
         return jnp.zeros((*shape_prefix, 1), bool)
     draw = jax.random.uniform(key, (*shape_prefix, num_agents))
     is_hidden = draw < probability
-    # Which of the draws is the extreme one does not depend on whether all of them are low or all are high: it is as
-    # good as a second draw.
+    # Which agent has the extreme draw is independent of whether all draws are low or all are high, so no second draw is
+    # needed.
     is_all = jnp.all(is_hidden, axis=-1, keepdims=True)
     is_none = ~jnp.any(is_hidden, axis=-1, keepdims=True)
     return (is_hidden & ~(is_all & highest(draw, 1))) | (is_none & highest(-draw, 1))
 
 
 def make_rule(config: MaskingConfig, num_agents: int, window: int) -> MaskingRule:
-    """The random masks of MA2E: M_i ~ Bernoulli(p), its own draw for each group."""
+    """Random masks of MA2E: M_i ~ Bernoulli(p), drawn separately for each group."""
     units = MaskUnits(config.unit, window)
 
     def choose(inputs: MaskInputs, key: jax.Array) -> tuple[jax.Array, Metrics]:

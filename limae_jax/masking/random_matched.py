@@ -1,4 +1,4 @@
-"""Control: as many agents as `mean_td` would hide, but any. Is it who is hidden that matters, or how many?"""
+"""Control: hides as many agents as `mean_td` would, but at random. Tests whether the choice of agents matters."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from limae_jax.types import Metrics
 
 
 def make_rule(config: ThresholdConfig, num_agents: int, window: int) -> MaskingRule:
-    """The number of agents of the mean TD-error threshold of LI-MA2E, drawn uniformly in each group."""
+    """Hides as many agents as the mean TD-error threshold of LI-MA2E, drawn uniformly in each group."""
     units = MaskUnits(config.unit, window)
 
     def choose(inputs: MaskInputs, key: jax.Array) -> tuple[jax.Array, Metrics]:

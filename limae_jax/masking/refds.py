@@ -1,4 +1,4 @@
-"""Hides the agents whose TD error is above the team's mean where episodes end."""
+"""Hides the agents whose TD error near the end of episodes is above the team's mean."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from limae_jax.masking.base import MaskingRule, MaskInputs, hide_above_mean, sta
 from limae_jax.masking.scores import MaskUnits, agent_mean
 from limae_jax.types import Metrics
 
-# Time constants beyond which weights stay equal: next to an episode's end they are nothing, yet an agent that died
-# that long before still has a mean instead of 0 / 0.
+# Time constants beyond which weights stay constant. They are negligible next to the weights near the end, but an agent
+# that died that long before the end still has a mean instead of 0 / 0.
 _MOST_TIME_CONSTANTS = 60.0
 
 
 def steps_to_end(is_first: jax.Array, filled: jax.Array) -> jax.Array:
-    """Steps from each slot to the last step of its episode, or of the row where the episode goes on behind it.
+    """Returns the steps from each slot to the last step of its episode, or of the row if the episode goes on after it.
 
     Args:
         is_first, filled: [T, B] bool.
@@ -28,7 +28,7 @@ def steps_to_end(is_first: jax.Array, filled: jax.Array) -> jax.Array:
     slot = jnp.arange(num_slots, dtype=jnp.int32)[:, None]
     last_filled = jax.lax.cummax(jnp.where(filled, slot, -1), axis=0)
     is_end = jnp.concatenate([is_first[1:], jnp.ones_like(is_first[:1])])
-    # It only grows along a row, so the smallest to come is that of the nearest end: no gather is needed.
+    # `last_filled` is nondecreasing along a row, so its minimum over later ends is that of the nearest: no gather.
     end = jax.lax.cummin(jnp.where(is_end, last_filled, num_slots), axis=0, reverse=True)
     return jnp.maximum(end - slot, 0)
 

@@ -1,4 +1,4 @@
-"""Hides the agents whose TD error differs from episode to episode and grows from batch to batch."""
+"""Hides the agents whose TD error varies between episodes and grows from batch to batch."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class VdsState(NamedTuple):
 
     Attributes:
         history: [K, A], newest last.
-        num_valid: [] int32, how many at its end are of a batch.
+        num_valid: [] int32, number of entries filled so far, at its end.
     """
 
     history: jax.Array
@@ -25,11 +25,11 @@ class VdsState(NamedTuple):
 
 
 def slope(history: jax.Array, num_valid: jax.Array) -> jax.Array:
-    """Least-squares slope over the last entries, per batch.
+    """Returns the least-squares slope per batch over the last entries.
 
     Args:
         history: [K, A], newest last.
-        num_valid: [] how many at its end count.
+        num_valid: [] number of last entries to use.
 
     Returns:
         [A]; 0 with fewer than two entries.
@@ -38,27 +38,27 @@ def slope(history: jax.Array, num_valid: jax.Array) -> jax.Array:
     is_valid = batch >= history.shape[0] - num_valid
     middle = history.shape[0] - 1 - 0.5 * (num_valid - 1)
     offset = jnp.where(is_valid, batch - middle, 0.0)
-    # A slope does not depend on where zero is; seen from the newest entry, no change is exactly 0.
+    # The slope does not depend on the origin; relative to the newest entry, a constant history gives exactly 0.
     rise = jnp.sum(jnp.where(is_valid, offset * (history - history[-1]), 0.0), axis=0)
     run = jnp.sum(jnp.square(offset))
     return jnp.where(num_valid >= 2, rise / jnp.maximum(run, 0.5), 0.0)
 
 
 def episode_variance(values: jax.Array, is_counted: jax.Array, is_first: jax.Array) -> jax.Array:
-    """Population variance of the episodes' means.
+    """Returns the population variance of the episodes' means.
 
-    An episode is a stretch of a row between two starts; the first one of a row may have begun before the row.
+    An episode is the part of a row between two starts; the first episode of a row may have begun before the row.
 
     Args:
         values, is_counted: [T, B, A].
         is_first: [T, B] bool.
 
     Returns:
-        [A]; 0 for an agent that counts in fewer than two episodes.
+        [A]; 0 for an agent with counted values in fewer than two episodes.
     """
     start = jnp.cumsum(is_first.astype(jnp.int32), axis=0)
     number = start - start[:1]
-    # A product with a comparison, not a segment sum, which is a scatter. Full precision: GPUs would round to 10 bits.
+    # A product with a comparison instead of a segment sum, which is a scatter. Full precision: GPUs round to 10 bits.
     is_in = (number[:, None] == jnp.arange(is_first.shape[0])[:, None]).astype(jnp.float32)
     seen = jnp.stack([jnp.where(is_counted, values, 0.0), is_counted.astype(jnp.float32)])
     total, count = jnp.einsum("tsb,ntba->nsba", is_in, seen, precision=jax.lax.Precision.HIGHEST)
@@ -75,7 +75,7 @@ def make_rule(config: VdsConfig, num_agents: int, window: int) -> MaskingRule:
 
     score_i = Var over episodes(delta_i) relu(slope of delta_i over the last K batches)
 
-    Agents share a reward, so their errors often fall together; then the top k by delta_i are hidden.
+    Agents share a reward, so their errors often fall together; in that case the top k by delta_i are hidden.
     """
     units = MaskUnits(config.unit, window)
 
@@ -88,7 +88,7 @@ def make_rule(config: VdsConfig, num_agents: int, window: int) -> MaskingRule:
         state = VdsState(history, jnp.minimum(state.num_valid + 1, config.history_batches))
         variance = episode_variance(inputs.td_error_agent, inputs.is_counted, inputs.is_first)
         score = variance * jax.nn.relu(slope(*state))
-        # Where no error rises all scores are 0, and the top k go by the error itself.
+        # If no error rises, all scores are 0, and the error itself decides the top k.
         is_hidden, metrics = hide_above_mean(score[None, None], units, config, inputs, tie_break=delta[None])
         return Selection(is_hidden, state, metrics)
 

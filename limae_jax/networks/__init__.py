@@ -1,1 +1,1 @@
-"""Networks as flax modules: the agents', the mixers and the auto-encoder."""
+"""Networks as flax modules: the agent network, the mixers and the auto-encoder."""

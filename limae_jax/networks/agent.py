@@ -1,4 +1,4 @@
-"""The agents' utility network. One set of parameters serves all agents; the agent's id is part of the input."""
+"""The agents' utility network. All agents share one set of parameters; the agent's id is part of the input."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ Features = dict[str, jax.Array]
 
 
 class AgentInputs(struct.PyTreeNode):
-    """What the network reads, with the whole agent axis, so that agents may also be mixed inside it.
+    """The network's input, with the whole agent axis, so that a network can mix agents.
 
     Attributes:
         obs: [T, B, A, O].
-        last_action: [T, B, A] int32, -1 at an episode's start.
+        last_action: [T, B, A] int32, -1 at the start of an episode.
         is_first: [T, B] bool.
-        beliefs: what each agent makes of the team, or None if the network does not ask.
+        beliefs: each agent's reconstruction of the team; None if the network does not use it.
     """
 
     obs: jax.Array
@@ -31,7 +31,7 @@ class AgentInputs(struct.PyTreeNode):
 
     @classmethod
     def of_step(cls, obs: jax.Array, last_action: jax.Array, is_first: jax.Array) -> AgentInputs:
-        """What the network reads at one step, T = 1; an action of the episode before is dropped.
+        """Returns the input of one step, T = 1; an action of the previous episode is dropped.
 
         Args:
             obs: [B, A, O].
@@ -42,14 +42,14 @@ class AgentInputs(struct.PyTreeNode):
 
 
 class InputLayer(nn.Module):
-    """relu(W [obs, one-hot last action, one-hot agent id] + b), without building the wide input."""
+    """relu(W [obs, one-hot last action, one-hot agent id] + b), without the concatenated input."""
 
     hidden_size: int
     num_actions: int
 
     @nn.compact
     def __call__(self, inputs: AgentInputs) -> jax.Array:
-        """What the agents read, in the width of the hidden state: [T, B, A, H]."""
+        """Returns the embedded inputs, [T, B, A, H]."""
         num_agents, obs_size = inputs.obs.shape[-2:]
         width = obs_size + self.num_actions + num_agents
         kernel = self.param("kernel", nn.initializers.lecun_normal(), (width, self.hidden_size))
@@ -62,12 +62,12 @@ class InputLayer(nn.Module):
 class GruAgent(nn.Module):
     """[observation, last action, agent id] -> Dense, relu -> GRU -> Dense -> utilities (PyMARL's RNN agent).
 
-    With a context, Q_i = Linear([GRU(h_i); c_i]) (MA2E): c_i is the attention over what agent i makes of its team.
+    With a context, Q_i = Linear([GRU(h_i); c_i]) (MA2E): c_i is attention over agent i's reconstruction of its team.
 
     Attributes:
         num_actions: U.
         hidden_size: H.
-        context_size: width of the context, or None to do without.
+        context_size: width of the context; None for no context.
     """
 
     num_actions: int
@@ -76,7 +76,7 @@ class GruAgent(nn.Module):
 
     @nn.compact
     def __call__(self, carry: jax.Array, inputs: AgentInputs) -> tuple[jax.Array, jax.Array, Features]:
-        """Unrolls a stretch of time; a team's episode start resets every agent's state.
+        """Unrolls over time; the start of a team's episode resets every agent's state.
 
         Args:
             carry: [B, A, H] state before the first step.
@@ -99,10 +99,11 @@ class GruAgent(nn.Module):
         if self.context_size is None or inputs.beliefs is None:
             return hidden[-1], q, {"hidden": hidden}
         context, weights = TeamAttention(self.context_size, name="team")(inputs.beliefs)
-        # The rows of Linear([h; c]) that belong to c: so the rest starts, and stays, as it is without context.
+        # The rows of Linear([h; c]) for c, as a separate kernel, so that the other parameters are the same as without
+        # a context.
         kernel = self.param("context_head", nn.initializers.lecun_normal(), (self.context_size, self.num_actions))
         return hidden[-1], q + product(context, kernel), {"hidden": hidden, "attention": weights}
 
     def initial_carry(self, num_rows: int, num_agents: int) -> jax.Array:
-        """Zeros [B, A, H]."""
+        """Returns zeros [B, A, H]."""
         return jnp.zeros((num_rows, num_agents, self.hidden_size))

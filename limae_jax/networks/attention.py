@@ -1,4 +1,4 @@
-"""What an agent draws from its beliefs about the team."""
+"""Attention of an agent over its beliefs about the team."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from limae_jax.networks.linear import product
 
 
 class Beliefs(struct.PyTreeNode):
-    """The windows of the team as each agent has them: its own as it was, its team-mates' as it makes them out.
+    """The team's windows as known to each agent: its own true window and its team-mates' reconstructed windows.
 
     Attributes:
         own: [T, B, A, R F] the last R steps (observation, one-hot previous action) of each agent; absent steps are 0.
         decoded: [T, B, A, A - 1, R D] the auto-encoder's output for each agent's team-mates; absent steps are 0. None:
-            the agents read their team-mates' true windows, which no decentralised agent can.
-        head: [D, F] turns `decoded` into observation and action.
+            the agents read their team-mates' true windows, which decentralised agents cannot.
+        head: [D, F] maps `decoded` to observation and action.
     """
 
     own: jax.Array
@@ -26,12 +26,13 @@ class Beliefs(struct.PyTreeNode):
 
 
 class TeamAttention(nn.Module):
-    """Attention of an agent's own window over the windows of the team, its own among them.
+    """Attention of an agent's own window over the windows of the team, including its own.
 
         c_i = sum_j softmax_j((W_Q tau_i)(W_K tau_j)^T / sqrt(D)) W_V tau_j
 
-    A reconstruction is tau_j = z_j H with few features z_j and many in tau_j. It is never written out: scores are taken
-    against H W_K W_Q^T tau_i, and the weighted z are summed before they go through H W_V, which is the same thing.
+    A reconstruction is tau_j = z_j H, where z_j has far fewer features than tau_j. It is never materialised: scores are
+    computed against H W_K W_Q^T tau_i, and the weighted z_j are summed before the product with H W_V, which is
+    equivalent.
 
     Attributes:
         width: D of queries, keys and values.
@@ -63,13 +64,13 @@ class TeamAttention(nn.Module):
 
 
 def _through_head(head: jax.Array, kernel: jax.Array) -> jax.Array:
-    """Kernel [R F, E] for observations and actions, as one [R D, E] for what the head makes them of."""
+    """Composes a kernel [R F, E] on observations and actions with the head: [R D, E], on the decoder's output."""
     by_step = jnp.reshape(kernel, (-1, head.shape[1], kernel.shape[-1]))
     return jnp.reshape(jnp.einsum("df,rfe->rde", head, by_step), (-1, kernel.shape[-1]))
 
 
 def _in_agent_order(own_first: jax.Array, num_agents: int) -> jax.Array:
-    """Weights [..., A, A] with each agent's own in front, its team-mates' after it, brought into the agents' order."""
+    """Reorders weights [..., A, A], in which each agent's own weight comes first, to the order of the agents."""
     own, others = own_first[..., :1], own_first[..., 1:]
     nothing = jnp.zeros_like(own)
     before = jnp.concatenate([others, nothing], axis=-1)

@@ -1,4 +1,4 @@
-"""Which form of a computation the backend wants. Both forms give the same values, up to rounding."""
+"""The choice between backend-specific forms of a computation. All forms give the same values up to rounding."""
 
 from __future__ import annotations
 
@@ -6,5 +6,5 @@ import jax
 
 
 def prefers_cpu_forms() -> bool:
-    """Whether programs are compiled for a CPU, where some sums and gradients are quicker written out by hand."""
+    """Whether programs are compiled for a CPU, where some hand-written sums and gradients are faster."""
     return jax.default_backend() == "cpu"

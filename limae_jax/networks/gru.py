@@ -1,8 +1,8 @@
-"""A gated recurrent unit unrolled over time, on a CPU with a backward pass of its own.
+"""A gated recurrent unit unrolled over time, with a custom backward pass on a CPU.
 
-Only the products with the hidden state are sequential. The input's products are made outside the scan by the caller,
-and the gradients of the recurrent weights after it, as one large product each; autodiff would accumulate them step by
-step inside the scan. The three gates keep arrays of their own, because slicing one wide array stops XLA from
+Only the products with the hidden state are sequential. The caller computes the input's products outside the scan. The
+gradients of the recurrent weights are computed after the scan, as one large product each; autodiff would accumulate
+them step by step inside it. Each of the three gates has a separate array, because slicing one wide array stops XLA from
 vectorising the gates on a CPU. `benchmarks/gru.py` compares this with flax's cell.
 """
 
@@ -26,19 +26,19 @@ class Gates(NamedTuple):
     n: jax.Array
 
 
-# What a step keeps for the backward pass: r, z, n and h W_n + b_n, [R, H] each.
+# Saved by a step for the backward pass: r, z, n and h W_n + b_n, [R, H] each.
 _Saved = tuple[jax.Array, jax.Array, jax.Array, jax.Array]
-# These of all steps, [T, R, H] each; the states; and `hidden`, `keep` and `w` as given.
+# The saved arrays of all steps, [T, R, H] each; the states; and the arguments `hidden`, `keep` and `w`.
 _Residuals = tuple[_Saved, jax.Array, jax.Array, jax.Array, Gates]
 
 
 def _sigmoid(x: jax.Array) -> jax.Array:
-    """The logistic function through tanh, which XLA vectorises better on a CPU."""
+    """The logistic function computed by tanh, which XLA vectorises better on a CPU."""
     return 0.5 * nn.tanh(0.5 * x) + 0.5
 
 
 def _step(hidden: jax.Array, inputs: tuple[Gates, jax.Array], w: Gates, bias_n: jax.Array) -> tuple[jax.Array, _Saved]:
-    """One step; returns the new hidden state and what the backward pass needs."""
+    """Computes one step; returns the new hidden state and the arrays for the backward pass."""
     x, keep = inputs
     h = hidden * keep
     r = _sigmoid(x.r + h @ w.r)
@@ -49,7 +49,7 @@ def _step(hidden: jax.Array, inputs: tuple[Gates, jax.Array], w: Gates, bias_n: 
 
 
 def gru_scan(x: Gates, hidden: jax.Array, keep: jax.Array, w: Gates, bias_n: jax.Array) -> jax.Array:
-    """Hidden states of a GRU over time (Cho et al. 2014, in the form that PyTorch and flax use).
+    """Computes the hidden states of a GRU over time (Cho et al. 2014, in the form used by PyTorch and flax).
 
         h = keep_t h_{t-1};  r = s(x_r + h W_r);  z = s(x_z + h W_z);  n = tanh(x_n + r (h W_n + b_n))
         h_t = (1 - z) n + z h
@@ -57,7 +57,7 @@ def gru_scan(x: Gates, hidden: jax.Array, keep: jax.Array, w: Gates, bias_n: jax
     Args:
         x: [T, R, H] each, input parts of the gates with their biases.
         hidden: [R, H] state before the first step.
-        keep: [T, R, 1] 0.0 where an episode starts (the state is dropped), else 1.0. Not differentiated.
+        keep: [T, R, 1] 0.0 where an episode starts (the state is reset), else 1.0. Not differentiated.
         w: [H, H] each, recurrent kernels.
         bias_n: [H] bias inside the reset gate.
 
@@ -72,7 +72,7 @@ def gru_scan(x: Gates, hidden: jax.Array, keep: jax.Array, w: Gates, bias_n: jax
     return jax.lax.scan(body, hidden, (x, keep))[1]
 
 
-# The same with the backward pass below.
+# `gru_scan` with the backward pass below.
 gru_unroll = jax.custom_vjp(gru_scan)
 
 
@@ -88,7 +88,7 @@ def _forward(x: Gates, hidden: jax.Array, keep: jax.Array, w: Gates, bias_n: jax
 def _backward(residuals: _Residuals, grad_states: jax.Array) -> tuple[Gates, jax.Array, None, Gates, jax.Array]:
     (r, z, n, q), states, hidden, keep, w = residuals
     h = jnp.concatenate([hidden[None], states[:-1]]) * keep
-    # d(pre-activation) = dh * these; they need no recursion, so they stay outside the scan.
+    # d(pre-activation) = dh * factor; the factors are not recursive, so they are computed outside the scan.
     to_n = (1 - z) * (1 - n * n)
     to_z = (h - n) * z * (1 - z)
     to_r = to_n * q * r * (1 - r)
@@ -131,7 +131,7 @@ class Gru(nn.Module):
         Args:
             hidden: [R, H] state before the first step.
             inputs: [T, R, D].
-            is_first: [T, R] bool, True where the state is dropped before the step.
+            is_first: [T, R] bool, True where the state is reset before the step.
 
         Returns:
             [T, R, H] states after each step.

@@ -1,7 +1,7 @@
-"""A dense layer whose weight gradient is one product.
+"""A dense layer whose weight gradient is a single product.
 
-Autodiff gives the gradient of x @ W as the transpose of a product, for which XLA's CPU backend first copies the large
-array of gradients into another layout. Written out as x^T g it needs no copy.
+Autodiff computes the gradient of x @ W as the transpose of a product, for which XLA's CPU backend first copies the
+large array of gradients into another layout. The explicit form x^T g needs no copy.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from limae_jax.networks.backend import prefers_cpu_forms
 
 @jax.custom_vjp
 def product(x: jax.Array, kernel: jax.Array) -> jax.Array:
-    """x [..., D] times kernel [D, E]: [..., E]."""
+    """Returns x [..., D] times kernel [D, E], [..., E]."""
     return x @ kernel
 
 
@@ -33,7 +33,7 @@ product.defvjp(_forward, _backward)
 
 
 class Linear(nn.Module):
-    """flax's Dense, trained through `product` on a CPU.
+    """flax's Dense; uses `product` on a CPU.
 
     Attributes:
         features: E.
@@ -43,7 +43,7 @@ class Linear(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """x [..., D] to [..., E]."""
+        """Maps x [..., D] to [..., E]."""
         kernel = self.param("kernel", nn.initializers.lecun_normal(), (x.shape[-1], self.features))
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         return (product(x, kernel) if prefers_cpu_forms() else x @ kernel) + bias

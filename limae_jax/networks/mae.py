@@ -1,10 +1,10 @@
 """The masked auto-encoder over agents' trajectories (MA2E, Kang et al. 2025), with whole agents hidden.
 
-A token is one (agent, step): E = Linear([observation, one-hot previous action]) + code(agent), with a code for each
-step back in the attention. The encoder reads the visible agents' tokens only, and sums up each agent's window in the
-token of its last step. The decoder has a query for each (agent, step) that is read: the encoder's output for a visible
-agent, a learned [MASK] token for a hidden one, plus codes for agent and step; queries attend to each other and to what
-the encoder put out for the visible agents. A linear head without bias gives back the observation and the action.
+A token is one (agent, step): E = Linear([observation, one-hot previous action]) + code(agent); the attention adds a
+code for each step back. The encoder reads the visible agents' tokens only, and summarises each agent's window in the
+token of its last step. The decoder has a query for each (agent, step) to reconstruct: the encoder's output for a
+visible agent, a learned [MASK] token for a hidden one, plus codes for agent and step. Queries attend to each other and
+to the encoder's output for the visible agents. A linear head without bias reconstructs the observation and the action.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from limae_jax.networks.windows import Stretch
 
 
 def other_agents(num_agents: int) -> np.ndarray:
-    """[A, A - 1]: the indices of each agent's team-mates, in order."""
+    """Returns the indices of each agent's team-mates in order, [A, A - 1]."""
     everyone = np.arange(num_agents)
     return np.stack([np.delete(everyone, agent) for agent in everyone])
 
@@ -37,7 +37,7 @@ class DecoderLayer(nn.Module):
 
     Attributes:
         width: D.
-        num_heads: heads.
+        num_heads: number of attention heads.
     """
 
     width: int
@@ -52,13 +52,13 @@ class DecoderLayer(nn.Module):
         self.feed_forward = FeedForward(self.width)
 
     def __call__(self, x: jax.Array, is_present: jax.Array, memory: jax.Array, is_visible: jax.Array) -> jax.Array:
-        """One layer.
+        """Applies the layer.
 
         Args:
             x: [..., Q, D] queries.
-            is_present: [..., Q] bool, queries that may be looked at.
+            is_present: [..., Q] bool, queries that may be attended to.
             memory: [..., A, D] the encoder's output.
-            is_visible: [..., A] bool, agents whose memory may be looked at.
+            is_visible: [..., A] bool, agents whose memory may be attended to.
         """
         normed = self.norm(x)
         mixed = attend_shared(self.query(normed), self.key(normed), self.value(normed), is_present, self.num_heads)
@@ -69,25 +69,25 @@ class DecoderLayer(nn.Module):
         return self.feed_forward(x)
 
     def of_hidden(self, hidden: jax.Array, own: jax.Array, memory: jax.Array) -> jax.Array:
-        """The first layer where one agent is visible, for its A - 1 hidden team-mates: `__call__`, but cheaper.
+        """Applies the first layer to the A - 1 hidden team-mates of one visible agent: a cheaper `__call__`.
 
-        The hidden queries are the same in every slot, so that only the weight of the visible agent's key has to be
-        computed there; and cross-attention to a single token is that token's value.
+        The hidden queries are the same in every slot, so only the weight of the visible agent's key is computed per
+        slot; and cross-attention to a single token returns that token's value.
 
         Args:
-            hidden: [A, D] the query that each agent has when it is hidden.
-            own: [..., A, D] the query of each agent as the visible one.
+            hidden: [A, D] each agent's query when it is hidden.
+            own: [..., A, D] each agent's query when it is the visible one.
             memory: [..., A, D] the encoder's output for each agent, from its own tokens only.
 
         Returns:
-            [..., A, A - 1, D] for each visible agent the hidden ones' queries after the layer.
+            [..., A, A - 1, D] for each visible agent the queries of the hidden agents after the layer.
         """
         others = other_agents(len(hidden))
         of_head = head_sums(self.width, self.num_heads, hidden.dtype)
         scale = (self.width // self.num_heads) ** -0.5
         normed = self.norm(hidden)
         query, key, value = self.query(normed), self.key(normed), self.value(normed)
-        # Scores [A, A - 1, A - 1, heads] of hidden queries and hidden keys, by visible agent: constants of the network.
+        # Scores [A, A - 1, A - 1, heads] of hidden queries and keys, by visible agent; they depend on parameters only.
         scores = product(query[others][:, :, None] * key[others][:, None], of_head) * scale
         log_total = jax.nn.logsumexp(scores, axis=2)
         weights = product(jax.nn.softmax(scores, axis=2), of_head.T)
@@ -103,16 +103,16 @@ class DecoderLayer(nn.Module):
 
 
 class MaskedAutoEncoder(nn.Module):
-    """See the module's text. `__call__` is the general path, for training; `infer` the one that acting takes.
+    """The masked auto-encoder, see the module docstring. `__call__` is for training, `infer` for acting.
 
     Attributes:
         num_agents: A.
-        num_features: F = O + U of a token.
+        num_features: F = O + U, the features of a token.
         window: L.
         width: D.
-        num_heads: heads.
-        num_encoder_layers, num_decoder_layers: layers.
-        num_read: R, how many of a window's last steps are reconstructed.
+        num_heads: number of attention heads.
+        num_encoder_layers, num_decoder_layers: numbers of layers.
+        num_read: R, number of last steps of a window that are reconstructed.
     """
 
     num_agents: int
@@ -135,13 +135,13 @@ class MaskedAutoEncoder(nn.Module):
         self.encoder_norm = nn.LayerNorm()
         self.decoder = [DecoderLayer(self.width, self.num_heads) for _ in range(self.num_decoder_layers)]
         self.decoder_norm = nn.LayerNorm()
-        # A tenth of the usual size: guesses begin near 0, about the mean of most features. Otherwise the first phase is
-        # spent on unlearning noise (R2 on random play of 8m 0.15 in place of -0.03).
+        # A tenth of the usual scale: predictions start near 0, about the mean of most features. Otherwise the first
+        # phase of training is spent on unlearning noise (R2 on random play of 8m 0.15 instead of -0.03).
         small = nn.initializers.variance_scaling(0.01, "fan_in", "truncated_normal")
         self.head = self.param("head", small, (self.width, self.num_features))
 
     def encode(self, stretch: Stretch, is_visible: jax.Array | None) -> jax.Array:
-        """One token for each agent and slot that sums up its window: [L - 1 + T, B, ...] to [T, B, A, D]."""
+        """Encodes the window of each agent and slot as one token: [L - 1 + T, B, ...] to [T, B, A, D]."""
         x = self.embed(stretch.tokens) + self.agent_code
         valid_length = stretch.valid_length
         for layer in self.encoder:
@@ -157,14 +157,14 @@ class MaskedAutoEncoder(nn.Module):
             is_hidden: [B, A] bool.
 
         Returns:
-            [T, B, A, R, D], the newest step first; `reconstruct` makes observations and actions of it.
+            [T, B, A, R, D], the newest step first; `reconstruct` maps it to observations and actions.
         """
         memory = self.encode(stretch, ~is_hidden)
         valid_length = stretch.valid_length[self.window - 1 :]
         return self._decode(memory, jnp.broadcast_to(is_hidden, memory.shape[:-1]), valid_length)
 
     def _decode(self, memory: jax.Array, is_hidden: jax.Array, valid_length: jax.Array) -> jax.Array:
-        """memory [..., A, D], is_hidden [..., A] and valid_length [...] to [..., A, R, D]."""
+        """Decodes memory [..., A, D], is_hidden [..., A] and valid_length [...] to [..., A, R, D]."""
         shape = (*memory.shape[:-1], self.num_read, self.width)
         content = jnp.where(is_hidden[..., None], self.mask_token, memory)
         queries = content[..., None, :] + self.agent_code[:, None] + self.read_code
@@ -175,20 +175,20 @@ class MaskedAutoEncoder(nn.Module):
         return jnp.reshape(self.decoder_norm(x), shape)
 
     def infer(self, stretch: Stretch) -> jax.Array:
-        """What each agent, from its own window alone, makes of its team-mates: all others are hidden.
+        """Decodes each agent's team-mates from the agent's own window alone: all others are hidden.
 
         Args:
             stretch: [L - 1 + T, B, ...].
 
         Returns:
-            [T, B, A, A - 1, R, D], team-mates in the order of `other_agents`; for each agent equal to the general path.
+            [T, B, A, A - 1, R, D], team-mates in the order of `other_agents`; for each agent equal to `__call__`.
         """
         memory = self.encode(stretch, None)
         if self.num_read == self.num_decoder_layers == 1:
             code = self.agent_code + self.read_code
             decoded = self.decoder[0].of_hidden(self.mask_token + code, memory + code, memory)
             return self.decoder_norm(decoded)[..., None, :]
-        # Every visible agent [..., A] has queries of its own for the whole team.
+        # Every visible agent [..., A] has separate queries for the whole team.
         is_hidden = jnp.broadcast_to(~jnp.eye(self.num_agents, dtype=bool), (*memory.shape[:-1], self.num_agents))
         seen = jnp.broadcast_to(memory[..., None, :, :], (*is_hidden.shape, self.width))
         valid_length = jnp.broadcast_to(stretch.valid_length[self.window - 1 :, :, None], is_hidden.shape[:-1])
@@ -196,5 +196,5 @@ class MaskedAutoEncoder(nn.Module):
         return decoded[..., np.arange(self.num_agents)[:, None], other_agents(self.num_agents), :, :]
 
     def reconstruct(self, decoded: jax.Array) -> jax.Array:
-        """[..., D] to observations and one-hot actions [..., F]."""
+        """Maps [..., D] to observations and one-hot actions [..., F]."""
         return product(decoded, self.head)

@@ -1,9 +1,9 @@
-"""Parts of a pre-norm transformer over (agent, step) tokens, each step of a stretch computed once.
+"""Parts of a pre-norm transformer over (agent, step) tokens, which computes each step of a stretch once.
 
-A layer looks back a few steps only (its `reach`); the reaches of an encoder's layers add up to L - 1, so that its
-output at a slot depends on the window of L steps that ends there and on nothing else. Time enters as a code for each
-step back, which is added to keys and values. Attention over a handful of keys is written as dense products and sums:
-batched products of that size are slow on every backend.
+A layer attends to the few steps in its `reach` only. The reaches of an encoder's layers add up to L - 1, so its output
+at a slot depends only on the window of L steps that ends there. A code for each step back encodes time; it is added to
+keys and values. Attention over a handful of keys is written as dense products and sums: batched products of that size
+are slow on every backend.
 """
 
 from __future__ import annotations
@@ -19,18 +19,18 @@ _CODE_STDDEV = 0.1
 
 
 def position_code(module: nn.Module, name: str, count: int, width: int) -> jax.Array:
-    """Learned codes [count, width] that tell positions apart."""
+    """Returns learned position codes [count, width]."""
     return module.param(name, nn.initializers.normal(_CODE_STDDEV), (count, width))
 
 
 def split_reach(window: int, num_layers: int) -> list[int]:
-    """How many steps back each layer looks; together window - 1, as even as can be."""
+    """Returns the number of steps back that each layer attends to: window - 1 in total, split evenly."""
     each, rest = divmod(window - 1, num_layers)
     return [each + (layer < rest) for layer in range(num_layers)]
 
 
 def head_sums(width: int, num_heads: int, dtype: jnp.dtype) -> jax.Array:
-    """[D, heads] of 0 and 1: which feature belongs to which head."""
+    """Returns a 0-1 matrix [D, heads] that assigns features to heads."""
     return jnp.repeat(jnp.eye(num_heads, dtype=dtype), width // num_heads, axis=0)
 
 
@@ -40,8 +40,8 @@ def attend(query: jax.Array, keys: jax.Array, values: jax.Array, is_allowed: jax
     Args:
         query: [..., D].
         keys, values: [..., K, D], broadcast against the query's axes.
-        is_allowed: [..., K] bool, broadcast likewise. Where nothing is allowed the result is 0.
-        num_heads: heads.
+        is_allowed: [..., K] bool, broadcast the same way. Where nothing is allowed the result is 0.
+        num_heads: number of heads.
 
     Returns:
         [..., D].
@@ -63,7 +63,7 @@ def attend_shared(
         queries: [..., Q, D].
         keys, values: [..., K, D].
         is_allowed: [..., K] bool. Where nothing is allowed the result is 0.
-        num_heads: heads.
+        num_heads: number of heads.
 
     Returns:
         [..., Q, D].
@@ -74,7 +74,7 @@ def attend_shared(
         x = jnp.reshape(x, (-1, x.shape[-2], num_heads, width // num_heads))
         return jnp.reshape(jnp.swapaxes(x, 1, 2), (-1, x.shape[1], x.shape[3]))
 
-    # One batch axis over slots and heads: with two, XLA's CPU backend copies the gradients about.
+    # One batch axis over slots and heads: with two, XLA's CPU backend makes extra copies of the gradients.
     scores = by_head(queries) @ jnp.swapaxes(by_head(keys), 1, 2) * (width // num_heads) ** -0.5
     is_allowed = jnp.repeat(jnp.reshape(is_allowed, (-1, is_allowed.shape[-1])), num_heads, axis=0)[:, None]
     weights = jnp.where(is_allowed, jax.nn.softmax(jnp.where(is_allowed, scores, NEVER)), 0.0)
@@ -83,24 +83,24 @@ def attend_shared(
 
 
 class FeedForward(nn.Module):
-    """x + W2 gelu(W1 LN(x)), four times as wide inside."""
+    """x + W2 gelu(W1 LN(x)), with a hidden layer four times as wide."""
 
     width: int
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
-        """x [..., D] to [..., D]."""
+        """Maps x [..., D] to [..., D]."""
         inner = nn.gelu(Linear(4 * self.width, name="inner")(nn.LayerNorm(name="norm")(x)))
         return x + Linear(self.width, name="outer")(inner)
 
 
 class EncoderLayer(nn.Module):
-    """Self-attention over a slot's and the `reach` slots before it, then a feed-forward layer.
+    """Self-attention over a slot and the `reach` slots before it, then a feed-forward layer.
 
     Attributes:
         width: D.
-        num_heads: heads.
-        reach: steps back.
+        num_heads: number of heads.
+        reach: number of steps back.
     """
 
     width: int
@@ -109,15 +109,15 @@ class EncoderLayer(nn.Module):
 
     @nn.compact
     def __call__(self, x: jax.Array, valid_length: jax.Array, is_visible: jax.Array | None = None) -> jax.Array:
-        """One layer. The first `reach` slots are only looked back at, and have no output of their own.
+        """Applies the layer. The first `reach` slots are only attended to, and have no output.
 
         Args:
             x: [T, B, A, D] tokens.
-            valid_length: [T, B] slots before each one that it may look at.
-            is_visible: [B, A] bool, agents whose tokens every token looks at; None: each agent looks at its own only.
+            valid_length: [T, B] number of earlier slots that each slot may attend to.
+            is_visible: [B, A] bool, agents whose tokens every token attends to; None: each agent attends to its own.
 
         Returns:
-            [T - reach, B, A, D]; what comes out for a hidden agent is of no use.
+            [T - reach, B, A, D]; the output for a hidden agent is meaningless.
         """
         num_slots = x.shape[0] - self.reach
         normed = nn.LayerNorm(name="norm")(x)

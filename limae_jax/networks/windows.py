@@ -1,9 +1,9 @@
-"""Trajectory windows: the last L (observation, previous action) pairs of each agent, within the running episode.
+"""Trajectory windows: the last L (observation, previous action) pairs of each agent in the running episode.
 
-Overlapping windows share their steps, so they are not cut out one by one. A stretch of time is kept once, together
-with each slot's `valid_length`: how many of the slots before it belong to the same episode. The window at a slot is
-then the slot and the min(valid_length, L - 1) before it; whatever lies further back, or before the team's episode
-began, is absent.
+Overlapping windows share steps, so they are not stored separately. A stretch of time is stored once, together with
+each slot's `valid_length`: the number of slots before it that belong to the same episode. The window at a slot consists
+of the slot and the min(valid_length, L - 1) slots before it; earlier steps, and steps before the start of the team's
+episode, are absent.
 """
 
 from __future__ import annotations
@@ -14,12 +14,12 @@ from flax import struct
 
 
 class History(struct.PyTreeNode):
-    """The L - 1 steps before the next one, as acting carries them and as a stored row begins with them.
+    """The L - 1 steps before the next step, carried while acting and stored at the start of a row.
 
     Attributes:
         obs: [B, L - 1, A, O], the newest last.
-        last_action: [B, L - 1, A] int32, the action before each observation, -1 at an episode's start.
-        length: [B] int32, how many of them are of the running episode; the others are absent.
+        last_action: [B, L - 1, A] int32, the action before each observation, -1 at the start of an episode.
+        length: [B] int32, number of steps that belong to the running episode; the others are absent.
     """
 
     obs: jax.Array
@@ -28,11 +28,11 @@ class History(struct.PyTreeNode):
 
 
 class Stretch(struct.PyTreeNode):
-    """Consecutive slots as the auto-encoder reads them. Axes [K + T, B, ...]: K = L - 1 slots of history, then T slots.
+    """Consecutive slots, the auto-encoder's input. Axes [K + T, B, ...]: K = L - 1 slots of history, then T slots.
 
     Attributes:
-        tokens: [K + T, B, A, F] the observation and the one-hot previous action (all 0 at an episode's start).
-        valid_length: [K + T, B] int32, slots before this one that are of the same episode and at hand, at most L - 1.
+        tokens: [K + T, B, A, F] the observation and the one-hot previous action (all 0 at the start of an episode).
+        valid_length: [K + T, B] int32, available slots before this one in the same episode, at most L - 1.
     """
 
     tokens: jax.Array
@@ -40,19 +40,19 @@ class Stretch(struct.PyTreeNode):
 
 
 def empty_history(num_rows: int, num_agents: int, obs_size: int, window: int) -> History:
-    """Before the first step of an episode: everything is absent."""
+    """Returns the history before the first step of an episode: everything is absent."""
     shape = (num_rows, window - 1, num_agents)
     return History(jnp.zeros((*shape, obs_size)), jnp.full(shape, -1, jnp.int32), jnp.zeros(num_rows, jnp.int32))
 
 
 def advance(history: History, obs: jax.Array, last_action: jax.Array, is_first: jax.Array) -> History:
-    """The history after one more step.
+    """Returns the history after one more step.
 
     Args:
-        history: before the step.
+        history: history before the step.
         obs: [B, A, O].
         last_action: [B, A] int32.
-        is_first: [B] bool, the step starts an episode: what was before is absent from now on.
+        is_first: [B] bool, the step starts an episode: earlier steps become absent.
     """
     size = history.obs.shape[1]
     length = jnp.minimum(jnp.where(is_first, 0, history.length) + 1, size)
@@ -66,17 +66,17 @@ def advance(history: History, obs: jax.Array, last_action: jax.Array, is_first: 
 
 
 def make_tokens(obs: jax.Array, last_action: jax.Array, num_actions: int) -> jax.Array:
-    """[..., O] and [...] to [..., O + U]: what one agent saw, and had done before, in one step."""
+    """Concatenates observations [..., O] and one-hot previous actions [...] to tokens [..., O + U]."""
     return jnp.concatenate([obs, jax.nn.one_hot(last_action, num_actions, dtype=obs.dtype)], axis=-1)
 
 
 def make_stretch(
     history: History, obs: jax.Array, last_action: jax.Array, is_first: jax.Array, num_actions: int
 ) -> Stretch:
-    """A stretch of T slots with the history before it.
+    """Returns a stretch of T slots with the history before it.
 
     Args:
-        history: before slot 0.
+        history: history before slot 0.
         obs: [T, B, A, O].
         last_action: [T, B, A] int32.
         is_first: [T, B] bool.
@@ -96,7 +96,7 @@ def make_stretch(
 
 
 def unfold(stretch: Stretch, window: int) -> Stretch:
-    """Every window as a stretch of its own: [L - 1 + T, B, ...] to [L, T B, ...], the newest step last."""
+    """Returns every window as a separate stretch: [L - 1 + T, B, ...] to [L, T B, ...], the newest step last."""
     num_slots = stretch.valid_length.shape[0] - window + 1
 
     def cut(x: jax.Array) -> jax.Array:
@@ -108,24 +108,24 @@ def unfold(stretch: Stretch, window: int) -> Stretch:
 
 
 def count_windows(num_slots: int, window: int) -> tuple[int, int]:
-    """How many windows `split_windows` makes of L - 1 + T slots, and its largest offset.
+    """Returns the number of windows that `split_windows` makes of L - 1 + T slots, and its largest offset.
 
-    Few enough that, over all offsets, a window can end at each of the T slots.
+    The number is small enough that, over all offsets, a window can end at each of the T slots.
     """
     count = max((num_slots - window + 1) // window, 1)
     return count, num_slots - count * window
 
 
 def split_windows(stretch: Stretch, window: int, offset: jax.Array) -> tuple[Stretch, jax.Array]:
-    """Windows that do not overlap, each as a stretch of its own: [L - 1 + T, B, ...] to [L, W B, ...].
+    """Returns non-overlapping windows, each as a separate stretch: [L - 1 + T, B, ...] to [L, W B, ...].
 
     Args:
-        stretch: of T >= 1 slots after the history.
+        stretch: T >= 1 slots after the history.
         window: L.
-        offset: [] int32 slots to leave out in front, see `count_windows`.
+        offset: [] int32 number of leading slots to skip, see `count_windows`.
 
     Returns:
-        The W windows, and the slot [W] of each one's last step, counted from the stretch's first slot.
+        The W windows, and the slot [W] of each window's last step, counted from the stretch's first slot.
     """
     count, _ = count_windows(stretch.valid_length.shape[0], window)
 

@@ -132,7 +132,7 @@ def test_a_damaged_or_foreign_file_is_told_in_one_line(run_dir, tmp_path, damage
 def test_a_file_holds_one_seed(run_dir, tmp_path):
     path = limae_jax.export_policy(run_dir, tmp_path / "team.safetensors", seed=5)
     limae_jax.load_policy(path, seed=5)
-    with pytest.raises(InputError, match=r"seed=4: .*holds seed 5 alone"):
+    with pytest.raises(InputError, match=r"seed=4: .*holds seed 5 only"):
         limae_jax.load_policy(path, seed=4)
 
 

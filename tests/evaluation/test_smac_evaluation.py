@@ -178,7 +178,7 @@ def test_mistakes_are_answered_before_any_game_is_launched(opened, run_dir, caps
         assert main(["evaluate", *map(str, command)]) == 2
         assert said in capsys.readouterr().err
     assert opened == []
-    with pytest.raises(InputError, match=r"env=smac: is evaluated by"):
+    with pytest.raises(InputError, match=r"env=smac: is not evaluated here"):
         evaluate_run(smax, ["env=smac"])
 
 

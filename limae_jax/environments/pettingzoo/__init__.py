@@ -1,1 +1,1 @@
-"""Parallel environments of PettingZoo, in processes of their own."""
+"""PettingZoo and Gymnasium environments in worker processes."""

@@ -1,4 +1,4 @@
-"""An environment of PettingZoo or Gymnasium to the training loop: its sizes, which only a worker can tell."""
+"""Settings and sizes of a PettingZoo or Gymnasium environment. The sizes come from a worker process."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from limae_jax.types import ActionSpec, EnvSpec
 
 
 def parallel_settings(config: ParallelConfig, seed: int = 0) -> ParallelSettings:
-    """What the workers of a seed are told."""
+    """Returns the settings of a seed's worker processes."""
     settings = GymnasiumSettings if isinstance(config, GymnasiumConfig) else ParallelSettings
     return settings(
         name=config.scenario,
@@ -25,11 +25,11 @@ def parallel_settings(config: ParallelConfig, seed: int = 0) -> ParallelSettings
 
 @lru_cache(maxsize=8)
 def parallel_spec(config: ParallelConfig) -> EnvSpec:
-    """Sizes of an environment, which is built once for that in a worker of its own.
+    """Returns the spec of an environment, which is built once in a temporary worker process.
 
     Raises:
-        InputError: it cannot be played.
-        GameError: it fails at its start.
+        InputError: the environment is not supported.
+        GameError: the environment fails at the start.
     """
     with WorkerPool(parallel_settings(config), num_workers=1, max_crashes=1) as pool:
         info = pool.info

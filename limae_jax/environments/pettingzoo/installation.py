@@ -1,4 +1,4 @@
-"""Whether an environment of PettingZoo or Gymnasium is installed; imports neither jax nor the environment."""
+"""Installation checks for PettingZoo and Gymnasium. Imports neither jax nor the environment."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ INSTALL = "pip install 'limae-jax[pettingzoo]'"
 
 
 def check_parallel_env(scenario: str) -> None:
-    """Checks that there is such a module.
+    """Checks that PettingZoo and the environment's module are installed.
 
     Raises:
-        InputError: it or PettingZoo is missing; the message says what to do.
+        InputError: one of them is missing; the message says what to do.
     """
     if getattr(importlib.util.find_spec("pettingzoo"), "origin", None) is None:
         raise InputError(f"env.name=pettingzoo: the package pettingzoo is missing; {INSTALL}")
@@ -35,10 +35,10 @@ def check_parallel_env(scenario: str) -> None:
 
 
 def check_gymnasium_env(scenario: str) -> None:
-    """Checks that gymnasium and the module that registers the environment are there.
+    """Checks that Gymnasium and the module that registers the environment are installed.
 
     Raises:
-        InputError: one is missing; the message says what to do.
+        InputError: one of them is missing; the message says what to do.
     """
     if importlib.util.find_spec("gymnasium") is None:
         raise InputError("env.name=gymnasium: the package gymnasium is missing; pip install 'limae-jax[gymnasium]'")

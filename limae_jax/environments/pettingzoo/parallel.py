@@ -1,4 +1,4 @@
-"""A parallel environment of PettingZoo as a worker plays it. Imports no jax."""
+"""A PettingZoo parallel environment, run in a worker process. Does not import jax."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ from limae_jax.environments.workers.game import Move
 from limae_jax.environments.workers.records import EpisodeRecord, GameInfo
 from limae_jax.errors import InputError
 
-# What the dead may do: nothing, which goes by this number.
+# The only legal action of a dead agent; it is not played.
 _NO_OP = 0
 
 
 class ParallelGame:
-    """One environment; see `workers.game.WorkerGame`.
+    """A PettingZoo parallel environment; see `workers.game.WorkerGame`.
 
-    Observations are flattened and padded with zeros to the longest, actions to the most; padded actions are never
-    legal. The state is the environment's own, if it has one, else all observations, unpadded, one after the other. The
-    team's reward is the sum of its agents'. An agent that has left, or has not come yet, is dead: it sees zeros and has
-    one legal action, which is not played. An episode ends with its last agent: truncated if one of those that played to
-    the end was cut off and not terminated, else terminal.
+    Observations are flattened and zero-padded to the longest observation. Actions are padded to the largest number of
+    actions; padded actions are never legal. The state is the environment's own if it has one, else the concatenated
+    unpadded observations. The team's reward is the sum of the agents' rewards. An agent that has left or not yet joined
+    is dead: it sees zeros and has one legal action, which is not played. An episode ends when no agent is left:
+    truncated if an agent of the last step was truncated and not terminated, else terminal.
     """
 
     can_break_off = True
     version: str | None = None
 
     def __init__(self, settings: ParallelSettings, folder: Path):
-        """Builds the environment and looks at an episode's start, which tells the sizes.
+        """Builds the environment and starts an episode to find the sizes.
 
         Raises:
-            InputError: it is not there, or cannot be played so.
+            InputError: the environment is missing or not supported.
         """
         self._env: Any = self.make(settings)
         self._agents = list(self._env.possible_agents)
@@ -50,7 +50,7 @@ class ParallelGame:
         self._infos: Mapping[Any, Any] = {}
         self._is_alive: dict[Any, bool] = {}
         self._has_state = True
-        # One seed for each episode: without one, some environments draw another of their own.
+        # A seed for each episode: without one, some environments draw their own.
         self._seeds = np.random.default_rng(settings.seed)
         self._start(seed=0)
         self._has_state = self._try_state()
@@ -68,7 +68,7 @@ class ParallelGame:
         """Makes the environment.
 
         Raises:
-            InputError: it is not there, or is none that can be played.
+            InputError: the environment is missing or not supported.
         """
         return _make(settings)
 
@@ -81,14 +81,14 @@ class ParallelGame:
         self._steps, self._is_alive = 0, {agent: agent in self._env.agents for agent in self._agents}
 
     def step(self, action: list[int]) -> Move:
-        """Plays the actions of the living."""
+        """Plays the actions of the living agents."""
         numbered = zip(self._agents, self._spaces, action, strict=True)
         playing = {agent: space.action(number) for agent, space, number in numbered if agent in self._env.agents}
         self._obs, rewards, terminations, truncations, self._infos = self._env.step(playing)
         self._steps += 1
         is_over = not self._env.agents
         cut_off = [agent for agent in playing if truncations.get(agent) and not terminations.get(agent)]
-        # Who is cut off when the episode ends would have gone on: what they see then has a value.
+        # An agent truncated at the end counts as alive: its final observation has a value to bootstrap from.
         living = set(cut_off) if is_over else {agent for agent in self._env.agents if not terminations.get(agent)}
         self._is_alive = {agent: agent in living for agent in self._agents}
         is_truncated = bool(cut_off) if is_over else self._steps >= self._limit
@@ -125,11 +125,11 @@ class ParallelGame:
         return True
 
     def record(self, worker: int, length: int, episode_return: float, truncated: bool) -> EpisodeRecord:
-        """The record of the episode that has just ended."""
+        """Returns the record of the episode that has just ended."""
         return EpisodeRecord(worker, length, episode_return, truncated)
 
     def close(self) -> None:
-        """Ends the environment."""
+        """Closes the environment."""
         self._env.close()
 
 
@@ -141,7 +141,7 @@ def _make(settings: ParallelSettings) -> Any:
         what = f"needs {error.name}; install it" if error.name else str(error)
         raise InputError(f"env.scenario={settings.name}: cannot be imported: {one_line(what)}") from None
     if make is None:
-        raise InputError(f"env.scenario={settings.name}: has no {function}, so it is no parallel environment")
+        raise InputError(f"env.scenario={settings.name}: has no {function}, so it is not a parallel environment")
     try:
         env = make(**settings.options)
     except (TypeError, ValueError, AssertionError) as error:
@@ -149,5 +149,5 @@ def _make(settings: ParallelSettings) -> Any:
         raise InputError(f"{given}: {settings.name} refuses it: {one_line(error)}") from None
     missing = [name for name in ("possible_agents", "reset", "step") if not hasattr(env, name)]
     if missing or not hasattr(env, "observation_space"):
-        raise InputError(f"env.scenario={settings.name}: is no parallel environment of PettingZoo")
+        raise InputError(f"env.scenario={settings.name}: is not a parallel environment of PettingZoo")
     return env

@@ -1,4 +1,4 @@
-"""What agents of PettingZoo see and may do, as rows of numbers. Runs in the worker."""
+"""Conversion of the agents' observation and action spaces to flat arrays. Runs in the worker."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _MASK = "action_mask"
 
 
 class AgentSpaces:
-    """One agent's observations and actions.
+    """The observation and action space of one agent.
 
     Attributes:
-        obs_size: numbers of a flattened observation, its action mask left out.
-        num_actions: legal and illegal ones.
+        obs_size: size of a flattened observation, without its action mask.
+        num_actions: number of actions, legal or not.
     """
 
     def __init__(self, scenario: str, agent: str, obs: spaces.Space, action: spaces.Space):
@@ -28,7 +28,7 @@ class AgentSpaces:
             InputError: the actions are not discrete, or the observations have no fixed size.
         """
         if not isinstance(action, spaces.Discrete):
-            raise InputError(f"env.scenario={scenario}: agent {agent} has no discrete actions, but {action}")
+            raise InputError(f"env.scenario={scenario}: actions of agent {agent} are not discrete: {action}")
         self._space, self._is_wrapped = _without_mask(obs)
         if not self._space.is_np_flattenable:
             raise InputError(f"env.scenario={scenario}: observations of agent {agent} have no fixed size: {obs}")
@@ -36,7 +36,7 @@ class AgentSpaces:
         self.num_actions, self._first_action = int(action.n), int(action.start)
 
     def flat(self, obs: Any) -> np.ndarray:
-        """An observation, [O] float32."""
+        """Flattens an observation to [O] float32."""
         if isinstance(self._space, spaces.Dict):
             obs = {name: obs[name] for name in self._space.spaces}
         elif self._is_wrapped:
@@ -44,23 +44,23 @@ class AgentSpaces:
         return np.asarray(spaces.flatten(self._space, obs), np.float32)
 
     def legal(self, obs: Any, info: Mapping[str, Any]) -> np.ndarray:
-        """[U] bool, by the action mask that comes with the observation or the info; all without one."""
+        """Returns the legal actions [U] bool by the action mask in the observation or info; all if there is none."""
         mask = obs.get(_MASK) if isinstance(obs, Mapping) else None
         mask = info.get(_MASK) if mask is None else mask
         if mask is None:
             return np.ones(self.num_actions, bool)
         legal = np.asarray(mask, bool)
         if legal.shape != (self.num_actions,) or not legal.any():
-            raise ValueError(f"an action mask of shape {legal.shape} with {legal.sum()} of {self.num_actions} legal")
+            raise ValueError(f"action mask of shape {legal.shape} allows {legal.sum()} of {self.num_actions} actions")
         return legal
 
     def action(self, number: int) -> int:
-        """The environment's own number of an action that is counted from 0."""
+        """Converts an action counted from 0 to the environment's numbering."""
         return self._first_action + number
 
 
 def _without_mask(space: spaces.Space) -> tuple[spaces.Space, bool]:
-    """The space of what is observed, and whether that is the entry "observation" of a dict with a mask beside it."""
+    """Returns the space without its mask, and whether it was the entry "observation" of a dict with a mask."""
     if not isinstance(space, spaces.Dict) or _MASK not in space.spaces:
         return space, False
     inner = {name: part for name, part in space.spaces.items() if name != _MASK}

@@ -1,1 +1,1 @@
-"""Real StarCraft II through oxwhirl/smac, in worker processes. Importing this package imports none of it, nor jax."""
+"""StarCraft II through oxwhirl/smac, in worker processes. Importing this package imports neither these nor jax."""

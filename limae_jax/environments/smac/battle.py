@@ -1,4 +1,4 @@
-"""SMAC as a worker plays it. Imports neither jax nor StarCraft II."""
+"""A SMAC game, run in a worker process. Imports neither jax nor StarCraft II."""
 
 from __future__ import annotations
 
@@ -20,15 +20,15 @@ from limae_jax.environments.workers.game import Move
 from limae_jax.environments.workers.messages import GameFailureError
 from limae_jax.environments.workers.records import GameInfo
 
-# How long a worker keeps its turn to launch, at most: a game has taken its port by then, or nearly always.
+# Maximum seconds of a worker's turn to launch: by then, a game has nearly always bound its port.
 LAUNCH_TURN_S = 2.0
 
 
 class Battle:
-    """One game of StarCraft II; see `workers.game.WorkerGame`."""
+    """A StarCraft II game; see `workers.game.WorkerGame`."""
 
     def __init__(self, settings: GameSettings, folder: Path):
-        """Builds the environment, and launches nothing yet.
+        """Builds the environment; the first `reset` launches the game.
 
         Raises:
             InputError: something is not installed.
@@ -45,14 +45,14 @@ class Battle:
     def can_break_off(self) -> bool:
         """See `workers.game.WorkerGame`.
 
-        An environment in its first episode must not be reset: it would launch a second game, and count the enemies'
-        health twice in the reward's scale.
+        An environment in its first episode must not be reset: it would launch a second game and count the enemies'
+        health twice in the reward scale.
         """
         return self._finished > 0
 
     @property
     def version(self) -> str | None:
-        """Of StarCraft II, once a game has run."""
+        """Version of StarCraft II; None until a game has run."""
         return getattr(self._env, "reported_version", None)
 
     def reset(self) -> None:
@@ -61,7 +61,7 @@ class Battle:
         with _launch_turn(self._folder) if self._finished == 0 else contextlib.nullcontext():
             self._env.reset()
         if self._env.force_restarts != restarts:
-            raise GameFailureError("the game failed while an episode was started")
+            raise GameFailureError("the game failed at the start of an episode")
         self._units.start(self._env)
 
     def step(self, action: list[int]) -> Move:
@@ -71,7 +71,7 @@ class Battle:
         if "battle_won" not in info or self._env.force_restarts != restarts:
             raise GameFailureError("the game failed during a step")
         self._last, self._finished = info, self._finished + is_over
-        # Not from the units: SMAC also ends a battle in which only medivacs are left.
+        # Not computed from the units: SMAC also ends a battle in which only medivacs are left.
         is_truncated = is_over and self._env.timeouts != timeouts
         return Move(reward, is_over and not is_truncated, is_truncated)
 
@@ -83,13 +83,13 @@ class Battle:
             "obs": self._env.get_obs(),
             "state": self._env.get_state(),
             "avail": avail,
-            # SMAC lets the dead do nothing, and nobody else.
+            # In SMAC the no-op is legal for dead agents only.
             "alive": ~avail[:, NO_OP_ACTION],
             **units,
         }
 
     def record(self, worker: int, length: int, episode_return: float, truncated: bool) -> BattleRecord:
-        """The record of the battle that has just ended."""
+        """Returns the record of the battle that has just ended."""
         return BattleRecord(
             worker,
             length,
@@ -102,13 +102,13 @@ class Battle:
         )
 
     def save_replay(self, folder: Path, worker: int) -> None:
-        """Saves a replay of the game since it was launched."""
+        """Saves a replay of the game since its launch."""
         self._env.replay_dir = str(folder)
         self._env.replay_prefix = f"{self._settings.map_name}_{worker}"
         self._env.save_replay()
 
     def close(self) -> None:
-        """Ends the game."""
+        """Closes the game."""
         self._env.close()
 
 
@@ -127,7 +127,7 @@ def _info(env: Any, settings: GameSettings) -> GameInfo:
 
 @contextlib.contextmanager
 def _launch_turn(folder: Path) -> Iterator[None]:
-    """One worker of a pool after the other: games that start at the same moment may choose the same port."""
+    """Lets a pool's workers launch one after the other: games launched together may choose the same port."""
     with open(folder / "launch.lock", "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         timer = threading.Timer(LAUNCH_TURN_S, fcntl.flock, (lock, fcntl.LOCK_UN))

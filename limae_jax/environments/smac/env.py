@@ -1,4 +1,4 @@
-"""SMAC to the training loop: its sizes, known without the game."""
+"""The spec of SMAC, which does not need the game."""
 
 from __future__ import annotations
 
@@ -8,6 +8,6 @@ from limae_jax.types import EnvSpec
 
 
 def smac_spec(scenario: str) -> EnvSpec:
-    """Sizes of a SMAC map as `StarCraft2Env` gives them by default."""
+    """Returns the spec of a SMAC map with the default settings of `StarCraft2Env`."""
     outcomes = ("win", "ally_deaths", "enemy_deaths")
     return spec_of("smac", scenario, smac_sizes(scenario), outcome_names=outcomes)

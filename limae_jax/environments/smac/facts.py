@@ -1,4 +1,4 @@
-"""Reading the units of a game, in the worker."""
+"""Reads the units of a game. Runs in the worker."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import numpy as np
 from limae_jax.catalogue.scenarios import UNIT_TYPES
 from limae_jax.catalogue.smac_maps import check_map
 
-# StarCraft II's own numbers of unit types, which the enemies have. The allies' are made up for each map.
+# StarCraft II's unit type ids, used for the enemies. The allies' ids differ from map to map.
 _ENEMY_TYPES = {
     4: "colossus",
     9: "baneling",
@@ -34,13 +34,13 @@ class UnitReader:
         self._enemy_types: list[int] = []
 
     def start(self, env: Any) -> None:
-        """Matches the enemies with rows, for the whole episode that has just been started.
+        """Assigns the enemies to rows for the episode that has just started.
 
         Args:
-            env: with the interface of `StarCraft2Env`.
+            env: environment with the interface of `StarCraft2Env`.
         """
         own = {getattr(env, f"{name}_id", 0): index for index, name in enumerate(UNIT_TYPES)}
-        # 0 is a type that the map does not have.
+        # SMAC sets 0 for types that the map does not have.
         self._ally_types = {number: index for number, index in own.items() if number}
         self._enemy_slots = sorted(env.enemies, key=lambda slot: self._rank(env.enemies[slot]))
         names = (_ENEMY_TYPES.get(env.enemies[slot].unit_type, "") for slot in self._enemy_slots)
@@ -52,7 +52,7 @@ class UnitReader:
         return (order.index(name) if name in order else len(order), unit.tag)
 
     def read(self, env: Any) -> dict[str, np.ndarray]:
-        """`allies`, `enemies` and `enemy_slots` as they are now, of one worker."""
+        """Returns the current `allies`, `enemies` and `enemy_slots` of one worker."""
         allies = [env.agents[agent] for agent in range(len(env.agents))]
         enemies = [env.enemies[slot] for slot in self._enemy_slots]
         return {
@@ -67,7 +67,7 @@ def _smax_type(name: str) -> int:
 
 
 def _rows(units: list[Any], unit_types: list[int]) -> np.ndarray:
-    """[N, 8] float32, columns `records.FACT_COLUMNS`. Of the dead, only what they were and where they fell holds."""
+    """Returns [N, 8] float32, columns `records.FACT_COLUMNS`. Dead units have no health, shield or cooldown."""
     rows = []
     for unit, unit_type in zip(units, unit_types, strict=True):
         place = unit.pos

@@ -1,4 +1,4 @@
-"""Makes the game that a worker process plays. Nothing of StarCraft II is imported before `make_game` is called."""
+"""Makes the game of a worker process. Nothing of StarCraft II is imported before `make_game` is called."""
 
 from __future__ import annotations
 
@@ -15,21 +15,20 @@ if TYPE_CHECKING:
 
 
 def make_game(settings: GameSettings) -> Game:
-    """A game that has not been launched yet.
+    """Returns a game that has not been launched yet.
 
     Raises:
         InputError: something is not installed.
     """
     check_installation(settings.map_name)
-    # As it has been checked, whatever pysc2 would make of an empty or relative path.
+    # The folder that was checked: pysc2 may read an empty or relative path differently.
     os.environ["SC2PATH"] = str(game_folder())
     install_protocol()
-    # This parses absl's flags, with no arguments.
     from absl import flags
 
     from limae_jax.environments.smac.starcraft2 import Game
 
-    # pysc2 waits six minutes by default.
+    # pysc2's default is six minutes.
     flags.FLAGS.sc2_timeout = math.ceil(settings.timeout_s)
     return Game(
         map_name=settings.map_name,

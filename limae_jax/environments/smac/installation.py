@@ -1,4 +1,4 @@
-"""What StarCraft II needs on this machine, and what to do about what is missing. Imports nothing of it."""
+"""Installation checks for StarCraft II, with instructions for what is missing. Imports nothing of StarCraft II."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from pathlib import Path
 from limae_jax.catalogue.smac_maps import SMAC_MAPS, check_map
 from limae_jax.errors import InputError
 
-# Without what they ask for: pysc2 wants enum34, which can break Python, and smac an old protobuf. The extra has the
-# rest.
+# Without their dependencies: pysc2 requires enum34, which can break Python, and smac an old protobuf. The extra
+# installs the other dependencies.
 INSTALL_SMAC = "pip install --no-deps pysc2==4.0.0 git+https://github.com/oxwhirl/smac.git"
 INSTALL_EXTRA = "pip install -e '.[smac]'"
 
@@ -30,7 +30,7 @@ _BINARY = "SC2_x64"
 
 
 def check_installation(map_name: str) -> None:
-    """Checks that a map can be played here, as far as files tell. Takes milliseconds.
+    """Checks that the files needed to play a map are installed. Takes milliseconds.
 
     Raises:
         InputError: something is missing; the message says what to do.
@@ -42,32 +42,32 @@ def check_installation(map_name: str) -> None:
 
 
 def check_platform() -> str:
-    """The operating system."""
+    """Checks the operating system."""
     if sys.platform != "linux":
         raise InputError(f"env.name=smac: runs on Linux only, not on {sys.platform}")
     return sys.platform
 
 
 def check_smac() -> str:
-    """oxwhirl's SMAC: its version and place.
+    """Checks oxwhirl's SMAC; returns its version and folder.
 
-    PyPI has another package of this name, a hyper-parameter optimiser. Importing either is slow, and may fail.
+    Does not import the package, which is slow and may fail. PyPI's package of this name is a hyper-parameter optimiser.
     """
     spec = importlib.util.find_spec("smac")
-    if spec is None or spec.origin is None:  # any folder of this name is a package without an origin
+    if spec is None or spec.origin is None:  # a plain folder of this name has no origin
         raise InputError(f"the package smac is missing; {INSTALL_SMAC}")
     version = _version("smac")
     for folder in spec.submodule_search_locations or ():
         if (Path(folder) / "env" / "starcraft2" / "starcraft2.py").is_file():
             return f"{version}, {folder}"
     raise InputError(
-        f"the installed package smac {version} is the hyper-parameter optimiser, not StarCraft II's; "
+        f"the installed package smac {version} is the hyper-parameter optimiser, not the StarCraft II environment; "
         f"pip uninstall smac, then {INSTALL_SMAC}"
     )
 
 
 def check_packages() -> str:
-    """What SMAC needs from PyPI: versions."""
+    """Checks SMAC's dependencies from PyPI; returns versions."""
     for module, way in _MODULES.items():
         if not _is_importable(module):
             raise InputError(f"the package {module} is missing; {way}")
@@ -75,12 +75,12 @@ def check_packages() -> str:
 
 
 def game_folder() -> Path:
-    """Where StarCraft II is: SC2PATH, or ~/StarCraftII, as pysc2 has it."""
+    """Returns StarCraft II's folder: SC2PATH, or ~/StarCraftII as in pysc2."""
     return Path(os.environ.get("SC2PATH") or "~/StarCraftII").expanduser().absolute()
 
 
 def check_game_folder() -> str:
-    """StarCraft II's folder."""
+    """Checks StarCraft II's folder, and returns it."""
     folder, how = game_folder(), "set SC2PATH to the folder that holds Versions/ and Maps/"
     if not (folder / "Versions").is_dir():
         where = "SC2PATH" if os.environ.get("SC2PATH") else "SC2PATH is not set"
@@ -92,7 +92,7 @@ def check_game_folder() -> str:
 
 
 def check_binary() -> str:
-    """The newest version's program, which pysc2 will start."""
+    """Checks the program of the newest installed version, which pysc2 starts."""
     versions = game_folder() / "Versions"
     builds = {int(path.name[4:]): path for path in versions.glob("Base*") if path.name[4:].isdecimal()}
     if not builds:
@@ -106,17 +106,17 @@ def check_binary() -> str:
 
 
 def map_file(map_name: str) -> Path:
-    """Where a map has to be."""
+    """Returns the expected path of a map's file."""
     return game_folder() / "Maps" / "SMAC_Maps" / f"{map_name}.SC2Map"
 
 
 def installed_maps() -> list[str]:
-    """Maps of SMAC that are there."""
+    """Returns the installed SMAC maps."""
     return [name for name in SMAC_MAPS if map_file(name).is_file()]
 
 
 def check_map_file(map_name: str) -> str:
-    """A map's file."""
+    """Checks that a map's file is installed, and returns its path."""
     path = map_file(map_name)
     if not path.is_file():
         raise InputError(
@@ -126,7 +126,7 @@ def check_map_file(map_name: str) -> str:
     return str(path)
 
 
-# Name -> check that needs no map, in the order in which one would mend them. Each returns what it found.
+# Name -> check that does not depend on a map, in the order of installation. Each returns what it found.
 CHECKS: dict[str, Callable[[], str]] = {
     "system": check_platform,
     "smac": check_smac,
@@ -139,7 +139,7 @@ CHECKS: dict[str, Callable[[], str]] = {
 def _is_importable(module: str) -> bool:
     try:
         return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:  # its parent is missing
+    except ModuleNotFoundError:  # the parent package is missing
         return False
 
 

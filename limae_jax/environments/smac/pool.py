@@ -1,4 +1,4 @@
-"""Games of StarCraft II side by side."""
+"""A pool of StarCraft II games."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from limae_jax.errors import GameError
 
 
 class BattlePool(WorkerPool):
-    """Games of SMAC, which can show their units and save replays; see `workers.pool.WorkerPool`."""
+    """A pool of SMAC games, which can show their units and save replays; see `workers.pool.WorkerPool`."""
 
     def __init__(self, settings: GameSettings, num_workers: int, max_crashes: int = 5):
         """Starts the processes; see `workers.pool.WorkerPool`."""
@@ -23,19 +23,19 @@ class BattlePool(WorkerPool):
         super().__init__(settings, num_workers, max_crashes)
 
     def save_replays(self, folder: Path | str) -> None:
-        """Saves a replay of each worker's game since it was launched.
+        """Saves a replay of each worker's game since its launch.
 
         Args:
-            folder: for the files, named by map, worker and time; made if need be.
+            folder: folder for the files, named by map, worker and time; created if missing.
 
         Raises:
-            GameError: a game could not save its replay. The others have; the pool plays on after a `reset`.
+            GameError: a game could not save its replay. The others did; the pool then needs a `reset`.
         """
         folder = Path(folder).resolve()
         folder.mkdir(parents=True, exist_ok=True)
         failed = self.ask("save_replay", folder)
         if failed:
-            raise GameError(f"no replay was saved of worker {', '.join(map(str, sorted(failed)))} in {folder}")
+            raise GameError(f"no replay of worker {', '.join(map(str, sorted(failed)))} was saved in {folder}")
 
     def _see(self, is_first: np.ndarray, is_discarded: np.ndarray) -> Steps:
         steps = super()._see(is_first, is_discarded)

@@ -1,4 +1,4 @@
-"""What only games of StarCraft II show: who won, and the units.
+"""Data specific to StarCraft II games: results of battles, and units.
 
 Axes: W worker, A agent, E enemy.
 """
@@ -11,7 +11,7 @@ import numpy as np
 
 from limae_jax.environments.workers.records import EpisodeRecord
 
-# Game loops in a second of StarCraft II at the speed that SMAC counts in ("faster").
+# StarCraft II's game loops per second at SMAC's game speed ("faster").
 LOOPS_PER_SECOND = 22.4
 
 # Columns of `Facts.allies` and `Facts.enemies`.
@@ -20,12 +20,12 @@ FACT_COLUMNS = ("unit_type", "health", "health_max", "shield", "shield_max", "x"
 
 @dataclass(frozen=True)
 class BattleRecord(EpisodeRecord):
-    """A finished battle; its return is in SMAC's own units, of which 20 is about the most.
+    """Record of a finished battle. The return is in SMAC's own units; its maximum is about 20.
 
     Attributes:
-        won: the enemies are dead and an ally lives. A battle that is truncated has no dead team.
+        won: whether all enemies are dead and an ally is alive. In a truncated battle both teams have survivors.
         seconds: game time at "faster" speed.
-        dead_allies, dead_enemies: units lost.
+        dead_allies, dead_enemies: number of units lost.
     """
 
     won: bool
@@ -41,14 +41,14 @@ class BattleRecord(EpisodeRecord):
 
 @dataclass
 class Facts:
-    """The units as the game shows them, for translation into another game's observations; `Steps.facts`.
+    """The units of the game, for translation into another game's observations; `Steps.facts`.
 
     Attributes:
         allies: [W, A, 8] float32, columns FACT_COLUMNS: index into `scenarios.UNIT_TYPES` (-1 where SMAX has no such
-            unit), health and shield points, cells, game loops until the weapon is ready. The game does not tell the
+            unit), health and shield points, cells, game loops until the weapon is ready. The game does not show the
             enemies' cooldowns: 0.
-        enemies: [W, E, 8] float32, likewise, ordered by type as in `maps.SMAC_MAPS`, then by the game's number of
-            the unit. The dead keep their row, with health 0.
+        enemies: [W, E, 8] float32, same columns, ordered by type as in `smac_maps.SMAC_MAPS`, then by the game's unit
+            tag. Dead units keep their row, with health 0.
         enemy_slots: [W, E] int32, SMAC's number of the enemy in each row: attack action - FIRST_ATTACK_ACTION.
     """
 
@@ -58,7 +58,7 @@ class Facts:
 
 
 def facts_layout(num_allies: int, num_enemies: int) -> dict[str, tuple[tuple[int, ...], str]]:
-    """The arrays of `Facts` of one worker, as `GameInfo.further` has them."""
+    """Returns the layout of one worker's `Facts`, for `GameInfo.further`."""
     return {
         "allies": ((num_allies, len(FACT_COLUMNS)), "float32"),
         "enemies": ((num_enemies, len(FACT_COLUMNS)), "float32"),

@@ -1,4 +1,4 @@
-"""StarCraft II through oxwhirl/smac, failing where that would go on. What this imports `game.make_game` prepares."""
+"""StarCraft II through oxwhirl/smac, made to fail where SMAC would go on. `game.make_game` prepares the imports."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from limae_jax.errors import InputError
 
 
 class Game(StarCraft2Env):
-    """`StarCraft2Env` whose game is replaced by whoever plays it, and not behind their back.
+    """`StarCraft2Env` that raises an error when the game fails, instead of silently replacing the game.
 
-    SMAC itself answers a failure with a new game, and either ends the episode as if nothing had happened, or begins
-    one with what the dead game showed last. Its reward's scale is off from then on.
+    SMAC itself launches a new game after a failure, and either ends the episode as if nothing had happened, or starts
+    one with the failed game's last observation. Its reward scale is wrong from then on.
 
     Attributes:
-        reported_version: of StarCraft II, once a game has run.
+        reported_version: version of StarCraft II; None until a game has run.
     """
 
     reported_version: str | None = None
@@ -34,12 +34,12 @@ class Game(StarCraft2Env):
             if "InvalidMap" not in str(error):
                 raise
             path = map_file(self.map_name)
-            raise InputError(f"{path}: damaged, or for another version of StarCraft II; copy it again") from error
+            raise InputError(f"{path}: damaged, or made for another version of StarCraft II; copy it again") from error
         controller: Any = self._controller
         self.reported_version = controller.ping().game_version
 
     def get_avail_agent_actions(self, agent_id: int) -> list[int]:
-        """As in SMAC, which works it out three times for each observation of the game: to check, to see, to tell."""
+        """Returns SMAC's legal actions, cached for each observation: SMAC computes them three times."""
         if self._avail_of is not self._obs:
             self._avail_of, self._avail = self._obs, dict[int, list[int]]()
         if agent_id not in self._avail:
@@ -47,7 +47,7 @@ class Game(StarCraft2Env):
         return self._avail[agent_id]
 
     def full_restart(self) -> NoReturn:
-        """Raises GameFailureError, where SMAC would launch another game."""
-        # SMAC calls this while it handles what went wrong.
+        """Raises GameFailureError where SMAC would launch another game."""
+        # SMAC calls this method while it handles an exception.
         reason = sys.exception()
         raise GameFailureError(f"{type(reason).__name__}: {reason}" if reason else "the game has to be restarted")

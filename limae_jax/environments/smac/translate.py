@@ -1,10 +1,10 @@
-"""StarCraft II's units and actions as a team that was trained on SMAX knows them.
+"""Translation of StarCraft II's units and actions for a team that was trained on SMAX.
 
 A SMAX state is filled with the game's units, and SMAX's own observation function is called on it: the layout, the sight
-ranges and what is hidden are those of the instance that the team was trained in, by construction.
+ranges and the hidden features are those of the training environment, by construction.
 
-The game's map is laid onto SMAX's by a rigid motion, fixed at an episode's start: the middle between the two teams
-comes to the middle of the map, and a quarter turn brings the enemies east, where SMAX has them. The moves turn with it.
+The game's map is mapped onto SMAX's by a rigid motion, fixed at the start of an episode: the midpoint between the two
+teams moves to the middle of the map, and quarter turns bring the enemies east, as in SMAX. The moves turn accordingly.
 """
 
 from __future__ import annotations
@@ -24,11 +24,11 @@ from limae_jax.config.fitting import check_translation
 from limae_jax.environments.smac.records import FACT_COLUMNS
 from limae_jax.environments.smax import Smax, Units, narrow_sight
 
-# How far SMAC's own observations reach, in cells.
+# Sight range of SMAC's own observations, in cells.
 SMAC_SIGHT = 9.0
-# Game loops between two shots of each of `scenarios.UNIT_TYPES`, 22.4 to the second.
+# Game loops (22.4 per second) between two shots of each of `scenarios.UNIT_TYPES`.
 COOLDOWN_LOOPS = (13.66, 23.97, 30.0, 19.26, 11.13, 13.22)
-# An enemy that has come less far, in cells, counts as standing: it was pushed, or stopped on its way.
+# Cells. An enemy that has moved less counts as standing: it was pushed, or stopped on its way.
 LEAST_MOVE = 0.3
 
 _PLACE = slice(FACT_COLUMNS.index("x"), FACT_COLUMNS.index("y") + 1)
@@ -38,11 +38,11 @@ _SMAC_MOVES = (2, 4, 3, 5)
 
 
 class Frame(struct.PyTreeNode):
-    """How the map of one episode is laid onto SMAX's.
+    """The rigid motion that maps one episode's map onto SMAX's.
 
     Attributes:
         quarter_turns: [] int32, counterclockwise.
-        middle: [2] cells, the point of the game's map that comes to the middle of SMAX's.
+        middle: [2] cells, the point of the game's map that moves to the middle of SMAX's.
     """
 
     quarter_turns: jax.Array
@@ -50,11 +50,11 @@ class Frame(struct.PyTreeNode):
 
 
 class Seen(struct.PyTreeNode):
-    """What a worker's next observation needs of the one before.
+    """The state that translation carries from one step of a worker to the next.
 
     Attributes:
-        frame: of the episode.
-        enemies: [E, 2] where they were, in SMAX's frame.
+        frame: frame of the episode.
+        enemies: [E, 2] previous positions of the enemies, in SMAX's frame.
     """
 
     frame: Frame
@@ -62,12 +62,12 @@ class Seen(struct.PyTreeNode):
 
 
 class View(NamedTuple):
-    """What a team trained on SMAX meets.
+    """A translated timestep for a team trained on SMAX.
 
     Attributes:
         obs: [A, O] SMAX's observations.
-        avail: [A, U] bool, SMAX's actions that the game allows; of the dead, stop only.
-        numbers: [U] int32, SMAC's number of each of SMAX's actions, for the living.
+        avail: [A, U] bool, SMAX's actions that the game allows; only stop for dead agents.
+        numbers: [U] int32, SMAC's number of each SMAX action, for living agents.
     """
 
     obs: jax.Array
@@ -76,21 +76,21 @@ class View(NamedTuple):
 
 
 class Translator:
-    """Translates one worker's game; `translated.TranslatedGames` maps it over all of them.
+    """Translates one worker's game; `translated.TranslatedGames` applies it to all workers.
 
     Attributes:
-        spec: sizes as the team knows them.
+        spec: spec of the SMAX environment that the team was trained in.
     """
 
     def __init__(self, trained: SmaxConfig, game: SmacConfig):
-        """Builds the instance of SMAX that the team was trained in.
+        """Builds the SMAX environment that the team was trained in.
 
         Args:
-            trained: its settings.
-            game: `sight`, `attack_mask`, `is_strict` and the map.
+            trained: settings of that environment.
+            game: settings of SMAC, with `sight`, `attack_mask`, `is_strict` and the map.
 
         Raises:
-            InputError: the team does not fit the map, or a setting the team.
+            InputError: the team does not fit the map, or a setting does not fit the team.
         """
         check_translation(trained, game)
         if game.is_strict:
@@ -106,7 +106,7 @@ class Translator:
         self.spec = self._smax.spec
 
     def blank(self) -> Seen:
-        """What was seen before anything was."""
+        """Returns the carried state before the first step."""
         num_enemies = self.spec.num_actions - NUM_MOVE_ACTIONS
         return Seen(Frame(jnp.zeros((), jnp.int32), jnp.zeros(2)), jnp.zeros((num_enemies, 2)))
 
@@ -120,12 +120,12 @@ class Translator:
         enemy_slots: jax.Array,
         avail: jax.Array,
     ) -> tuple[View, Seen]:
-        """Translates what a worker shows.
+        """Translates one timestep of a worker.
 
         Args:
-            before: from the step before.
-            last_action: [A] in SMAX's numbering, what led here.
-            is_first: [] bool, an episode starts here: nothing led here, and it gets a frame of its own.
+            before: state carried from the previous step.
+            last_action: [A] previous actions in SMAX's numbering.
+            is_first: [] bool, an episode starts here: there is no previous action, and the frame is set anew.
             allies, enemies, enemy_slots: [A, 8], [E, 8], [E], see `records.Facts`.
             avail: [A, U of SMAC] bool.
         """
@@ -136,14 +136,14 @@ class Translator:
         led_here = jnp.concatenate([last_action, _moves_between(before.enemies, enemies_at)])
         units = units._replace(last_action=jnp.where(is_first, SMAX_STOP_ACTION, led_here))
         numbers = _numbers(frame.quarter_turns, enemy_slots)
-        # A dead unit has no action in SMAC but "no-op", which is SMAX's stop.
+        # A dead unit's only action in SMAC is "no-op", which corresponds to SMAX's stop.
         allowed = avail[:, numbers].at[:, SMAX_STOP_ACTION].set(True)
         if self._game.attack_mask == "weapon":
             allowed = allowed.at[:, NUM_MOVE_ACTIONS:].set(allowed[:, NUM_MOVE_ACTIONS:] & self._in_range(units))
         return View(self._observe(units), allowed, numbers), Seen(frame, enemies_at)
 
     def _units(self, facts: jax.Array, frame: Frame) -> Units:
-        """[N, 8] rows of facts as SMAX's units, standing still."""
+        """Converts [N, 8] rows of facts to SMAX's units, with stop as the last action."""
         unit_type, health, health_max, shield, shield_max, x, y, cooldown = facts.T
         unit_type = unit_type.astype(jnp.int32)
         return Units(
@@ -162,39 +162,39 @@ class Translator:
         return narrow_sight(obs, SMAC_SIGHT / self._smax.sight_ranges[ally_types])
 
     def _in_range(self, units: Units) -> jax.Array:
-        """[A, E] bool, whose weapon reaches whom in SMAX."""
+        """Returns [A, E] bool, which enemies are in each ally's attack range in SMAX."""
         allies, enemies = jnp.split(units.position, [self.spec.num_agents])
         distance = jnp.linalg.norm(allies[:, None] - enemies, axis=-1)
         return distance < self._smax.attack_ranges[units.unit_type[: self.spec.num_agents], None]
 
 
 def frame_of(allies: jax.Array, enemies: jax.Array) -> Frame:
-    """The frame of an episode that starts with teams in these places, [A, 2] and [E, 2] cells."""
+    """Returns the frame of an episode from the initial positions of the teams, [A, 2] and [E, 2] cells."""
     ours, theirs = jnp.mean(allies, axis=0), jnp.mean(enemies, axis=0)
     return Frame((_direction(theirs - ours) - _EAST) % 4, (ours + theirs) / 2)
 
 
 def turned(points: jax.Array, quarter_turns: jax.Array) -> jax.Array:
-    """Points [N, 2] turned about the origin, counterclockwise."""
-    # Not a product of matrices, which some devices round to few digits.
+    """Rotates points [N, 2] about the origin, counterclockwise."""
+    # Not a matrix product, which some devices compute at low precision.
     cos, sin = jnp.array([1.0, 0.0, -1.0, 0.0])[quarter_turns], jnp.array([0.0, 1.0, 0.0, -1.0])[quarter_turns]
     x, y = points.T
     return jnp.stack([cos * x - sin * y, sin * x + cos * y], axis=1)
 
 
 def _direction(vector: jax.Array) -> jax.Array:
-    """Along which axis [..., 2] points most, as SMAX's move [...] int32; east and west if both alike."""
+    """Returns SMAX's move [...] int32 closest to the vector [..., 2]; east or west if tied."""
     x, y = vector[..., 0], vector[..., 1]
     return jnp.where(jnp.abs(x) >= jnp.abs(y), jnp.where(x < 0, 3, 1), jnp.where(y < 0, 2, 0))
 
 
 def _moves_between(before: jax.Array, after: jax.Array) -> jax.Array:
-    """SMAX's moves [E] that would have led from one place to the other, [E, 2] each."""
+    """Returns SMAX's moves [E] that lead from positions `before` to `after`, [E, 2] each."""
     way = after - before
     return jnp.where(jnp.max(jnp.abs(way), axis=-1) > LEAST_MOVE, _direction(way), SMAX_STOP_ACTION)
 
 
 def _numbers(quarter_turns: jax.Array, enemy_slots: jax.Array) -> jax.Array:
-    """`View.numbers`. A turn of the map by a quarter counterclockwise makes of its east SMAX's north."""
+    """Returns `View.numbers`. One quarter turn of the map counterclockwise turns its east into SMAX's north."""
     moves = jnp.array(_SMAC_MOVES)[(jnp.arange(4) + quarter_turns) % 4]
     return jnp.concatenate([moves, jnp.array([STOP_ACTION]), FIRST_ATTACK_ACTION + enemy_slots])

@@ -1,4 +1,4 @@
-"""Games of StarCraft II for a team that was trained on SMAX."""
+"""StarCraft II games for a team that was trained on SMAX."""
 
 from __future__ import annotations
 
@@ -15,34 +15,34 @@ from limae_jax.environments.workers.records import Steps
 
 
 class TranslatedGames(GamesBetween):
-    """`games` with SMAX's observations and actions in place of SMAC's; the rewards and records are SMAC's own.
+    """Wraps `games` with SMAX's observations and actions; rewards and records are still SMAC's.
 
-    `Steps.state` is zeros: SMAX's state cannot be filled faithfully, and no team acts on it.
+    `Steps.state` is zero: SMAX's state cannot be filled faithfully, and no team acts on it.
     """
 
     def __init__(self, games: Games, translator: Translator):
         super().__init__(games)
         self._spec = translator.spec
-        # One program for all workers, and one transfer a step.
+        # One program for all workers, and one transfer per step.
         self._see = jax.jit(jax.vmap(translator.see))
         self._blank = translator.blank()
         self._seen: Seen = self._blank
         self._numbers = self._is_dead = np.zeros(0)
 
     def reset(self) -> Steps:
-        """The first observations, as of new episodes; `is_first` says whether they are that."""
+        """Returns the first observations, translated as the start of an episode even where `is_first` is False."""
         steps = self._games.reset()
         num_workers = len(steps.avail)
         self._seen = jax.tree.map(lambda x: np.broadcast_to(x, (num_workers, *x.shape)), self._blank)
         nothing = np.full((num_workers, self._spec.num_agents), STOP_ACTION, np.int32)
-        # Games that others have begun get their frame here.
+        # Episodes that another team has begun get their frame here.
         return self._translated(steps, nothing, np.ones(num_workers, bool))
 
     def step(self, action: np.ndarray) -> Steps:
         """See `workers.pool.WorkerPool.step`.
 
         Args:
-            action: [W, A] whole numbers in SMAX's numbering.
+            action: [W, A] integers in SMAX's numbering.
         """
         action = np.asarray(action, np.int32)
         theirs = np.where(self._is_dead, NO_OP_ACTION, np.take_along_axis(self._numbers, action, axis=1))
@@ -52,7 +52,7 @@ class TranslatedGames(GamesBetween):
     def _translated(self, steps: Steps, last_action: np.ndarray, starts: np.ndarray) -> Steps:
         facts = steps.facts
         if facts is None:
-            raise ValueError("a team that was trained on SMAX needs games that show their units")
+            raise ValueError("a team that was trained on SMAX needs games with shows_units=True")
         view, self._seen = self._see(
             self._seen, last_action, starts, facts.allies, facts.enemies, facts.enemy_slots, steps.avail
         )

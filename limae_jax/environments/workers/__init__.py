@@ -1,1 +1,1 @@
-"""Games in processes of their own, side by side: StarCraft II, and whatever else is not written in JAX."""
+"""Worker processes for games that are not written in JAX, such as StarCraft II."""

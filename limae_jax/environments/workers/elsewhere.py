@@ -1,4 +1,4 @@
-"""The shape of a game that is played elsewhere, for the training loop."""
+"""A placeholder, for the training loop, for a game that runs in worker processes."""
 
 from __future__ import annotations
 
@@ -9,25 +9,25 @@ from limae_jax.types import EnvSpec, Timestep
 
 
 class PlayedElsewhere:
-    """Stands in for a game that runs in processes of its own; see `base.Environment`.
+    """Stands in for a game that runs in worker processes; see `base.Environment`.
 
-    It knows the sizes, and its timesteps are blank beginnings: enough to lay out memory and to start from. Playing is
-    `rollouts.host_player`'s.
+    Has the game's sizes and returns blank first timesteps, enough to allocate memory and initialise.
+    `rollouts.host_player` plays the game.
     """
 
     def __init__(self, spec: EnvSpec):
         self.spec = spec
 
     def reset(self, key: jax.Array) -> tuple[tuple[()], Timestep]:
-        """A blank first timestep."""
+        """Returns a blank first timestep."""
         return (), self._blank()
 
     def step(self, state: tuple[()], action: jax.Array, key: jax.Array) -> tuple[tuple[()], Timestep]:
-        """The same again: nothing is played here."""
+        """Returns the same blank timestep: nothing is played here."""
         return (), self._blank()
 
     def outcome(self, state: tuple[()]) -> dict[str, jax.Array]:
-        """Nothing happens here."""
+        """Returns zeros."""
         return {name: jnp.zeros(()) for name in self.spec.outcome_names}
 
     def _blank(self) -> Timestep:

@@ -1,4 +1,4 @@
-"""What a worker process plays. Each kind of game has a class of its own with this interface."""
+"""The interface of the games that worker processes play; one class for each kind of game."""
 
 from __future__ import annotations
 
@@ -9,24 +9,24 @@ from limae_jax.environments.workers.records import EpisodeRecord, GameInfo
 
 
 class GameSettings(Protocol):
-    """One worker's game, as plain data: a frozen dataclass that can be pickled.
+    """Settings of one worker's game: a frozen dataclass that can be pickled.
 
     Attributes:
-        name: of the game, for messages.
-        seed: of the game. A worker of a pool adds its number to it.
+        name: name of the game, for messages.
+        seed: seed of the game; a pool adds the worker's number.
         timeout_s: seconds without an answer after which the game counts as hung.
-        game: "module:name" of a function (settings, folder) -> `WorkerGame`, called in the worker; the pool's temporary
-            folder is the same for all workers.
+        game: "module:name" of a function (settings, folder) -> `WorkerGame`, called in the worker; all workers get the
+            pool's temporary folder.
     """
 
     @property
     def name(self) -> str:
-        """Of the game, for messages."""
+        """Name of the game, for messages."""
         ...
 
     @property
     def seed(self) -> int:
-        """Of the game."""
+        """Seed of the game."""
         ...
 
     @property
@@ -36,17 +36,17 @@ class GameSettings(Protocol):
 
     @property
     def game(self) -> str:
-        """Where what makes the game is, "module:name"."""
+        """Function that makes the game, "module:name"."""
         ...
 
 
 class Move(NamedTuple):
-    """What a joint action brought.
+    """The result of a joint action.
 
     Attributes:
-        reward: of the team.
-        terminal: the episode ended by itself.
-        truncated: the time limit ended it.
+        reward: the team's reward.
+        terminal: whether the game's rules ended the episode.
+        truncated: whether the time limit ended the episode.
     """
 
     reward: float
@@ -55,21 +55,21 @@ class Move(NamedTuple):
 
 
 class WorkerGame(Protocol):
-    """One game. An exception in any method counts as a failure, after which the game is replaced."""
+    """A game. An exception in any method counts as a failure, after which the game is replaced."""
 
     @property
     def info(self) -> GameInfo:
-        """Sizes; known before the first `reset`."""
+        """Sizes of the game; known before the first `reset`."""
         ...
 
     @property
     def can_break_off(self) -> bool:
-        """Whether the episode under way may be abandoned by a `reset`; else the game is replaced."""
+        """Whether `reset` may abandon the running episode; else the game is replaced."""
         ...
 
     @property
     def version(self) -> str | None:
-        """Of the game, see `GameInfo.game_version`."""
+        """Version of the game, see `GameInfo.game_version`."""
         ...
 
     def reset(self) -> None:
@@ -77,17 +77,17 @@ class WorkerGame(Protocol):
         ...
 
     def step(self, action: list[int]) -> Move:
-        """Plays one joint action, a number for each agent; never called after an episode's end."""
+        """Plays one joint action, a number for each agent. Not called after the end of an episode."""
         ...
 
     def observe(self) -> Mapping[str, Any]:
-        """What the team meets now: obs, state, avail and alive as in `Steps`, without W, and `GameInfo.further`."""
+        """Returns obs, state, avail and alive as in `Steps`, without axis W, and the arrays of `GameInfo.further`."""
         ...
 
     def record(self, worker: int, length: int, episode_return: float, truncated: bool) -> EpisodeRecord:
-        """The record of the episode that has just ended."""
+        """Returns the record of the episode that has just ended."""
         ...
 
     def close(self) -> None:
-        """Ends the game."""
+        """Closes the game."""
         ...

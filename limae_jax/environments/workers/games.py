@@ -1,4 +1,4 @@
-"""What plays games side by side: `pool.WorkerPool`, and whatever stands between it and a team."""
+"""The interface of parallel games, `pool.WorkerPool` and its wrappers."""
 
 from __future__ import annotations
 
@@ -10,43 +10,43 @@ from limae_jax.environments.workers.records import EpisodeRecord, Steps
 
 
 class Games(Protocol):
-    """Games side by side, see `pool.WorkerPool`."""
+    """Parallel games; see `pool.WorkerPool`."""
 
     @property
     def crashes(self) -> int:
-        """Failures of games so far."""
+        """Number of game failures so far."""
 
     @property
     def discarded(self) -> int:
-        """Episodes that ended so."""
+        """Number of episodes discarded because of failures."""
 
     def reset(self) -> Steps:
         """Starts an episode in every game."""
 
     def step(self, action: np.ndarray) -> Steps:
-        """Plays one joint action [W, A] in every game, or starts its next episode."""
+        """Plays one joint action [W, A] in every game, or starts the next episode."""
 
     def take_records(self) -> list[EpisodeRecord]:
-        """The episodes that finished since this was last called."""
+        """Returns the episodes that finished since the last call."""
 
     def close(self) -> None:
-        """Ends the games; closing twice is fine."""
+        """Ends the games. May be called repeatedly."""
 
 
 class GamesBetween:
-    """Games that are played through others, and hand everything on to them unless a subclass does otherwise."""
+    """Wrapper of other games that forwards every call; subclasses override some."""
 
     def __init__(self, games: Games):
         self._games = games
 
     @property
     def crashes(self) -> int:
-        """Failures of games so far."""
+        """Number of game failures so far."""
         return self._games.crashes
 
     @property
     def discarded(self) -> int:
-        """Episodes that ended so."""
+        """Number of episodes discarded because of failures."""
         return self._games.discarded
 
     def reset(self) -> Steps:

@@ -1,7 +1,7 @@
-"""The temporary folders of pools, and what a pool that was killed leaves behind: its folder, perhaps games.
+"""Temporary folders of pools, and the cleanup after killed pools, which leave a folder and possibly games behind.
 
-A pool holds a lock on a file in its folder for as long as it lives. The system takes the lock away however the pool
-ends, so a folder whose lock is free has lost its owner.
+A pool holds a lock on a file in its folder while it lives. The system releases the lock however the pool ends, so a
+folder whose lock is free has no owner.
 """
 
 from __future__ import annotations
@@ -15,28 +15,28 @@ from pathlib import Path
 
 PREFIX = "limae_jax_games_"
 _OWNER = "owner.lock"
-# How long a killed process may take to be gone.
+# Seconds to wait for killed processes to end.
 _GONE_S = 5.0
 
 
 def make_folder() -> tuple[Path, int]:
-    """A new temporary folder that `sweep` leaves alone for as long as its lock is held.
+    """Creates a temporary folder that `sweep` leaves alone while its lock is held.
 
     Returns:
-        The folder, and the lock's file descriptor, to be closed once the folder has been removed.
+        The folder, and the lock's file descriptor; close it after removing the folder.
     """
     folder = Path(tempfile.mkdtemp(prefix=PREFIX))
     unlocked = folder / f"{_OWNER}.new"
     lock = os.open(unlocked, os.O_CREAT | os.O_RDWR, 0o600)
     with contextlib.suppress(OSError):  # a file system without locks: this folder is never swept
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        # Only now under its name, so that nobody ever finds it there and free.
+        # Renamed only once locked, so that no other process finds an owner file with a free lock.
         unlocked.rename(folder / _OWNER)
     return folder, lock
 
 
 def sweep() -> None:
-    """Ends games and removes folders of this user's pools whose program is dead. Whatever is not surely that stays."""
+    """Ends the games and removes the folders of this user's dead pools. Leaves doubtful cases alone."""
     for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
         with contextlib.suppress(OSError):
             _sweep(folder)
@@ -47,7 +47,7 @@ def _sweep(folder: Path) -> None:
         return
     lock = os.open(folder / _OWNER, os.O_RDWR | os.O_NOFOLLOW)
     try:
-        # Fails while the owner lives, and while another program sweeps here.
+        # Fails while the owner lives, or while another program sweeps this folder.
         fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
         _end_processes(folder)
         shutil.rmtree(folder, ignore_errors=True)
@@ -56,7 +56,7 @@ def _sweep(folder: Path) -> None:
 
 
 def _end_processes(folder: Path) -> None:
-    """Kills workers and games of a folder: those whose own temporary folder is in it. Its name is used only once."""
+    """Kills the workers and games whose TMPDIR is in `folder`. Folder names are unique, so no others match."""
     import psutil
 
     killed, home = [], os.path.realpath(folder)

@@ -1,7 +1,6 @@
-"""What a pool and its worker processes say to each other.
+"""Messages between a pool and its worker processes.
 
-What a step consists of goes through shared memory, see `shared_arrays`; the usual command and the usual answer are then
-a mere wake-up.
+The arrays of a step are in shared memory, see `shared_arrays`; the usual command and answer are only wake-ups.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from limae_jax.environments.workers.records import EpisodeRecord
 
 
 class GameFailureError(Exception):
-    """The game failed in a way that a new game may not. A worker answers with `Failed`."""
+    """The game failed, but a new game may succeed. A worker answers with `Failed`."""
 
 
 @dataclass(frozen=True)
@@ -25,11 +24,11 @@ class Task:
     """The first message to a worker.
 
     Attributes:
-        settings: of its game; the seed is the worker's own.
-        worker: its number, W or less.
+        settings: settings of the worker's game, with the worker's own seed.
+        worker: number of the worker, less than W.
         num_workers: W.
         memory: file descriptor of the shared memory.
-        folder: of the pool, for temporary files.
+        folder: the pool's folder for temporary files.
         parent: process id of the pool.
     """
 
@@ -43,11 +42,11 @@ class Task:
 
 @dataclass(frozen=True)
 class Reset:
-    """Start an episode, abandoning one that is under way.
+    """Start an episode, abandoning the running one.
 
     Attributes:
         pause_s: seconds to wait first.
-        crashes: how often this worker's game has failed before; a game that is replaced gets another seed.
+        crashes: number of earlier failures of this worker's game; a replacement gets a different seed.
     """
 
     pause_s: float = 0.0
@@ -61,7 +60,7 @@ class Act:
 
 @dataclass(frozen=True)
 class Ask:
-    """Call a method that only this kind of game has."""
+    """Call a method specific to this kind of game."""
 
     method: str
     arguments: tuple[Any, ...]
@@ -72,11 +71,11 @@ Command = Reset | Act | Ask
 
 @dataclass(frozen=True)
 class Done:
-    """A command was carried out; where it led lies in the shared memory.
+    """A command was carried out; the resulting arrays are in the shared memory.
 
     Attributes:
-        record: of the episode if it ended.
-        game_version: of the game, if an episode has just been started in it and it tells.
+        record: record of the episode if it ended.
+        game_version: version of the game after the start of an episode, if known.
     """
 
     record: EpisodeRecord | None = None
@@ -85,7 +84,7 @@ class Done:
 
 @dataclass(frozen=True)
 class Failed:
-    """The game failed, or with `is_gone` the worker itself. Its episode counts for nothing."""
+    """The game failed, or with `is_gone` the worker itself. The running episode is discarded."""
 
     error: str
     is_gone: bool = False
@@ -93,7 +92,7 @@ class Failed:
 
 @dataclass(frozen=True)
 class Refused:
-    """The game can never be played like this; `error` says what the user has to mend."""
+    """The game cannot run with these settings; `error` says what the user must fix."""
 
     error: str
 
@@ -102,7 +101,7 @@ ACT, DONE = Act(), Done()
 
 
 def send(connection: Connection, message: Any) -> None:
-    """Sends a message: nothing but a length of 0 if it is ACT or DONE, the one of most steps in either direction."""
+    """Sends a message; empty for ACT and DONE, the most frequent message of each direction."""
     connection.send_bytes(b"" if message is ACT or message is DONE else pickle.dumps(message))
 
 
@@ -110,8 +109,8 @@ def receive(connection: Connection, usual: Act | Done) -> Any:
     """Waits for a message.
 
     Args:
-        connection: to whoever called `send`.
-        usual: ACT or DONE, whichever comes from there.
+        connection: connection to the sender.
+        usual: the meaning of an empty message: ACT from a pool, DONE from a worker.
     """
     data = connection.recv_bytes()
     return pickle.loads(data) if data else usual

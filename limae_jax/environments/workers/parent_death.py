@@ -1,4 +1,4 @@
-"""Processes that end with the one that started them, however that ended."""
+"""Child processes that end with their parent, however the parent ends."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of Linux's prctl
 
 
 def end_children_with_this_process() -> None:
-    """Has the kernel kill what this process starts from now on, by `subprocess`, as soon as this process is gone.
+    """Makes the kernel kill the children that this process starts by `subprocess` from now on, once it has ended.
 
-    That includes an end by SIGKILL, of which nobody in the process hears. To be called before the children's own
-    modules look at `subprocess`, in the thread that will start them: it is that thread's end which counts. A kernel
-    without parent-death signals (all but Linux's) leaves the children to `leftovers.sweep`.
+    This covers an end by SIGKILL, which a process cannot handle. Call it before importing the modules that start
+    children, and in the thread that starts them: the kernel sends the signal when that thread ends. Only Linux has
+    parent-death signals; elsewhere `leftovers.sweep` ends the children.
     """
     with contextlib.suppress(OSError, AttributeError):
         set_process_option = ctypes.CDLL(None).prctl
@@ -25,9 +25,9 @@ def end_children_with_this_process() -> None:
         parent = os.getpid()
 
         def die_with_parent() -> None:
-            """Runs in the child, between fork and exec; nothing is imported or allocated for it there."""
+            """Runs in the child between fork and exec, where imports and allocations are not safe."""
             set_process_option(_SET_PARENT_DEATH_SIGNAL, signal.SIGKILL, 0, 0, 0)
-            if os.getppid() != parent:  # it had gone before the signal was set
+            if os.getppid() != parent:  # the parent ended before the signal was set
                 os._exit(1)
 
         class MortalPopen(subprocess.Popen):

@@ -1,4 +1,4 @@
-"""Many games side by side, each in a process of its own, behind one `step`."""
+"""A pool of games, each in a worker process, stepped together."""
 
 from __future__ import annotations
 
@@ -18,42 +18,42 @@ from limae_jax.environments.workers.records import EpisodeRecord, GameInfo, Step
 from limae_jax.environments.workers.shared_arrays import SharedArrays, create_memory
 from limae_jax.errors import GameError, InputError
 
-# Factor on `GameSettings.timeout_s`: the worker's own timeout comes first, and says more about what is wrong.
+# Factor on `GameSettings.timeout_s`: the worker's own timeout comes first, because its message says more.
 _PATIENCE = 1.5
-# Allowances on top, in seconds: for an interpreter and its imports, for launching a game, for each worker's turn to.
+# Additional seconds: to start an interpreter with its imports, to launch a game, and for each worker's turn to launch.
 _START_S = 120.0
 _LAUNCH_S = 60.0
 _TURN_S = 2.0
-# Before a game is launched again, for each time that it has failed in a row, but the first.
+# Seconds to wait before a game is launched again, for each failure in a row except the first.
 _PAUSE_S = 0.5
 
 
 class WorkerPool:
-    """W games. Use it as a context manager, or `close` it; it closes itself when Python exits.
+    """W games. Use the pool as a context manager, or `close` it; it closes itself when Python exits.
 
     A worker whose episode has ended is reset by the next `step`, as in `environments.vector.VectorEnv`. A game that
-    fails - it crashes, hangs, ends, or starts an episode wrongly - is replaced, and the worker goes on with the first
-    timestep of a new episode, `is_discarded`.
+    fails (crashes, hangs, exits, or starts an episode wrongly) is replaced, and the worker continues with the first
+    timestep of a new episode, marked `is_discarded`.
 
     Attributes:
-        info: sizes of the game; its version only once a game has run.
+        info: sizes of the game, and its version once a game has run.
         num_workers: W.
-        crashes: failures of games so far.
-        discarded: episodes that were under way when that happened.
+        crashes: number of game failures so far.
+        discarded: number of episodes discarded because of failures.
     """
 
     info: GameInfo
 
     def __init__(self, settings: GameSettings, num_workers: int, max_crashes: int = 5):
-        """Starts the processes, and launches no game yet.
+        """Starts the processes, but does not launch the games.
 
         Args:
-            settings: of the games; worker w's seed is `settings.seed` + w.
+            settings: settings of the games; worker w's seed is `settings.seed` + w.
             num_workers: W.
-            max_crashes: failures of one worker in a row, without a finished episode between, to give up after.
+            max_crashes: failures of one worker in a row, without a finished episode, after which the pool gives up.
 
         Raises:
-            InputError: a worker finds that something is not installed.
+            InputError: something is not installed.
             GameError: the processes kept failing.
         """
         if num_workers < 1 or max_crashes < 1:
@@ -63,7 +63,7 @@ class WorkerPool:
         self._settings, self._max_crashes = settings, max_crashes
         self._crashes_of, self._in_a_row = [0] * num_workers, [0] * num_workers
         self._records: list[EpisodeRecord] = []
-        # What can be done next, and where the episode has ended; not the caller's arrays, into which it may write.
+        # Legal actions and ended episodes of the last step; copies, since the caller may modify its own arrays.
         self._seen: tuple[np.ndarray, np.ndarray] | None = None
         self._arrays: SharedArrays | None = None
         self._is_closed = False
@@ -88,20 +88,20 @@ class WorkerPool:
         self.close()
 
     def reset(self) -> Steps:
-        """Starts an episode in every worker; those under way are abandoned, and leave no record."""
+        """Starts an episode in every worker; running episodes are abandoned and leave no record."""
         self._carry_out({worker: self._reset_of(worker) for worker in range(self.num_workers)})
         everyone, nobody = np.ones(self.num_workers, bool), np.zeros(self.num_workers, bool)
         return self._see(everyone, nobody)
 
     def step(self, action: np.ndarray) -> Steps:
-        """Plays one joint action in every worker, or starts its next episode if the last one ended.
+        """Plays one joint action in every worker, or starts the next episode where the last one ended.
 
         Args:
-            action: [W, A] whole numbers in the game's numbering; not used where the episode has ended.
+            action: [W, A] integers in the game's numbering; not used where the episode has ended.
 
         Raises:
             ValueError: an action is not available.
-            GameError: a game kept failing. The pool is closed then.
+            GameError: a game kept failing; the pool is then closed.
         """
         if self._seen is None or self._arrays is None:
             raise RuntimeError("reset the pool before its first step")
@@ -119,36 +119,36 @@ class WorkerPool:
         return self._see(is_over | is_discarded, is_discarded)
 
     def take_records(self) -> list[EpisodeRecord]:
-        """The episodes that finished since this was last called, in the order in which they ended."""
+        """Returns the episodes that finished since the last call, in the order in which they ended."""
         records, self._records = self._records, []
         return records
 
     def further(self) -> dict[str, np.ndarray]:
-        """Arrays [W, ...] that only this kind of game shows, as they are now; see `records.GameInfo`."""
+        """Returns the current arrays [W, ...] specific to this kind of game; see `records.GameInfo`."""
         if self._arrays is None:
             raise RuntimeError("the pool is closed")
         return self._arrays.further()
 
     def ask(self, method: str, *arguments: Any) -> set[int]:
-        """Calls a method that only this kind of game has, in every worker.
+        """Calls a method specific to this kind of game in every worker.
 
         Args:
-            method: its name.
-            arguments: for it; the worker's number comes last.
+            method: name of the method.
+            arguments: its arguments; the worker's number is appended.
 
         Returns:
-            The workers where it failed. Their games have been replaced; the pool plays on after a `reset` then.
+            The workers where the call failed. Their games have been replaced, and the pool then needs a `reset`.
         """
         if self._seen is None:
-            raise RuntimeError("there is nothing to ask of a game before the first reset")
+            raise RuntimeError("reset the pool before calling `ask`")
         failed = self._carry_out({worker: Ask(method, (*arguments, worker)) for worker in range(self.num_workers)})
         if failed:
-            # The episodes under way are others.
+            # The replaced games are in new episodes.
             self._seen = None
         return failed
 
     def close(self) -> None:
-        """Ends all games and processes, by force if need be, and frees what they shared. Closing twice is fine."""
+        """Ends all games and processes, by force if needed, and frees their resources. May be called repeatedly."""
         if self._is_closed:
             return
         self._is_closed = True
@@ -180,7 +180,7 @@ class WorkerPool:
         return Reset(_PAUSE_S * max(0, self._in_a_row[worker] - 1), self._crashes_of[worker])
 
     def _carry_out(self, commands: dict[int, Command]) -> set[int]:
-        """Has the workers carry out one command each; where one fails, a new episode of a new game is started.
+        """Sends one command to each worker and waits; a worker that fails starts a new episode of a new game.
 
         Returns:
             The numbers of the workers that failed.
@@ -199,13 +199,13 @@ class WorkerPool:
                 elif isinstance(message, Done):
                     del waiting[number]
                     self._note(number, message)
-                # Else the worker is a new one and says its sizes, which are known.
+                # Else a new worker has sent its sizes, which are known.
         return failed
 
     def _tell(self, number: int, command: Command) -> None:
         patience_s = _PATIENCE * self._settings.timeout_s
         if isinstance(command, Reset):
-            # It may have to launch a game, after a pause, and wait for its turn to; seldom, so this is not told apart.
+            # The worker may have to pause, wait for its turn and launch a game; allowed for in every reset.
             patience_s += _LAUNCH_S + command.pause_s + self.num_workers * _TURN_S
         self._workers[number].tell(command, patience_s)
 
@@ -223,10 +223,10 @@ class WorkerPool:
             self.info = replace(self.info, game_version=message.game_version)
 
     def _hear(self, number: int) -> Any:
-        """A worker's message; failures are counted.
+        """Returns a worker's message, and counts failures.
 
         Raises:
-            InputError: the user has something to mend.
+            InputError: the worker refused the settings.
             GameError: the worker has failed too often in a row.
         """
         message = self._workers[number].hear()
@@ -256,7 +256,7 @@ class WorkerPool:
 
 def _check_actions(action: np.ndarray, avail: np.ndarray, is_over: np.ndarray) -> None:
     if action.shape != avail.shape[:2] or action.dtype.kind not in "iu":
-        raise ValueError(f"actions must be whole numbers {avail.shape[:2]}, not {action.dtype} {action.shape}")
+        raise ValueError(f"actions must be integers {avail.shape[:2]}, not {action.dtype} {action.shape}")
     num_workers, num_agents, num_actions = avail.shape
     existing = action % num_actions
     is_legal = avail[np.arange(num_workers)[:, None], np.arange(num_agents), existing] & (existing == action)

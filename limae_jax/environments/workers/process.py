@@ -1,4 +1,4 @@
-"""A worker process as its pool sees it: started, spoken to, watched, and ended together with its game."""
+"""The pool's handle of a worker process: starts it, exchanges messages, and ends it with its game."""
 
 from __future__ import annotations
 
@@ -16,23 +16,23 @@ from typing import Any
 
 from limae_jax.environments.workers.messages import DONE, Command, Failed, Task, receive, send
 
-# How long a worker may take to end with its game before both are killed. StarCraft II is killed by pysc2 after 3 s.
+# Seconds that a worker and its game get to end before both are killed. pysc2 kills StarCraft II after 3 s.
 GRACE_S = 5.0
 _LAST_LINES = 5
 _LONGEST_LINE = 200
 
-# A fresh interpreter, not a fork, for jax has threads; and not multiprocessing's spawn, which would import the main
-# script again, and jax with it.
+# A fresh interpreter. Not a fork, because jax has threads; not multiprocessing's spawn, which would import the main
+# script, and with it jax, again.
 _PROGRAM = (
     "import sys; sys.path[:] = {path!r}; from limae_jax.environments.workers.worker import main; main({descriptor})"
 )
 
 
 class WorkerProcess:
-    """A worker. After `start` and whenever it has answered, it waits for a command."""
+    """A worker process. It waits for a command after `start` and after every answer."""
 
     def __init__(self, task: Task):
-        """Starts nothing yet."""
+        """Stores the task; `start` starts the process."""
         self._task = task
         self._log = task.folder / f"worker_{task.worker}.log"
         self._process: subprocess.Popen | None = None
@@ -40,10 +40,10 @@ class WorkerProcess:
         self._patience_s = self._deadline = 0.0
 
     def start(self, patience_s: float) -> None:
-        """Starts the process; its first message are the sizes of its game.
+        """Starts the process; its first message contains the sizes of its game.
 
         Args:
-            patience_s: how long that may take.
+            patience_s: timeout in seconds.
         """
         temporary = self._task.folder / f"worker_{self._task.worker}"
         temporary.mkdir(exist_ok=True)
@@ -56,7 +56,7 @@ class WorkerProcess:
                 stdout=log,
                 stderr=log,
                 pass_fds=(theirs.fileno(), self._task.memory),
-                # Its own process group, which its game will belong to.
+                # A process group of its own, which includes its game.
                 start_new_session=True,
                 env={**os.environ, "OMP_NUM_THREADS": "1", "TMPDIR": str(temporary)},
             )
@@ -67,14 +67,14 @@ class WorkerProcess:
         """Sends a command.
 
         Args:
-            command: what to do.
-            patience_s: how long that may take.
+            command: the command.
+            patience_s: timeout in seconds.
         """
         self._wait_at_most(patience_s)
         self._send(command)
 
     def _send(self, message: Any) -> None:
-        # A worker that is gone is noticed by `hear`.
+        # `hear` detects a worker that has ended.
         with contextlib.suppress(OSError):
             send(self.connection, message)
 
@@ -83,18 +83,18 @@ class WorkerProcess:
 
     @property
     def connection(self) -> Connection:
-        """To the process."""
+        """Connection to the process."""
         if self._connection is None:
             raise RuntimeError("the worker process has not been started")
         return self._connection
 
     @property
     def seconds_left(self) -> float:
-        """Until patience ends; not below 0."""
+        """Seconds until the timeout; not below 0."""
         return max(0.0, self._deadline - time.monotonic())
 
     def hear(self) -> Any:
-        """What the worker said, once `ready`; `Failed` if it is gone, or has been silent for too long."""
+        """Returns the worker's message, once `ready`; `Failed` if the worker has ended or timed out."""
         try:
             if self.seconds_left > 0 or self.connection.poll():
                 return receive(self.connection, DONE)
@@ -104,19 +104,19 @@ class WorkerProcess:
         return Failed(f"no answer for {self._patience_s:.3g} s", is_gone=True)
 
     def last_lines(self) -> str:
-        """The last lines that the worker or its game wrote, as one."""
+        """Returns the last output lines of the worker and its game, joined to one line."""
         with contextlib.suppress(OSError):
             lines = [line.strip() for line in self._log.read_text("utf-8", "replace").splitlines()]
             return " | ".join(line[:_LONGEST_LINE] for line in [line for line in lines if line][-_LAST_LINES:])
         return ""
 
     def terminate(self) -> None:
-        """Asks the worker to end, which ends its game in order first."""
+        """Asks the worker to end; it closes its game first."""
         if self._process is not None:
             self._process.terminate()
 
     def wait(self, timeout_s: float) -> None:
-        """Gives the process time to end."""
+        """Waits up to `timeout_s` for the process to end."""
         if self._process is not None:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 self._process.wait(timeout_s)
@@ -124,8 +124,8 @@ class WorkerProcess:
     def kill(self) -> None:
         """Ends the worker and its game at once."""
         if self._process is not None:
-            # Nothing to do if the group is empty. The worker itself has not been waited for by then, unless it ended
-            # by itself, so its number cannot have become somebody else's while it has a game.
+            # The group may be empty already. Its number cannot belong to another process while the worker has a game:
+            # the worker has not been waited for, unless it ended by itself.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()
@@ -142,7 +142,7 @@ def _ending(process: subprocess.Popen | None) -> str:
 
 
 def stop(workers: Iterable[WorkerProcess]) -> None:
-    """Ends all processes and their games: in order within GRACE_S, else by force."""
+    """Ends all processes and their games: gracefully within GRACE_S, else by force."""
     workers = list(workers)
     for worker in workers:
         worker.terminate()
@@ -154,7 +154,7 @@ def stop(workers: Iterable[WorkerProcess]) -> None:
 
 
 def ready(workers: dict[int, WorkerProcess]) -> list[int]:
-    """Waits until a worker has said something, or is gone, or has run out of time; the numbers of those that have."""
+    """Waits until a worker has sent a message, ended or timed out; returns the numbers of these workers."""
     poller, numbers = select.poll(), {}
     for number, worker in workers.items():
         numbers[worker.connection.fileno()] = number

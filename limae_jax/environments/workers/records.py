@@ -1,4 +1,4 @@
-"""What comes back from the games: their sizes, what a step showed, and how episodes ended.
+"""Data returned by the games: sizes, steps and records of episodes.
 
 Axes: W worker, A agent, U action, O observation, G state.
 """
@@ -17,11 +17,11 @@ class GameInfo:
     """Sizes of a game.
 
     Attributes:
-        name: of the game or map.
+        name: name of the game or map.
         num_agents, obs_size, state_size, num_actions: A, O, G and U.
-        episode_limit: most steps of an episode.
-        further: arrays that the game shows beside those of `Steps`, name -> (shape, name of the type).
-        game_version: such as "4.10"; None until a game has run, or where it does not tell.
+        episode_limit: maximum number of steps in an episode.
+        further: arrays in addition to those of `Steps`, name -> (shape, name of the dtype).
+        game_version: such as "4.10"; None until a game has run, or if the game does not report one.
     """
 
     name: str
@@ -36,13 +36,13 @@ class GameInfo:
 
 @dataclass(frozen=True)
 class EpisodeRecord:
-    """A finished episode.
+    """Record of a finished episode.
 
     Attributes:
-        worker: who played it.
-        length: steps.
+        worker: number of the worker.
+        length: number of steps.
         episode_return: sum of the team's rewards, in the game's own units.
-        truncated: the time limit ended it.
+        truncated: whether the time limit ended the episode.
     """
 
     worker: int
@@ -52,26 +52,26 @@ class EpisodeRecord:
 
     @property
     def outcome(self) -> dict[str, float]:
-        """What the episode came to, by `EnvSpec.outcome_names`; "win" is 1 if it was won."""
+        """The episode's outcome, by `EnvSpec.outcome_names`; "win" is 1 if it was won."""
         return {}
 
 
 @dataclass
 class Steps:
-    """What every worker's team meets before it acts, and how it got there; see `types.Timestep`. Own copies.
+    """A timestep of every worker, see `types.Timestep`. The arrays are copies.
 
     Attributes:
         obs: [W, A, O] float32.
         state: [W, G] float32.
-        avail: [W, A, U] bool; the dead have one legal action.
+        avail: [W, A, U] bool; dead agents have one legal action.
         alive: [W, A] bool.
-        reward: [W] float32, the game's own; 0 at an episode's start.
+        reward: [W] float32, unscaled; 0 at the start of an episode.
         is_first: [W] bool, an episode starts here.
-        terminal: [W] bool, the episode ended, by itself.
+        terminal: [W] bool, the game's rules ended the episode.
         truncated: [W] bool, the time limit ended the episode.
-        is_discarded: [W] bool, the game failed during the step that led here. What the worker played of that episode
-            counts for nothing; this is the first timestep of a new one, of a new game.
-        facts: what else a kind of game shows, in its own terms; None if nobody asked for it.
+        is_discarded: [W] bool, the game failed during the step that led here. The worker's unfinished episode is
+            discarded; this is the first timestep of a new episode in a new game.
+        facts: additional data specific to the kind of game; None if not requested.
     """
 
     obs: np.ndarray

@@ -1,7 +1,7 @@
-"""What the workers saw last and are to do next, in memory that they share with the pool.
+"""The workers' latest observations and next actions, in memory shared with the pool.
 
-The memory has no name, only file descriptors: the system frees it when the last process that has one is gone, however
-that process ended.
+The memory has no name, only file descriptors: the system frees it when the last process that holds one has ended,
+however it ended.
 """
 
 from __future__ import annotations
@@ -17,14 +17,14 @@ _STEPS = ("obs", "state", "avail", "alive", "reward", "terminal", "truncated")
 
 
 def create_memory() -> int:
-    """A file descriptor of memory of size 0, which a worker may inherit."""
+    """Returns a file descriptor of empty memory, which workers can inherit."""
     return os.memfd_create("limae_jax_games")
 
 
 def layout(info: GameInfo) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
-    """Shape and type of each array of one worker; see `records.Steps`. The widest types come first, for alignment.
+    """Returns shape and dtype of each array of one worker; see `records.Steps`. Widest dtypes first, for alignment.
 
-    `action` is the game's number for each agent.
+    `action` is each agent's action in the game's numbering.
     """
     num_agents = info.num_agents
     arrays = {
@@ -43,13 +43,13 @@ def layout(info: GameInfo) -> dict[str, tuple[tuple[int, ...], np.dtype]]:
 
 
 class SharedArrays:
-    """One array [W, ...] for each entry of `layout`, the same memory in every process."""
+    """One array [W, ...] for each entry of `layout`, shared by all processes."""
 
     def __init__(self, memory: int, info: GameInfo, num_workers: int):
-        """Makes room for the arrays, or finds them.
+        """Maps the arrays, after enlarging the memory if needed.
 
         Args:
-            memory: from `create_memory`.
+            memory: file descriptor from `create_memory`.
             info: sizes of the game.
             num_workers: W.
         """
@@ -66,17 +66,17 @@ class SharedArrays:
             offset += sizes[name]
 
     def of(self, worker: int) -> dict[str, np.ndarray]:
-        """A worker's part of each array, to read and to write."""
+        """Returns a worker's part of each array, as writable views."""
         return {name: array[worker, ...] for name, array in self._arrays.items()}
 
     def command(self, action: np.ndarray) -> None:
-        """Sets what the workers are to do, [W, A]."""
+        """Sets the workers' next actions, [W, A]."""
         self._arrays["action"][:] = action
 
     def copies(self) -> dict[str, np.ndarray]:
-        """Those of `records.Steps`, to keep."""
+        """Returns copies of the arrays of `records.Steps`."""
         return {name: self._arrays[name].copy() for name in _STEPS}
 
     def further(self) -> dict[str, np.ndarray]:
-        """Those that only this kind of game has, to keep; see `records.GameInfo`."""
+        """Returns copies of the arrays specific to this kind of game; see `records.GameInfo`."""
         return {name: self._arrays[name].copy() for name in self._further}

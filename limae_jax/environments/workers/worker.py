@@ -1,7 +1,7 @@
-"""A worker: one process with one game. It is started by `process.WorkerProcess` and imports neither jax nor the pool.
+"""A worker: one process with one game, started by `process.WorkerProcess`. Imports neither jax nor the pool.
 
-It leads a process group of its own, to which its game's processes belong too, so that all can be ended together. When
-its parent is gone it ends by itself. When it is gone its game ends, by the kernel's hand.
+The worker leads a process group that includes its game's processes, so that all can be ended together. The worker ends
+when its parent ends, and the kernel ends the game when the worker ends.
 """
 
 from __future__ import annotations
@@ -43,20 +43,20 @@ from limae_jax.environments.workers.parent_death import end_children_with_this_p
 from limae_jax.environments.workers.shared_arrays import SharedArrays
 from limae_jax.errors import InputError
 
-# How long an orphan may take to end its game in order.
+# Seconds that an orphaned worker gets to close its game.
 _ORPHAN_GRACE_S = 4.0
-# Between the seed of a game and that of its replacement; far from the seeds of other workers.
+# Difference of the seeds of a game and its replacement; keeps clear of the seeds of other workers.
 _SEED_STRIDE = 100_003
 
 
 class Player:
-    """Plays one game, watches it, and replaces it when it has failed."""
+    """Plays one game, and replaces it when it has failed."""
 
     def __init__(self, task: Task):
         """Builds the game.
 
         Raises:
-            InputError: it can never be played so, as when something is not installed.
+            InputError: the game cannot run with these settings, for example because something is not installed.
         """
         self._task = task
         self._make_game = _imported(task.settings.game)
@@ -68,7 +68,7 @@ class Player:
         self._is_broken = self._is_playing = False
 
     def carry_out(self, command: Command) -> Done | Failed | Refused:
-        """Does what the pool asks for. A failure leaves the game to be replaced by the next `Reset`."""
+        """Carries out a command of the pool. After a failure the next `Reset` replaces the game."""
         try:
             if isinstance(command, Reset):
                 return self._reset(command)
@@ -84,7 +84,7 @@ class Player:
 
     def _reset(self, command: Reset) -> Done:
         time.sleep(command.pause_s)
-        # A failed game is out of step with what it says, or cannot be reset at all.
+        # A failed game may be in an inconsistent state, or not resettable at all.
         is_stuck = self._is_playing and not self._game.can_break_off
         if self._is_broken or command.crashes != self._crashes or is_stuck:
             self._replace(command.crashes)
@@ -115,7 +115,7 @@ class Player:
         for name, values in {**self._game.observe(), **move._asdict()}.items():
             target, source = self._shared[name], np.asarray(values)
             if source.shape != target.shape:
-                raise GameFailureError(f"{name} has the shape {source.shape}, not {target.shape} as at the start")
+                raise GameFailureError(f"{name} has shape {source.shape}, but {target.shape} at the start")
             target[...] = source
 
 
@@ -125,30 +125,30 @@ def _imported(place: str) -> Callable[[GameSettings, Path], WorkerGame]:
 
 
 def _described(error: Exception) -> str:
-    # Not printed as a traceback: that would push what the game said last out of the log's last lines.
+    # No printed traceback: it would push the game's own output out of the log's last lines.
     place = traceback.extract_tb(error.__traceback__)[-1]
     return f"{type(error).__name__}: {error} ({Path(place.filename).name}:{place.lineno})"
 
 
 def _end_with_parent(task: Task) -> None:
-    """Ends this process group soon after the parent. Not left to PR_SET_PDEATHSIG, which follows a mere thread."""
+    """Ends this process group soon after the parent. PR_SET_PDEATHSIG would follow the parent's thread only."""
     while os.getppid() == task.parent:
         time.sleep(0.2)
-    # To the thread that may be waiting for its game: another one's signal would not wake it.
+    # Sent to the main thread, which may be waiting for its game: a signal to another thread would not wake it.
     signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGTERM)
     time.sleep(_ORPHAN_GRACE_S)
     _tidy_up(task)
 
 
 def _on_terminate(*_: Any) -> None:
-    # Once: a second signal must not cut off the game's orderly end.
+    # Ignore a second signal, which would interrupt the closing of the game.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     sys.exit(128 + signal.SIGTERM)
 
 
 def _tidy_up(task: Task) -> None:
     if os.getppid() == task.parent:
-        # The pool does the rest.
+        # The pool removes its own folder.
         shutil.rmtree(os.environ["TMPDIR"], ignore_errors=True)
     else:
         shutil.rmtree(task.folder, ignore_errors=True)
@@ -156,7 +156,7 @@ def _tidy_up(task: Task) -> None:
 
 
 def main(descriptor: int) -> None:
-    """Serves the pool at the other end of a connection until it is told to end by a signal, or left alone.
+    """Serves the pool at the other end of a connection until a signal arrives or the pool ends.
 
     Args:
         descriptor: file descriptor of the connection.
@@ -166,7 +166,7 @@ def main(descriptor: int) -> None:
     connection = Connection(descriptor)
     task: Task = receive(connection, ACT)
     threading.Thread(target=_end_with_parent, args=(task,), daemon=True).start()
-    # Registered first, so run last: after the game has closed itself.
+    # Registered first, so it runs last, after the game has closed.
     atexit.register(_tidy_up, task)
     try:
         player = Player(task)
@@ -177,7 +177,7 @@ def main(descriptor: int) -> None:
         send(connection, Failed(_described(error), is_gone=True))
         return
     send(connection, player.info)
-    # The connection breaks off when the parent ends; the signal that follows ends this process.
+    # The connection breaks when the parent ends; the signal that follows ends this process.
     with contextlib.suppress(EOFError, ConnectionError):
         while True:
             send(connection, player.carry_out(receive(connection, ACT)))

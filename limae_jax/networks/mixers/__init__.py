@@ -1,6 +1,6 @@
-"""Mixers: from the utilities of the agents to the value of the team.
+"""Mixers, which combine the agents' utilities into the team's value.
 
-A mixer is a flax module that is called as mixer(MixerInputs) -> [T, B]. `MIXERS` says how each is made.
+A mixer is a flax module that is called as mixer(MixerInputs) -> [T, B]. `MIXERS` holds their factories.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from limae_jax.types import EnvSpec
 
 __all__ = ["MIXERS", "MixerInputs", "QmixMixer", "QplexMixer", "VdnMixer", "make_mixer"]
 
-# Name -> how the mixer is made from the settings and the sizes of the game.
+# Name -> function that makes the mixer from its settings and the environment's spec.
 MIXERS: dict[str, Callable[[Any, EnvSpec], nn.Module]] = {
     "vdn": lambda config, env: VdnMixer(),
     "qmix": lambda config, env: QmixMixer(config.embed_dim, config.hypernet_dim),
@@ -29,5 +29,5 @@ MIXERS: dict[str, Callable[[Any, EnvSpec], nn.Module]] = {
 
 
 def make_mixer(name: str, config: MixerConfig, env: EnvSpec) -> nn.Module:
-    """The mixer of that name, of this package or of a plug-in, made from its settings and the sizes of the game."""
+    """Makes the mixer of this name, from this package or a plug-in."""
     return (registered("mixer", name) or MIXERS[name])(config, env)

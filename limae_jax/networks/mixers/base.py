@@ -1,4 +1,4 @@
-"""What a mixer may read."""
+"""The input of the mixers."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from flax import struct
 
 
 class MixerInputs(struct.PyTreeNode):
-    """What a mixer may read. Axes [T, B, ...], time-major; all utilities are of the network that mixes.
+    """The input of a mixer. Axes [T, B, ...], time-major; all utilities are from the network that mixes.
 
     Attributes:
         chosen_q: [T, B, A] each agent's utility of `action`.
         best_q: [T, B, A] each agent's best utility among its legal actions.
-        action: [T, B, A] int32, the joint action that is valued.
+        action: [T, B, A] int32, the joint action to evaluate.
         state: [T, B, G]; the environments scale it to about [-1, 1].
-        features: of the agent network, by name.
+        features: features of the agent network, by name.
     """
 
     chosen_q: jax.Array

@@ -28,7 +28,7 @@ class QmixMixer(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: MixerInputs) -> jax.Array:
-        """Q_tot [T, B] of the agents' chosen utilities."""
+        """Returns Q_tot [T, B] of the agents' chosen utilities."""
         chosen_q, state = inputs.chosen_q, inputs.state
         num_agents = chosen_q.shape[-1]
 
@@ -46,8 +46,8 @@ class QmixMixer(nn.Module):
 
 
 def _rows_product(x: jax.Array, kernels: jax.Array) -> jax.Array:
-    """x [..., A] times kernels [..., A, E], one for each row: [..., E]."""
+    """Returns x [..., A] times kernels [..., A, E], one for each row: [..., E]."""
     if prefers_cpu_forms():
-        # As a sum, which XLA fuses: a batched product of this size is slower.
+        # XLA fuses this sum; a batched product of this size is slower.
         return jnp.sum(x[..., None] * kernels, axis=-2)
     return jnp.einsum("...a,...ae->...e", x, kernels)

@@ -1,4 +1,4 @@
-"""QPLEX's mixer: duplex dueling over all value functions that agree with their agents' greedy actions."""
+"""QPLEX's mixer: duplex dueling, which represents all value functions consistent with the agents' greedy actions."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ import jax.numpy as jnp
 from limae_jax.networks.linear import Linear
 from limae_jax.networks.mixers.base import MixerInputs
 
-# Keeps weights off zero, as in the authors' code: an agent whose weight is zero would learn nothing.
+# Keeps weights above zero, as in the authors' code: an agent with zero weight would learn nothing.
 _SMALLEST = 1e-10
 
 
 class _HeadsMlp(nn.Module):
-    """An MLP of its own for each head: x [..., D] -> [..., K, E].
+    """A separate MLP for each head: x [..., D] -> [..., K, E].
 
     Attributes:
         num_heads: K.
         hidden_dim: width of the hidden layers.
-        num_layers: layers, the last one included.
+        num_layers: number of layers, including the last.
         output_dim: E.
     """
 
@@ -31,7 +31,7 @@ class _HeadsMlp(nn.Module):
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         width = self.hidden_dim if self.num_layers > 1 else self.output_dim
-        # The first layers of all heads read the same, so they are one product.
+        # The first layers of all heads have the same input, so they are one product.
         y = Linear(self.num_heads * width, name="layer_0")(x)
         y = jnp.reshape(y, (*y.shape[:-1], self.num_heads, width))
         for layer in range(1, self.num_layers):
@@ -44,19 +44,19 @@ class _HeadsMlp(nn.Module):
 
 
 class QplexMixer(nn.Module):
-    """Duplex dueling (Wang et al. 2021, eqs. 7 to 12), in the form of the authors' code.
+    """Duplex dueling (Wang et al. 2021, eqs. 7 to 12), as in the authors' code.
 
         Q~_i(a) = w_i(s) Q_i(a) + v_i(s)          w_i = |MLP(s)| > 0
         Q_tot = sum_i Q~_i(a_i) + sum_i (lambda_i(s, a) - 1) sg[w_i (Q_i(a_i) - max_{legal a} Q_i(a))]
         lambda_i(s, a) = sum_k |key_k(s)| sigmoid(agent_k(s)_i) sigmoid(action_k(s, a)_i) > 0
 
     sg stops the gradient. With A_i = w_i (Q_i(a_i) - max Q_i) <= 0 this is Q_tot = V_tot(s) + sum_i lambda_i A_i, which
-    is largest where every agent is greedy, whatever lambda > 0.
+    is largest where every agent is greedy, for any lambda > 0.
 
     Attributes:
-        hypernet_dim: hidden width of every network here.
+        hypernet_dim: hidden width of all networks of the mixer.
         num_heads: K.
-        num_layers: layers of the networks of lambda.
+        num_layers: number of layers of the networks of lambda.
         num_actions: U.
     """
 
@@ -67,7 +67,7 @@ class QplexMixer(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: MixerInputs) -> jax.Array:
-        """Q_tot [T, B] of the agents' chosen and best utilities."""
+        """Returns Q_tot [T, B] of the agents' chosen and best utilities."""
         w, v = self._transformation(inputs.state, inputs.chosen_q.shape[-1])
         values = jnp.sum(w * inputs.chosen_q + v, axis=-1)
         # v cancels.
@@ -75,7 +75,7 @@ class QplexMixer(nn.Module):
         return values + jnp.sum((self._importance(inputs) - 1.0) * advantage, axis=-1)
 
     def _transformation(self, state: jax.Array, num_agents: int) -> tuple[jax.Array, jax.Array]:
-        """w and v, [T, B, A] each."""
+        """Returns w and v, [T, B, A] each."""
 
         def mlp(name: str) -> jax.Array:
             return Linear(num_agents, name=name)(nn.relu(Linear(self.hypernet_dim, name=f"{name}_hidden")(state)))
@@ -83,7 +83,7 @@ class QplexMixer(nn.Module):
         return jnp.abs(mlp("w")) + _SMALLEST, mlp("v")
 
     def _importance(self, inputs: MixerInputs) -> jax.Array:
-        """lambda, [T, B, A]."""
+        """Returns lambda, [T, B, A]."""
         num_agents = inputs.chosen_q.shape[-1]
         action = jax.nn.one_hot(inputs.action, self.num_actions)
         joint = jnp.reshape(action, (*action.shape[:-2], num_agents * self.num_actions))

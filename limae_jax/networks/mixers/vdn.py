@@ -14,5 +14,5 @@ class VdnMixer(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: MixerInputs) -> jax.Array:
-        """Q_tot [T, B] of the agents' chosen utilities."""
+        """Returns Q_tot [T, B] of the agents' chosen utilities."""
         return jnp.sum(inputs.chosen_q, axis=-1)

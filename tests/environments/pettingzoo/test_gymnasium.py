@@ -85,16 +85,16 @@ def test_our_time_limit_truncates():
         (
             DOUBLE,
             {"kind": "dict"},
-            "env.scenario=tuple_double:TupleDouble-v0: has no tuple of observations and of actions",
+            "env.scenario=tuple_double:TupleDouble-v0: has no observation and action tuples",
         ),
         (
             DOUBLE,
             {"kind": "short"},
-            "env.scenario=tuple_double:TupleDouble-v0: has no tuple of observations and of actions",
+            "env.scenario=tuple_double:TupleDouble-v0: has no observation and action tuples",
         ),
         (DOUBLE, {"skript": 1}, "env.options={'skript': 1}: tuple_double:TupleDouble-v0 refuses it: "),
-        ("tuple_double:TupleDuble-v0", {}, "env.scenario=tuple_double:TupleDuble-v0: cannot be made: "),
-        ("CartPole-v1", {}, "env.scenario=CartPole-v1: has no tuple of observations and of actions"),
+        ("tuple_double:TupleDuble-v0", {}, "env.scenario=tuple_double:TupleDuble-v0: cannot be created: "),
+        ("CartPole-v1", {}, "env.scenario=CartPole-v1: has no observation and action tuples"),
     ],
 )
 def test_what_cannot_be_played_is_refused_by_name(name, options, said):

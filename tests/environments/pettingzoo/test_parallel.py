@@ -156,10 +156,10 @@ def test_giving_up_says_what_was_wrong():
         ("mpe_2.simple", {}, r"env\.scenario=mpe_2\.simple: cannot be imported .*install its package"),
         ("nowhere", {}, r"env\.scenario=nowhere: there is no such module"),
         ("json", {}, r"env\.scenario=json: has no parallel_env"),
-        ("foraging_double:make_nothing", {}, "is no parallel environment of PettingZoo"),
+        ("foraging_double:make_nothing", {}, "is not a parallel environment of PettingZoo"),
         ("foraging_double:not_an_environment", {}, r"refuses it: 'int' object is not callable"),
         (DOUBLE, {"msks": "obs"}, r"env\.options=\{'msks': 'obs'\}: .*unexpected keyword argument 'msks'"),
-        ("mpe2.simple_spread_v3", {"continuous_actions": True}, "agent agent_0 has no discrete actions"),
+        ("mpe2.simple_spread_v3", {"continuous_actions": True}, "actions of agent agent_0 are not discrete"),
     ],
 )
 def test_what_cannot_be_played_is_refused_in_a_line(scenario, options, said):

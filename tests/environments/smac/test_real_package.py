@@ -255,7 +255,7 @@ def test_a_damaged_map_is_named(stand_in, tmp_path, monkeypatch):
     (folder / "Versions").symlink_to(game_folder() / "Versions")
     (folder / "Maps/SMAC_Maps/3m.SC2Map").write_text("not a map")
     monkeypatch.setenv("SC2PATH", str(folder))
-    with pytest.raises(InputError, match=r"3m.SC2Map: damaged, or for another version of StarCraft II"):
+    with pytest.raises(InputError, match=r"3m.SC2Map: damaged, or made for another version of StarCraft II"):
         with BattlePool(settings(), 1) as pool:
             pool.reset()
 

@@ -48,7 +48,7 @@ def check_extras(config: MetricsConfig) -> None:
     for name, package in _PACKAGES.items():
         # A folder of that name, such as wandb leaves behind, counts as a package without an origin.
         if getattr(config, name) and getattr(importlib.util.find_spec(package), "origin", None) is None:
-            fix = f"install it with pip install 'limae-jax[{name}]', or go on with {_without(name, config)}"
+            fix = f"install it with pip install 'limae-jax[{name}]', or continue with {_without(name, config)}"
             raise InputError(f"metrics.{name}=true: needs {package}; {fix}")
     if config.wandb:
         check_login(_without("wandb", config))

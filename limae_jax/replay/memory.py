@@ -167,11 +167,11 @@ def check_memory(
     working = working_bytes(config, sizes)
     total = seeds_at_once * (one + working)
     stored = (
-        f"replay {config.replay.capacity_rows} rows x {row:,} B = {one / GIB:.2f} GiB a seed" if one else "no replay"
+        f"replay {config.replay.capacity_rows} rows x {row:,} B = {one / GIB:.2f} GiB per seed" if one else "no replay"
     )
     line = (
-        f"{stored}; with {working / GIB:.2f} GiB to work in, {seeds_at_once} seed(s) at once need {total / GIB:.2f} GiB"
-        f" of {available / GIB:.2f} GiB {what}"
+        f"{stored}; with {working / GIB:.2f} GiB of working memory, {seeds_at_once} seed(s) at once need"
+        f" {total / GIB:.2f} GiB of {available / GIB:.2f} GiB {what}"
     )
     if total <= available:
         return line
@@ -188,4 +188,4 @@ def check_memory(
         ways.append(f"evaluation.num_episodes={fitting_episodes}")
     if seeds_at_once > 1 and fitting_seeds >= 1:
         ways.append(f"run.seed_batching={fitting_seeds}")
-    raise InputError(f"{line}: too much. Ways out: {'; '.join(ways) or 'a smaller batch or network'}")
+    raise InputError(f"{line}: too much; use {' or '.join(ways) or 'a smaller batch or network'}")

@@ -229,7 +229,7 @@ class ConsoleReport:
             self._print(Text(f"greedy, {rows[0]['test_episodes']} episodes per seed, last checkpoint", style="dim"))
         for seed in failed_seeds:
             self.warning(f"seed {seed} failed: its loss was not finite; its training stopped there")
-        compiling = f" (compiling {format_seconds(compile_s)})" if compile_s >= 1 else ""
+        compiling = f", including {format_seconds(compile_s)} compiling" if compile_s >= 1 else ""
         self._print(Text(f"took {format_seconds(wall_s)}{compiling}; metrics and checkpoints in {run_dir}"))
 
     def close(self) -> None:

@@ -52,7 +52,7 @@ class Forecast:
 
         Args:
             iteration, env_steps: progress of the group.
-            plans: of its phases, which may be one more than those of a new group.
+            plans: of its phases, possibly one more than in a new group.
 
         Returns:
             The estimate; None before the duration of learning is known.

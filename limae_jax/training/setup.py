@@ -171,7 +171,7 @@ def devices_for(config: TrainConfig, home: Path, seeds: Sequence[int]) -> int:
     """Returns how many of jax's devices, from the first on, train the runs of a program.
 
     jax keeps the devices that it started with, possibly for another run of this process. The result leaves no device
-    with filler seeds only, and evenly divides the groups of a run that was already started.
+    with filler seeds only, and splits the groups of a run that was already started evenly over the devices.
 
     Args:
         config: of one of the runs.

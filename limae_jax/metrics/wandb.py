@@ -38,7 +38,7 @@ def check_login(without: str) -> None:
         )
     except Exception as error:
         problem = shorten(one_line(error), 120)
-        raise InputError(f"metrics.wandb=true: wandb rejects its settings ({problem}); set {without}") from None
+        raise InputError(f"metrics.wandb=true: wandb refuses its settings ({problem}); set {without}") from None
     if not is_ready:
         fix = "run `wandb login`, or set WANDB_API_KEY or WANDB_MODE=offline, or continue with"
         raise InputError(f"metrics.wandb=true: nobody is logged in to Weights & Biases; {fix} {without}")

@@ -172,7 +172,7 @@ def test_settings_of_wandb_that_it_refuses_are_one_line(fake_wandb):
         raise ValueError("2 validation errors\nmode: must be ...")
 
     fake_wandb.login = refuse
-    with pytest.raises(InputError, match=r"wandb rejects its settings \(2 validation errors mode: must be"):
+    with pytest.raises(InputError, match=r"wandb refuses its settings \(2 validation errors mode: must be"):
         check_extras(MetricsConfig(wandb=True))
 
 

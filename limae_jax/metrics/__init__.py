@@ -1,1 +1,1 @@
-"""What a run tells of itself: rows on the disk, and a terminal, TensorBoard and Weights & Biases to watch."""
+"""Metrics of a run: metrics.jsonl on disk, the terminal, TensorBoard and Weights & Biases."""

@@ -1,4 +1,4 @@
-"""What is drawn of a run: points of each seed, and of the mean over all of them; each comes once, in order."""
+"""Chart points of a run, for each seed and for the mean over all seeds; each point comes once, in order."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ Point = tuple[int, dict[str, float]]
 
 
 class Charts:
-    """Turns rows into points, for seeds that are trained together or one after the other."""
+    """Turns rows into points, for seeds that are trained at the same time or one after the other."""
 
     def __init__(self, seeds: Iterable[int]):
-        """Makes charts without a point.
+        """Makes charts without points.
 
         Args:
-            seeds: of the run.
+            seeds: seeds of the run.
         """
         self._seeds = set(seeds)
         self._newest: dict[int, int] = {}
         self._at: dict[int, dict[int, Row]] = {}
 
     def add(self, rows: Sequence[Row]) -> list[Point]:
-        """The points that rows add, in order: each at its seed's own steps, then the mean once all seeds have it."""
+        """Returns the new points in order: each at its seed's env_steps, then the mean once all seeds have a row."""
         points: list[Point] = []
         for row in rows:
-            # A seed that failed stands still.
+            # The step count of a failed seed no longer grows.
             if row["env_steps"] > self._newest.get(row["seed"], -1):
                 self._newest[row["seed"]] = row["env_steps"]
                 points.append(seed_scalars([row]))

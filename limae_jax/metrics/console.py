@@ -1,4 +1,4 @@
-"""What a run shows while it goes, and the table at its end."""
+"""The console output of a run: progress while it trains, and the final table."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ def _thousands(value: float) -> str:
     return f"{value:,.0f}"
 
 
-# Column, field of a row, format. A column without any value is left out.
+# Title, field of a row, format. A column without values is left out.
 _COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
     ("win rate", "test_win_rate", _two_decimals),
     ("return", "test_return_mean", _two_decimals),
@@ -42,15 +42,15 @@ _COLUMNS: tuple[tuple[str, str, Callable[[float], str]], ...] = (
 
 @dataclass(frozen=True)
 class Standing:
-    """Where a run stands after a chunk.
+    """The progress of a run after a chunk.
 
     Attributes:
-        phase: what runs.
+        phase: name of the phase.
         env_steps: of the slowest seed.
-        steps_per_s: environment steps a second of training, all seeds together.
-        missing: environment steps of all seeds still to be made.
-        left: None if the time left is not known.
-        loss: mean over the seeds; None before there is one.
+        steps_per_s: environment steps of all seeds per second of training.
+        missing: environment steps that all seeds together still have to play.
+        left: the time left; None if unknown.
+        loss: mean over the seeds; None before the first loss.
     """
 
     phase: str
@@ -62,7 +62,7 @@ class Standing:
 
 
 def _line(now: Standing, total: int, seconds_left: float | None, score: str, width: int | None = None) -> Text:
-    """The progress line, in the longest form that fits into `width` columns."""
+    """Returns the progress line in the longest form that fits into `width` columns."""
     steps = f"{now.env_steps:,}/{total:,}"
     short_steps = f"{_compact(now.env_steps)}/{_compact(total)}"
     speed, short_speed = f"{now.steps_per_s:,.0f}/s", f"{_compact(now.steps_per_s)}/s"
@@ -84,29 +84,29 @@ def _line(now: Standing, total: int, seconds_left: float | None, score: str, wid
 
 
 def _longest(candidates: Sequence[Sequence[str]], width: int | None) -> Text:
-    """The first line that fits; the last one if none does."""
+    """Returns the first line that fits, or the last line if none fits."""
     lines = ["  ".join(part for part in parts if part) for parts in candidates]
     plain = next((line for line in lines if width is None or len(line) <= width), lines[-1])
     return Text(plain, no_wrap=True, overflow="ellipsis")
 
 
 class RunConsole(Protocol):
-    """Where a run shows itself; `ConsoleReport` says what is shown when."""
+    """The interface of a run's console output; `ConsoleReport` is the implementation for a terminal."""
 
     def start(self, lines: Sequence[str]) -> None:
-        """Before training: what is about to run, the first line is the title."""
+        """Shows what is about to run, before training; the first line is the title."""
 
     def update(self, now: Standing, win_rates: Sequence[float] | None) -> None:
-        """After each chunk: where the run stands."""
+        """Shows the progress; called after each chunk."""
 
     def compiling(self, what: Compiling) -> None:
-        """Before a program is compiled."""
+        """Called before a program is compiled."""
 
     def compiled(self) -> None:
-        """After that."""
+        """Called after a program was compiled."""
 
     def evaluation(self, rows: Sequence[Row]) -> None:
-        """After each evaluation: one row a seed."""
+        """Called after each evaluation with one row per seed."""
 
     def note(self, text: str) -> None:
         """Shows a line that stays."""
@@ -117,14 +117,14 @@ class RunConsole(Protocol):
     def summary(
         self, rows: Sequence[Row], failed_seeds: Sequence[int], run_dir: str, wall_s: float, compile_s: float
     ) -> None:
-        """At the end: what each seed came to, and the seconds that it took."""
+        """Shows the final results of each seed and the seconds that the run took."""
 
     def close(self) -> None:
-        """Gives the terminal back; closing twice is fine."""
+        """Releases the terminal; may be called more than once."""
 
 
 class ConsoleReport:
-    """One live line on a terminal; elsewhere a line an evaluation and a long compilation. Then a table."""
+    """A live line on a terminal, elsewhere one line per evaluation and long compilation; then a table."""
 
     def __init__(
         self,
@@ -137,11 +137,11 @@ class ConsoleReport:
         """Makes a report; nothing is shown yet.
 
         Args:
-            total_env_steps: where the progress ends.
-            seeds: of the run.
-            enabled: False shows nothing at all.
-            plain: lines in place of the live line; None decides by where the output goes.
-            console: to show it on, the standard output by default.
+            total_env_steps: environment steps of each seed at the end of the run.
+            seeds: seeds of the run.
+            enabled: False shows nothing.
+            plain: whether to print lines instead of the live line; None decides by the output.
+            console: where to print; the standard output by default.
         """
         self._total, self._seeds, self._enabled = total_env_steps, tuple(seeds), enabled
         self._console = console or make_console()
@@ -161,7 +161,7 @@ class ConsoleReport:
             self._live = live(self._console, self._live_line)
 
     def _live_line(self) -> Text:
-        """What the live line says at this moment."""
+        """Returns the current text of the live line."""
         activity, left = self._countdown.activity, self._countdown.seconds_left
         if activity:
             eta = "" if left is None else f"eta {format_seconds(left)}"
@@ -171,28 +171,28 @@ class ConsoleReport:
         return _line(self._standing, self._total, left, self._score, self._console.width)
 
     def update(self, now: Standing, win_rates: Sequence[float] | None) -> None:
-        """After each chunk.
+        """Shows the progress; called after each chunk.
 
         Args:
-            now: where the run stands.
-            win_rates: of the last evaluation, one a seed; None shows the returns that `evaluation` was told.
+            now: progress of the run.
+            win_rates: of the last evaluation, one per seed; None shows the returns last passed to `evaluation`.
         """
         self._standing = now
         self._score = _spread("win", win_rates) if win_rates else _spread("return", self._returns)
         self._countdown.told(now.left and now.left.seconds)
 
     def compiling(self, what: Compiling) -> None:
-        """Before a program is compiled."""
+        """Shows a long compilation; called before a program is compiled."""
         self._countdown.compiling(what)
         if not self._live and what.is_long:
             self._print(Text(what.text()))
 
     def compiled(self) -> None:
-        """After that."""
+        """Called after a program was compiled."""
         self._countdown.compiled()
 
     def evaluation(self, rows: Sequence[Row]) -> None:
-        """After each evaluation: one row a seed. Where there is no live line, this is when progress is shown."""
+        """Called after each evaluation with one row per seed; without a live line, prints the progress."""
         wins = [row["test_win_rate"] for row in rows if row["test_win_rate"] is not None]
         self._returns = [] if wins else [row["test_return_mean"] for row in rows]
         if self._standing is None:
@@ -216,10 +216,10 @@ class ConsoleReport:
 
         Args:
             rows: the last row of each seed.
-            failed_seeds: seeds that were frozen; the median leaves them out.
-            run_dir: where everything is.
-            wall_s: seconds that this took.
-            compile_s: those of them that went into compiling.
+            failed_seeds: seeds that failed and were frozen; the median leaves them out.
+            run_dir: the run directory.
+            wall_s: seconds that the run took.
+            compile_s: seconds of them spent on compiling.
         """
         self.close()
         if rows:
@@ -228,19 +228,19 @@ class ConsoleReport:
             self._print(_table(self._console, in_order, set(failed_seeds)))
             self._print(Text(f"greedy, {rows[0]['test_episodes']} episodes per seed, last checkpoint", style="dim"))
         for seed in failed_seeds:
-            self.warning(f"seed {seed} failed: its loss was not finite, and it was frozen there")
-        compiling = f", compiling {format_seconds(compile_s)} of it" if compile_s >= 1 else ""
+            self.warning(f"seed {seed} failed: its loss was not finite; its training stopped there")
+        compiling = f", including {format_seconds(compile_s)} compiling" if compile_s >= 1 else ""
         self._print(Text(f"took {format_seconds(wall_s)}{compiling}; metrics and checkpoints in {run_dir}"))
 
     def close(self) -> None:
-        """Takes the live line away and gives the terminal back. May be called again."""
+        """Removes the live line and releases the terminal; may be called more than once."""
         if self._live:
             self._live.stop()
             self._live = None
 
     def _print(self, what: RenderableType) -> None:
         if self._enabled:
-            # A log file's lines are not to be broken at a width that nobody looks at.
+            # Lines of a log file are not wrapped: a file has no width.
             self._console.print(what, soft_wrap=self._is_plain and isinstance(what, Text))
 
 
@@ -253,7 +253,7 @@ def _compact(number: float) -> str:
 
 
 def _spread(name: str, values: Sequence[float]) -> str:
-    """`win 0.53 [0.41-0.66]`: the mean, and the range of several."""
+    """Formats the mean and, for several values, the range: `win 0.53 [0.41-0.66]`."""
     if not values:
         return ""
     text = f"{name} {statistics.fmean(values):.2f}"

@@ -1,4 +1,4 @@
-"""metrics.jsonl: one JSON object a line, on the disk when `write` returns, and exact across interruptions."""
+"""metrics.jsonl: one JSON object per line, on disk when `write` returns, without lost or doubled rows after a stop."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from limae_jax.metrics.schema import Row, problem_of, to_plain
 
 
 class JsonlWriter:
-    """Appends rows to a file. A last line that a killed process or a power cut left unfinished is removed first."""
+    """Appends rows to a file, after removing a last line that a killed process or a power cut left unfinished."""
 
     def __init__(self, path: Path):
         self._path = Path(path)
@@ -32,7 +32,7 @@ class JsonlWriter:
             _flush(file)
 
     def rewrite(self, rows: list[Row]) -> None:
-        """Replaces the whole content by `rows`; killed at any moment, the file has the old or the new."""
+        """Replaces the content by `rows` atomically: after a kill the file has either the old or the new rows."""
         temporary = self._path.with_suffix(".tmp")
         with temporary.open("wb") as file:
             file.write(_encode(rows))
@@ -41,7 +41,7 @@ class JsonlWriter:
 
 
 def read_rows(path: Path) -> list[Row]:
-    """All rows of a file; none if there is no file. A last line that was never finished is left out.
+    """Reads all rows of a file, none if there is no file. An unfinished last line is left out.
 
     Raises:
         InputError: another line is not a row, or the file cannot be read.
@@ -63,7 +63,7 @@ def read_rows(path: Path) -> list[Row]:
 
 
 def _parse(line: bytes) -> Any:
-    """What a line holds; None if it is no JSON, as when it was never finished."""
+    """Parses a line; None if the line is not valid JSON, such as an unfinished line."""
     try:
         return json.loads(line)
     except (ValueError, RecursionError):

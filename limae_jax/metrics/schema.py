@@ -1,4 +1,4 @@
-"""What a row of metrics says: one seed at one evaluation."""
+"""The fields of a metrics row, which describes one seed at one evaluation."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from limae_jax.checks import show
 
 Row = dict[str, Any]
 
-# Field -> its type; a number may be None, as `test_win_rate` is where nothing is won, or what was not finite.
+# Field -> type. A float may be None: `test_win_rate` in environments without wins, and values that were not finite.
 FIELDS: dict[str, type] = {
     "seed": int,
     "phase": str,
@@ -24,12 +24,12 @@ FIELDS: dict[str, type] = {
     "is_failed": bool,
 }
 REQUIRED_FIELDS = tuple(FIELDS)
-# Beyond what a float32 and a count can be.
+# Bounds above any float32 and any count.
 _LARGEST, _MOST = 1e39, 2**53
 
 
 def make_row(**fields: Any) -> Row:
-    """A row with the required fields in front.
+    """Makes a row with the required fields first.
 
     Raises:
         TypeError: a required field is missing.
@@ -41,7 +41,7 @@ def make_row(**fields: Any) -> Row:
 
 
 def problem_of(row: Any) -> str:
-    """What keeps something that was read from being a row; empty if it is one."""
+    """Returns why a parsed line is not a valid row; empty if the row is valid."""
     if not isinstance(row, dict):
         return "is not a JSON object"
     missing = [name for name in REQUIRED_FIELDS if name not in row]
@@ -52,9 +52,9 @@ def problem_of(row: Any) -> str:
 
 
 def _is_sound(value: Any, kind: type | None) -> bool:
-    """Whether a row has such values in a field of a kind, None if it may be of any."""
+    """Whether a value is valid in a field of type `kind`; None allows any type."""
     is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    if is_number and not abs(value) < _LARGEST:  # NaN neither
+    if is_number and not abs(value) < _LARGEST:  # also true of NaN
         return False
     if kind is float:
         return is_number or value is None
@@ -64,7 +64,7 @@ def _is_sound(value: Any, kind: type | None) -> bool:
 
 
 def to_plain(value: Any) -> Any:
-    """`value` as JSON can hold it: numpy and jax values as Python's, what is not finite as None."""
+    """Converts a value to JSON types: numpy and jax values to Python's, numbers that are not finite to None."""
     if hasattr(value, "tolist"):
         value = value.tolist()
     if isinstance(value, dict):
@@ -77,10 +77,10 @@ def to_plain(value: Any) -> Any:
 
 
 def seed_scalars(rows: list[Row]) -> tuple[int, dict[str, float]]:
-    """The rows of one evaluation as a chart needs them.
+    """Returns the rows of one evaluation as chart scalars.
 
     Returns:
-        The most environment steps among the rows, and each number as `NAME/seed_N`; of several seeds, `NAME/mean` too.
+        The largest number of environment steps, and each number as `NAME/seed_N`; for several seeds also `NAME/mean`.
     """
     values: dict[str, dict[int, float]] = {}
     for row in map(to_plain, rows):

@@ -1,4 +1,4 @@
-"""What a command is doing, while it has nothing else to show."""
+"""The status line of a command that has nothing else to show yet."""
 
 from __future__ import annotations
 
@@ -15,14 +15,14 @@ from limae_jax.metrics.waiting import Compiling, format_seconds
 
 
 class Status:
-    """A live line on the standard error, with the seconds going by; nothing where it is no terminal."""
+    """A live line with the elapsed time on the standard error; shows nothing if that is not a terminal."""
 
     def __init__(self, console: Console | None = None, clock: Callable[[], float] = time.monotonic):
-        """Shows nothing before it is entered as a context.
+        """Shows nothing until the context is entered.
 
         Args:
-            console: to show it on, the standard error by default.
-            clock: in seconds.
+            console: where to show the line; the standard error by default.
+            clock: returns the time in seconds.
         """
         self._console = console or make_console(sys.stderr)
         self._clock = clock
@@ -40,15 +40,15 @@ class Status:
             self._live = None
 
     def update(self, text: str) -> None:
-        """What is being done from now on."""
+        """Sets the text, and restarts the elapsed time."""
         self._text, self._since = text, self._clock()
 
     def compiling(self, what: Compiling) -> None:
-        """Before a program is compiled."""
+        """Called before a program is compiled."""
         self.update(what.text())
 
     def compiled(self) -> None:
-        """After that; what comes next is said by whoever does it."""
+        """Called after a program was compiled; the text stays until the next `update`."""
 
     def _line(self) -> Text:
         gone = format_seconds(self._clock() - self._since)

@@ -1,4 +1,4 @@
-"""The standard streams as they may be: closed, gone, full, or of an encoding that lacks what is to be printed."""
+"""Standard streams that may be closed, gone or full, or whose encoding may lack characters of the output."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any, TextIO, cast
 
 
 class Output:
-    """Writes to a stream; what its encoding lacks becomes `?`.
+    """Writes to a stream; characters that its encoding lacks become `?`.
 
     Attributes:
-        may_be_lost: whether work goes on where nothing can be printed; else what the system refuses is raised.
+        may_be_lost: whether errors of the stream are ignored; otherwise they are raised.
     """
 
     def __init__(self, stream: TextIO | None, may_be_lost: bool = True):
-        """None, as Python has it for a stream that was closed from the start, swallows everything."""
+        """Wraps a stream. None, Python's value for a stream closed from the start, discards all output."""
         self._stream, self.may_be_lost = stream, may_be_lost
 
     def __getattr__(self, name: str) -> Any:
@@ -24,29 +24,29 @@ class Output:
 
     @property
     def encoding(self) -> str:
-        """Of the stream."""
+        """Encoding of the stream."""
         return getattr(self._stream, "encoding", None) or "utf-8"
 
     def isatty(self) -> bool:
-        """Whether somebody may be looking."""
+        """Whether the stream is a terminal."""
         try:
             return self._stream is not None and self._stream.isatty()
         except ValueError:  # closed
             return False
 
     def write(self, text: str) -> int:
-        """Writes what can be written."""
+        """Writes the text as far as possible."""
         if self._stream is not None:
             self._attempt(self._stream.write, text.encode(self.encoding, "replace").decode(self.encoding))
         return len(text)
 
     def flush(self) -> None:
-        """Hands on what was written so far."""
+        """Flushes the stream."""
         if self._stream is not None:
             self._attempt(self._stream.flush)
 
     def give_up(self) -> None:
-        """Drops what cannot be written: Python would complain of it once more when it ends."""
+        """Drops output that cannot be written; otherwise Python reports the error again when it exits."""
         if self._stream is None or self._stream.closed:
             return
         try:
@@ -64,12 +64,12 @@ class Output:
 
 
 def wrapped(stream: TextIO | None) -> TextIO:
-    """A stream whose loss stops no work; one that is wrapped already stays as it is."""
+    """Wraps a stream so that its errors are ignored; a stream that is already wrapped is returned unchanged."""
     return cast(TextIO, stream if isinstance(stream, Output) else Output(stream))
 
 
 def occupy_descriptors() -> None:
-    """Opens the standard descriptors that are closed; else files get their numbers, and what libraries print."""
+    """Opens closed standard descriptors; otherwise files get their numbers and receive what libraries print."""
     descriptor = 0
     while descriptor <= 2:
         descriptor = os.open(os.devnull, os.O_RDWR)

@@ -1,7 +1,7 @@
-"""Tables that cut no number and no name, however narrow the terminal.
+"""Tables that never truncate a number or a name, even on a narrow terminal.
 
-Where the columns do not fit beside each other, each row becomes a few lines: its name, and below it the other cells
-with their titles. Only a word that is longer than the whole screen is broken.
+If the columns do not fit side by side, each row becomes a few lines: its name, and below it the other cells with their
+titles. Only a word that is longer than a whole line is broken.
 """
 
 from __future__ import annotations
@@ -22,9 +22,9 @@ class Column(NamedTuple):
     """A column of a table.
 
     Attributes:
-        title: of the column; its lines are shown below each other.
-        is_number: its cells stand to the right.
-        is_whole: its cells are not broken at spaces; numbers never are.
+        title: title of the column; may have several lines.
+        is_number: whether cells are right-aligned.
+        is_whole: whether cells are never broken at spaces; numbers never are.
     """
 
     title: str
@@ -33,19 +33,19 @@ class Column(NamedTuple):
 
 
 class _Width(NamedTuple):
-    """Characters that a column must have, and likes to have."""
+    """Minimum and preferred width of a column in characters."""
 
     least: int
     wanted: int
 
 
 def table(console: Console, columns: Sequence[Column], rows: Iterable[Sequence[Text | str]]) -> RenderableType:
-    """A table as wide as the console, at most.
+    """Makes a table that is at most as wide as the console.
 
     Args:
-        console: where it will be shown.
-        columns: the first one names the row.
-        rows: a cell for each column; a `Text` keeps its style, a `str` is shown as it is.
+        console: where the table will be shown.
+        columns: the first column names the row.
+        rows: one cell for each column; a `Text` keeps its style, a `str` is shown as it is.
     """
     cells = [[_text(cell) for cell in row] for row in rows]
     widths = _fitting(console, columns, cells)
@@ -53,12 +53,12 @@ def table(console: Console, columns: Sequence[Column], rows: Iterable[Sequence[T
 
 
 def fits(console: Console, columns: Sequence[Column], rows: Iterable[Sequence[Text | str]]) -> bool:
-    """Whether the columns fit beside each other."""
+    """Whether the columns fit side by side."""
     return _fitting(console, columns, [[_text(cell) for cell in row] for row in rows]) is not None
 
 
 def hanging(text: str, width: int, indent: int) -> str:
-    """`text` broken at spaces into lines of at most `width`, all but the first of them indented."""
+    """Wraps `text` at spaces into lines of at most `width`; all but the first are indented."""
     inner = max(width - indent, 1)
     first, *rest = textwrap.wrap(text, width, break_on_hyphens=False, drop_whitespace=True) or [""]
     more = textwrap.wrap(" ".join(rest), inner, break_on_hyphens=False)
@@ -70,7 +70,7 @@ def _text(cell: Text | str) -> Text:
 
 
 def _fitting(console: Console, columns: Sequence[Column], rows: Sequence[Sequence[Text]]) -> list[int] | None:
-    """The widths of the columns; None if they do not fit."""
+    """Returns the widths of the columns; None if they do not fit."""
     needs = [_width_of(column, [row[index] for row in rows]) for index, column in enumerate(columns)]
     room = console.width - _GAP * (len(columns) - 1)
     least = [need.least for need in needs]
@@ -78,7 +78,7 @@ def _fitting(console: Console, columns: Sequence[Column], rows: Sequence[Sequenc
         return None
     widths = [need.wanted for need in needs]
     while sum(widths) > room:
-        # The widest of those that can give way.
+        # The widest column that can shrink.
         index = max(range(len(widths)), key=lambda index: (widths[index] > least[index], widths[index]))
         widths[index] -= 1
     return widths
@@ -109,7 +109,7 @@ def _stacked(width: int, columns: Sequence[Column], rows: Sequence[Sequence[Text
     lines: list[Text] = []
     for row in rows:
         name = row[0].plain
-        # A number says little by itself.
+        # A number alone does not say what it counts.
         lines.append(Text(f"{titles[0]} {name}" if name[:1].isdigit() else name, style="bold", overflow="fold"))
         cells = [", ".join(cell.plain.splitlines()) for cell in row[1:]]
         pairs = [f"{title} {cell}".strip() for title, cell in zip(titles[1:], cells, strict=True) if cell]
@@ -118,7 +118,7 @@ def _stacked(width: int, columns: Sequence[Column], rows: Sequence[Sequence[Text
 
 
 def _packed(pairs: Sequence[str], width: int) -> list[str]:
-    """The pairs in as few lines as they fit in, in order; what is too long has its own."""
+    """Packs the pairs, in order, into as few lines as possible; a pair that is too long gets lines of its own."""
     packed: list[str] = []
     room = 0
     for pair in pairs:
@@ -126,6 +126,6 @@ def _packed(pairs: Sequence[str], width: int) -> list[str]:
             packed[-1] += " " * _GAP + pair
         else:
             packed += hanging(pair, width, _GAP).splitlines()
-        # Nothing goes on behind a pair that took several lines.
+        # A pair that took several lines shares none of them.
         room = 0 if len(pair) > width else width - len(packed[-1]) - _GAP
     return packed

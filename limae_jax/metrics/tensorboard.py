@@ -1,4 +1,4 @@
-"""TensorBoard event files, through tensorboardX."""
+"""TensorBoard event files, written with tensorboardX."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from limae_jax.metrics.charts import Point
 class TensorBoardWriter:
     """Writes to RUN_DIR/tensorboard, with tags such as `test_win_rate/seed_0` and `test_win_rate/mean`.
 
-    Not through tensorboardX's SummaryWriter: an error in its thread is a traceback, and then a wait without an end.
+    Does not use tensorboardX's SummaryWriter: an error in its thread prints a traceback and then blocks forever.
     """
 
     def __init__(self, run_dir: Path):
@@ -21,7 +21,7 @@ class TensorBoardWriter:
         self._file: Any = None
 
     def restart(self) -> bool:
-        """Begins the log anew: metrics.jsonl has all of it, without what a killed process wrote and lost."""
+        """Starts the log again: metrics.jsonl has all rows, but not those that a killed process wrote and lost."""
         from tensorboardX.event_file_writer import EventsWriter
         from tensorboardX.proto.event_pb2 import Event, SessionLog
 
@@ -30,13 +30,13 @@ class TensorBoardWriter:
         for path in self._folder.glob("events.out.tfevents.*"):
             path.unlink()
         self._file = EventsWriter(str(self._folder / "events"))
-        # A TensorBoard that is open forgets what it has read.
+        # Makes an open TensorBoard discard what it has read.
         self._add(step=0, session_log=SessionLog(status=SessionLog.START), make=Event)
         self._file.flush()
         return True
 
     def write(self, points: Sequence[Point]) -> None:
-        """Adds points; they are on the disk when it returns."""
+        """Adds points and flushes them to disk."""
         from tensorboardX.proto.event_pb2 import Event
         from tensorboardX.summary import scalar
 
@@ -49,7 +49,7 @@ class TensorBoardWriter:
         self._file.write_event(make(wall_time=time.time(), **fields))
 
     def add_video(self, env_steps: int, path: Path) -> None:
-        """It shows none."""
+        """Does nothing: videos are not logged."""
 
     def close(self) -> None:
         """Closes the event file."""

@@ -1,4 +1,4 @@
-"""The console that everything is shown on."""
+"""The console for all output."""
 
 from __future__ import annotations
 
@@ -13,14 +13,14 @@ from rich.segment import Segment
 from limae_jax.checks import printable
 from limae_jax.metrics.streams import wrapped
 
-# Columns of what goes into a file or a pipe, where nobody's screen sets them.
+# Width of output into a file or a pipe, which has no screen width.
 WIDTH_OF_A_FILE = 120
 
 _PICTURES_PER_S = 4
 
 
 class _Console(Console):
-    """Shows names of others as text, whatever a terminal would take them for; never ends the program by itself."""
+    """A console that prints control characters in names as text and never exits the program by itself."""
 
     def render(self, renderable: RenderableType, options: ConsoleOptions | None = None) -> Iterable[Segment]:
         for segment in super().render(renderable, options):
@@ -31,12 +31,12 @@ class _Console(Console):
                 yield Segment(text, segment.style)
 
     def on_broken_pipe(self) -> None:
-        """Is called where the error is handled; whether it is one, the stream decides."""
+        """Raises the error again; the stream decides whether it is ignored."""
         raise
 
 
 def make_console(stream: TextIO | None = None) -> Console:
-    """A console on a stream, by default the standard output: its width is the terminal's, or WIDTH_OF_A_FILE."""
+    """Makes a console on a stream, by default the standard output, as wide as the terminal or WIDTH_OF_A_FILE."""
     console = _Console(file=wrapped(stream or sys.stdout), highlight=False)
     if not console.is_terminal:
         console.width = WIDTH_OF_A_FILE
@@ -44,7 +44,7 @@ def make_console(stream: TextIO | None = None) -> Console:
 
 
 def live(console: Console, draw: Callable[[], RenderableType]) -> Live:
-    """Begins to show what `draw` returns, anew all the time: what takes long is seen to go on."""
+    """Starts to show what `draw` returns, refreshed several times a second."""
     shown = Live(console=console, get_renderable=draw, refresh_per_second=_PICTURES_PER_S, transient=True)
     shown.start(refresh=True)
     return shown

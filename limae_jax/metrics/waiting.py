@@ -1,4 +1,4 @@
-"""How long there is still to wait, second by second, and what for."""
+"""The time left, counted down second by second, and what is being compiled."""
 
 from __future__ import annotations
 
@@ -6,25 +6,25 @@ import time
 from collections.abc import Callable
 from typing import NamedTuple
 
-# Longer than this a program that should be in the cache is being compiled after all.
+# If loading a program from the cache takes this much longer than expected, the program is being compiled.
 _SLACK_S = 3.0
-# Compiling that takes no longer than this is not worth a line of a log.
+# A compilation that takes no longer than this is not logged.
 LONG_S = 5.0
 
 
 def format_seconds(seconds: float) -> str:
-    """`0:21`, `12:05`, `3:07:45`."""
+    """Formats seconds as `0:21`, `12:05` or `3:07:45`."""
     minutes, second = divmod(round(seconds), 60)
     hours, minute = divmod(minutes, 60)
     return f"{hours}:{minute:02d}:{second:02d}" if hours else f"{minute}:{second:02d}"
 
 
 class TimeLeft(NamedTuple):
-    """An estimate.
+    """An estimate of the time left.
 
     Attributes:
-        seconds: in all.
-        compiling: those of them that go into compiling.
+        seconds: in total.
+        compiling: seconds of the total that are spent on compiling.
     """
 
     seconds: float
@@ -36,8 +36,8 @@ class Compiling(NamedTuple):
 
     Attributes:
         name: of the program.
-        first_s: seconds that it takes, or one of its kind, where no cache holds it; None if that is not known.
-        expected_s: seconds that it is counted with in the time left.
+        first_s: seconds that it, or a program of its kind, takes when it is not cached; None if unknown.
+        expected_s: seconds that the time left includes for it.
     """
 
     name: str
@@ -46,18 +46,18 @@ class Compiling(NamedTuple):
 
     @property
     def is_long(self) -> bool:
-        """Whether one may wonder what takes so long."""
+        """Whether the compilation may be long enough to be worth a message."""
         return self.first_s is None or self.first_s > LONG_S
 
     def text(self, seconds: float | None = None) -> str:
-        """`compiling train 0:07 (first time about 25 s)`; `seconds` of it have gone by."""
+        """Returns `compiling train 0:07 (first time about 25 s)`, where `seconds` is the elapsed time."""
         gone = "" if seconds is None else f" {format_seconds(seconds)}"
         known = "" if self.first_s is None else f" (first time about {max(self.first_s, 1):.0f} s)"
         return f"compiling {self.name}{gone}{known}"
 
 
 class Countdown:
-    """The time left between two estimates of it. While a program is compiled the rest stands still."""
+    """Counts the time left down between two estimates. While a program compiles, only its own share counts down."""
 
     def __init__(self, clock: Callable[[], float] = time.monotonic):
         self._clock = clock
@@ -66,22 +66,22 @@ class Countdown:
         self._compiling: Compiling | None = None
 
     def told(self, seconds: float | None) -> None:
-        """Takes over an estimate; None is unknown."""
+        """Sets a new estimate; None is unknown."""
         self._left, self._since = seconds, self._clock()
 
     def compiling(self, what: Compiling) -> None:
-        """A program is being compiled from now on."""
+        """Called before a program is compiled."""
         rest = self.seconds_left
         self._left = None if rest is None else max(rest - what.expected_s, 0.0)
         self._compiling, self._since = what, self._clock()
 
     def compiled(self) -> None:
-        """It is there."""
+        """Called after a program was compiled."""
         self._compiling, self._since = None, self._clock()
 
     @property
     def seconds_left(self) -> float | None:
-        """Seconds from now on; None if unknown."""
+        """Seconds left from now; None if unknown."""
         if self._left is None:
             return None
         gone = self._clock() - self._since
@@ -94,5 +94,5 @@ class Countdown:
 
     @property
     def activity(self) -> str:
-        """What is being compiled, and for how long; nothing otherwise."""
+        """What is being compiled and for how long; empty if nothing is."""
         return self._compiling.text(self._clock() - self._since) if self._compiling else ""

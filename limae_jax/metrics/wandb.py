@@ -1,4 +1,4 @@
-"""Weights & Biases. Offline use is the service's own setting, WANDB_MODE=offline."""
+"""Logging to Weights & Biases. Set WANDB_MODE=offline to log offline."""
 
 from __future__ import annotations
 
@@ -14,38 +14,38 @@ from limae_jax.errors import InputError
 from limae_jax.metrics.charts import Point
 
 ID_FILE = "wandb_id.txt"
-# Of the service.
+# Limit of the service.
 _LONGEST_GROUP = 128
-# What a run's name has at its end that sets it apart from the same run with other seeds.
+# The end of a run's name that tells its seeds.
 _SEEDS = re.compile(r"[ _.,-]?seeds?[ _=-]?\d+([_-](to_)?\d+)?$")
 
 
 def check_login(without: str) -> None:
-    """Checks that wandb knows who logs; asks no network.
+    """Checks that the user is logged in to wandb, without network access.
 
     Args:
-        without: the settings that leave it out.
+        without: the settings that turn wandb off.
 
     Raises:
-        InputError: nobody is logged in, or wandb refuses what it finds in its own settings.
+        InputError: nobody is logged in, or wandb rejects its own settings.
     """
     import wandb
 
     try:
-        # One that is not online needs no login.
+        # Only the online modes need a login.
         is_ready = wandb.setup().settings.mode not in ("online", "run", "shared") or wandb.login(
             prompt=False, verify=False
         )
     except Exception as error:
         problem = shorten(one_line(error), 120)
-        raise InputError(f"metrics.wandb=true: wandb refuses its settings ({problem}); go on with {without}") from None
+        raise InputError(f"metrics.wandb=true: wandb refuses its settings ({problem}); set {without}") from None
     if not is_ready:
-        fix = "run `wandb login`, or set WANDB_API_KEY or WANDB_MODE=offline, or go on with"
+        fix = "run `wandb login`, or set WANDB_API_KEY or WANDB_MODE=offline, or continue with"
         raise InputError(f"metrics.wandb=true: nobody is logged in to Weights & Biases; {fix} {without}")
 
 
 class WandbWriter:
-    """Logs to one run there, which a resumed run continues; its id is kept in RUN_DIR/wandb_id.txt."""
+    """Logs to one wandb run, which a resumed run continues; its id is stored in RUN_DIR/wandb_id.txt."""
 
     def __init__(self, run_dir: Path, config: MetricsConfig, settings: dict[str, Any] | None = None):
         import wandb
@@ -66,21 +66,21 @@ class WandbWriter:
             dir=str(run_dir),
             config=settings,
         )
-        # Groups of seeds train one after the other, so the steps start again: they are an axis, not the log's order.
+        # Groups of seeds train one after the other, so env_steps starts again: it is an axis, not the order of the log.
         self._run.define_metric("*", step_metric="env_steps")
 
     def restart(self) -> bool:
-        """Whether the log there is empty: a new one, or one on this disk, which `wandb sync` puts in place of others.
+        """Returns whether the log is empty: a new log, or an offline one, which replaces others on `wandb sync`.
 
-        The service takes nothing back. What a killed run had sent comes again, with the same values.
+        The service cannot delete points. Those that a killed run had sent are sent again, with the same values.
         """
         is_empty, self._is_new = self._is_new or self._run.offline, False
         return is_empty
 
     def write(self, points: Sequence[Point]) -> None:
-        """Adds points; what is trained again after a stop is the same as before."""
+        """Adds points, each once; points that are trained again after a stop have the same values."""
         for env_steps, scalars in points:
-            # The first tag tells whose they are.
+            # The first tag tells the seed.
             if (place := (env_steps, next(iter(scalars)))) not in self._sent:
                 self._sent.add(place)
                 self._run.log({"env_steps": env_steps, **scalars})
@@ -92,12 +92,12 @@ class WandbWriter:
         self._run.log({"env_steps": env_steps, "battle": wandb.Video(str(path), format="gif")})
 
     def close(self) -> None:
-        """Waits until everything is sent."""
+        """Waits until all data is sent."""
         self._run.finish()
 
 
 def _name_and_group(place: Path) -> tuple[str, str]:
-    """What a run is called there, and those that differ from it in their seeds only."""
+    """Returns the name of the run, and the name of the group of runs that differ only in their seeds."""
     # A sweep's runs are <cell>/seeds_<first>_to_<last>.
     if place.name.startswith("seeds_"):
         return f"{place.parent.name}/{place.name}", place.parent.name
@@ -105,10 +105,10 @@ def _name_and_group(place: Path) -> tuple[str, str]:
 
 
 def read_id(run_dir: Path) -> str | None:
-    """The run's id there; None before it has one.
+    """Reads the wandb id of a run; None if it has none yet.
 
     Raises:
-        InputError: it is none that this limae_jax wrote.
+        InputError: the file holds no valid id.
     """
     path = run_dir / ID_FILE
     if not path.exists():
@@ -118,7 +118,7 @@ def read_id(run_dir: Path) -> str | None:
     except (OSError, UnicodeDecodeError):
         known = None
     if known is None or not re.fullmatch("[A-Za-z0-9_-]{0,64}", known):
-        raise InputError(f"{path}: holds no id; put the file back from a copy, or remove it to log a new run there")
+        raise InputError(f"{path}: holds no valid id; put the file back from a copy, or remove it to log a new run")
     return known or None
 
 

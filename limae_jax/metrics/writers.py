@@ -1,4 +1,4 @@
-"""Where metrics go beside metrics.jsonl. What goes wrong there is told, and does not end a run."""
+"""Metrics writers other than metrics.jsonl. Their errors are shown as warnings and do not end a run."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ _PACKAGES = {"tensorboard": "tensorboardX", "wandb": "wandb"}
 
 
 class MetricsWriter(Protocol):
-    """Takes points for charts."""
+    """The interface of a writer of chart points."""
 
     def restart(self) -> bool:
-        """Forgets what it has, where that can be; returns whether all points are to come again."""
+        """Clears the log where possible; returns whether all points must be written again."""
         ...
 
     def write(self, points: Sequence[Point]) -> None:
@@ -31,44 +31,44 @@ class MetricsWriter(Protocol):
         ...
 
     def add_video(self, env_steps: int, path: Path) -> None:
-        """Adds a video, where it can be shown."""
+        """Adds a video if the writer supports videos."""
         ...
 
     def close(self) -> None:
-        """Sends what is left."""
+        """Writes what is left and closes the log."""
         ...
 
 
 def check_extras(config: MetricsConfig) -> None:
-    """Checks that the writers can work, so that nothing is begun that they would stop.
+    """Checks, before a run starts, that its writers can work.
 
     Raises:
         InputError: an extra is missing, or nobody is logged in.
     """
     for name, package in _PACKAGES.items():
-        # A folder of that name, such as wandb leaves behind, would be a package without an origin.
+        # A folder of that name, such as wandb leaves behind, counts as a package without an origin.
         if getattr(config, name) and getattr(importlib.util.find_spec(package), "origin", None) is None:
-            fix = f"install it with pip install 'limae-jax[{name}]', or go on with {_without(name, config)}"
+            fix = f"install it with pip install 'limae-jax[{name}]', or continue with {_without(name, config)}"
             raise InputError(f"metrics.{name}=true: needs {package}; {fix}")
     if config.wandb:
         check_login(_without("wandb", config))
 
 
 def _without(name: str, config: MetricsConfig) -> str:
-    """The settings that leave a writer out, at the start of a run or on resuming it."""
+    """Returns the settings that turn a writer off, when a run is started or resumed."""
     video = " metrics.wandb_video=false" if name == "wandb" and config.wandb_video else ""
     return f"metrics.{name}=false{video}"
 
 
 class Writers:
-    """All writers of a run. One that fails is told of and left out from then on."""
+    """All writers of a run. A writer that fails causes a warning and is left out from then on."""
 
     def __init__(self, config: TrainConfig, warn: Callable[[str], None]):
-        """Writes nothing yet.
+        """Opens no writer yet.
 
         Args:
-            config: of the run.
-            warn: shows a line.
+            config: settings of the run.
+            warn: shows a warning.
         """
         self._config, self._warn = config, warn
         self._writers: dict[str, MetricsWriter] | None = None
@@ -76,14 +76,14 @@ class Writers:
 
     @property
     def is_open(self) -> bool:
-        """Whether they write."""
+        """Whether the writers are open."""
         return self._writers is not None
 
     def go_on_from(self, rows: Sequence[Row]) -> None:
-        """Has the charts show these rows and no others; opens the writers the first time.
+        """Restarts the charts from these rows; opens the writers the first time.
 
         Args:
-            rows: all that the run keeps of what it did before.
+            rows: all rows that the run keeps from before.
         """
         if self._writers is None:
             self._writers = self._open()
@@ -92,7 +92,7 @@ class Writers:
         self._tell(lambda writer: writer.write(points) if writer.restart() else None)
 
     def write(self, rows: Sequence[Row]) -> None:
-        """Adds one evaluation: one row a seed."""
+        """Adds one evaluation: one row per seed."""
         points = self._charts.add(rows)
         self._tell(lambda writer: writer.write(points))
 
@@ -101,7 +101,7 @@ class Writers:
         self._tell(lambda writer: writer.add_video(env_steps, path))
 
     def close(self) -> None:
-        """Closes all."""
+        """Closes all writers."""
         self._tell(lambda writer: writer.close())
         self._writers = {}
 
@@ -119,7 +119,7 @@ class Writers:
         for name, writer in list((self._writers or {}).items()):
             try:
                 what(writer)
-            except Exception as error:  # of a network, a disk or a service: none of them is the run
+            except Exception as error:  # a network, disk or service error must not end the run
                 del self._writers[name]  # type: ignore[union-attr]
                 self._lose(name, error)
 

@@ -1,1 +1,1 @@
-"""Where rows of experience are kept and drawn from, and what memory they take."""
+"""Replay memories of experience rows, and how much memory a run needs."""

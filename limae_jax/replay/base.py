@@ -1,4 +1,4 @@
-"""What replay is to the training loop."""
+"""The interface between replay and the training loop."""
 
 from __future__ import annotations
 
@@ -12,27 +12,27 @@ from limae_jax.types import Counters, PyTree, Rows, Sample
 
 
 def take_rows(rows: Rows, index: jax.Array) -> Rows:
-    """The rows [T, B, ...] at index [N] of their axis B, in its order."""
+    """Takes the rows at `index` [N] along axis B of rows [T, B, ...], in the order of `index`."""
     start = rows.start
     taken = jax.tree.map(lambda x: jnp.take(x, index, axis=1), rows.replace(start=()))
     return taken.replace(start=jax.tree.map(lambda x: jnp.take(x, index, axis=0), start))
 
 
 class Replay(NamedTuple):
-    """A replay memory of rows as pure functions.
+    """A replay memory as pure functions.
 
     Attributes:
         init: example (Rows with B rows) -> state; allocates.
-        add: (state, Rows with B rows) -> state; overwrites the oldest.
+        add: (state, Rows with B rows) -> state; overwrites the oldest rows.
         sample: (state, key, counters) -> Sample of `replay.batch_rows` rows, time-major, observations in float32.
-            Schedules of the replay go by the counters.
-        split: state -> (ring, rest): the large arrays with a ring of rows on axis `row_axis`, and everything small.
+            Schedules of the replay depend on the counters.
+        split: state -> (ring, rest): the large arrays, with the ring of rows on axis `row_axis`, and the small rest.
         join: (ring, rest) -> state.
-        emptied: rest -> rest of a replay without rows, whose ring is zero.
-        update_priority: (state, Sample, priority [B] of its rows or None) -> state, with the same ring. Replay that
-            draws without priorities leaves the state as it is.
-        row_axis: axis of the ring when seeds are stacked in front. Row number r, counted from when the ring was last
-            empty, is at index r % capacity_rows.
+        emptied: rest -> rest of an empty replay, whose ring is zero.
+        update_priority: (state, Sample, priority [B] of its rows or None) -> state with the same ring. Replay
+            without priorities returns the state unchanged.
+        row_axis: axis of the ring with a leading axis of seeds. The r-th row added since the ring was last empty is at
+            index r % capacity_rows.
     """
 
     init: Callable[[Rows], PyTree]
@@ -46,11 +46,11 @@ class Replay(NamedTuple):
 
 
 def allocated_bytes(replay: Replay, example: Rows) -> int:
-    """Bytes that one seed's replay allocates.
+    """Returns the bytes that one seed's replay allocates.
 
     Args:
-        replay: see there.
-        example: a block of rows as they are added; shapes are enough.
+        replay: the replay memory.
+        example: a block of rows as passed to `add`; shapes are enough.
     """
     state = jax.eval_shape(replay.init, example)
     return sum(leaf.size * leaf.dtype.itemsize for leaf in jax.tree.leaves(state))

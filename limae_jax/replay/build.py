@@ -1,4 +1,4 @@
-"""From settings to a replay memory."""
+"""Builds the replay memory from the settings."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from limae_jax.replay.uniform import uniform_replay
 
 
 def build_replay(config: TrainConfig, stores_rows: bool = True) -> Replay:
-    """The replay memory that `replay.kind` names.
+    """Builds the replay memory that `replay.kind` names.
 
     Args:
-        config: of the run.
+        config: settings of the run.
         stores_rows: whether the system learns from stored rows; see `systems.base.System`.
     """
     if not stores_rows:

@@ -1,4 +1,4 @@
-"""How much memory a run needs, computed before anything is allocated."""
+"""Memory that a run needs, computed before anything is allocated."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from limae_jax.errors import InputError
 
 GIB = 2**30
 
-# Episodes that an evaluation plays side by side. Not a setting, and not by what memory there is: which episodes are
-# played depends on it.
+# Episodes that an evaluation plays at the same time. Neither a setting nor derived from the available memory, as it
+# determines which episodes are played.
 EPISODES_AT_ONCE = 1024
 
 
@@ -21,25 +21,25 @@ class HasSizes(Protocol):
 
     @property
     def num_agents(self) -> int:
-        """A, agents."""
+        """A, the number of agents."""
 
     @property
     def obs_size(self) -> int:
-        """O, of one agent's observation."""
+        """O, the size of one agent's observation."""
 
     @property
     def state_size(self) -> int:
-        """G, of the global state."""
+        """G, the size of the global state."""
 
     @property
     def num_actions(self) -> int:
-        """U, of each agent; the same for all."""
+        """U, the number of actions of each agent."""
 
 
 def row_bytes(config: TrainConfig, sizes: HasSizes) -> int:
-    """Bytes of one stored row: row_length + 1 slots, the acting carry before the first, and its priority if any.
+    """Returns the bytes of one stored row: row_length + 1 slots, the acting carry before them, and its priority if any.
 
-    By a formula, so that `limae-jax list` need not build anything; a system that records more is not known to it.
+    Uses a formula so that `limae-jax list` need not build anything; ignores further arrays that a system records.
     """
     agents = sizes.num_agents
     floats = agents * sizes.obs_size + sizes.state_size
@@ -54,20 +54,20 @@ def row_bytes(config: TrainConfig, sizes: HasSizes) -> int:
 
 
 def replay_bytes(config: TrainConfig, sizes: HasSizes) -> int:
-    """Bytes of one seed's replay by the formula of `row_bytes`."""
+    """Returns the bytes of one seed's replay by the formula of `row_bytes`."""
     return config.replay.capacity_rows * row_bytes(config, sizes)
 
 
 def working_bytes(config: TrainConfig, sizes: HasSizes) -> int:
-    """A rough upper estimate of what one seed holds beside the replay, in training or, if that is more, evaluation."""
+    """Estimates, roughly from above, one seed's bytes without the replay: the larger of training and evaluation."""
     return max(update_bytes(config, sizes), evaluation_bytes(config, sizes))
 
 
 def update_bytes(config: TrainConfig, sizes: HasSizes) -> int:
-    """A rough upper estimate of what one seed's gradient step holds beside the replay.
+    """Estimates, roughly from above, the bytes of one seed's gradient step without the replay.
 
-    The sampled batch twice (gathered and in float32), the activations that the backward pass keeps, and the mixer's
-    weights for each slot.
+    Counts the sampled batch twice (gathered and in float32), the activations stored for the backward pass, and the
+    mixer's weights for each slot.
     """
     slots = config.replay.batch_rows * (config.replay.row_length + 1)
     agents, system = sizes.num_agents, config.system
@@ -78,7 +78,7 @@ def update_bytes(config: TrainConfig, sizes: HasSizes) -> int:
 
 
 def _beliefs_bytes(config: TrainConfig, windows: int, agents: int) -> int:
-    """What a gradient step with a team model holds: the team as every agent makes it out, in a layer's width."""
+    """Returns the bytes of the team model in a gradient step: each agent's beliefs, as wide as a layer."""
     if not config.has_context:
         return 0
     mae = config.team_window
@@ -86,23 +86,23 @@ def _beliefs_bytes(config: TrainConfig, windows: int, agents: int) -> int:
     tokens = windows * mae.width * 4
     if mae.context != "window" and decoder_layers == 1:
         return tokens * (40 + 8 * agents)
-    # The decoder's general path, see `MaskedAutoEncoder.infer`: every agent has queries for all, each with its weights.
+    # The decoder's general path, see `MaskedAutoEncoder.infer`: every agent has queries and weights for all agents.
     queries = agents * (mae.window if mae.context == "window" else 1)
     weights = windows * queries**2 * mae.num_heads * 4
     return tokens * 40 + decoder_layers * (12 * tokens * queries + 2 * weights)
 
 
 def evaluation_bytes(config: TrainConfig, sizes: HasSizes) -> int:
-    """A rough upper estimate of what one seed's evaluation holds: the episodes that it plays side by side."""
+    """Estimates, roughly from above, the bytes of one seed's evaluation: the episodes played at the same time."""
     if config.env.is_played_by_host:
         return 0
     return min(config.evaluation.num_episodes, EPISODES_AT_ONCE) * _episode_bytes(config, sizes)
 
 
 def _episode_bytes(config: TrainConfig, sizes: HasSizes) -> int:
-    """What an episode under way holds: the game, some times over, the acting carry, and the agents' guesses.
+    """Returns the bytes of a running episode: several copies of the game, the acting carry and the agents' guesses.
 
-    The factors are those of compiled programs, rounded up.
+    The factors were measured on compiled programs and rounded up.
     """
     agents, hidden = sizes.num_agents, config.system.hidden_size
     floats = 8 * agents * sizes.obs_size + 6 * sizes.state_size + 5 * agents * hidden
@@ -110,7 +110,7 @@ def _episode_bytes(config: TrainConfig, sizes: HasSizes) -> int:
         mae = config.team_window
         decoder_layers = mae.decoder_layers if isinstance(mae, MaeConfig) else 1
         token = sizes.obs_size + sizes.num_actions + 8 * mae.width
-        # As in `_beliefs_bytes`: who has queries for all of the team, and their weights, on the decoder's general path.
+        # As in `_beliefs_bytes`: on the decoder's general path every agent has queries and weights for all agents.
         is_general = mae.context == "window" or decoder_layers > 1
         queries = agents * (mae.window if mae.context == "window" else 1) if is_general else agents - 1
         floats += 3 * agents * (mae.window + queries) * token
@@ -119,13 +119,13 @@ def _episode_bytes(config: TrainConfig, sizes: HasSizes) -> int:
 
 
 def check_evaluation_memory(config: TrainConfig, sizes: HasSizes, available: int, what: str) -> None:
-    """Checks that one seed can be evaluated in memory.
+    """Checks that the evaluation of one seed fits into memory.
 
     Args:
         config, sizes, available, what: as for `check_memory`.
 
     Raises:
-        InputError: with the arithmetic and a number of episodes that fits, if there is one.
+        InputError: it does not fit; the message has the arithmetic and a number of episodes that fits, if any.
     """
     need = evaluation_bytes(config, sizes)
     if need <= available:
@@ -134,7 +134,7 @@ def check_evaluation_memory(config: TrainConfig, sizes: HasSizes, available: int
     raise InputError(
         f"evaluation.num_episodes={config.evaluation.num_episodes}: needs {need / GIB:.2f} GiB of"
         f" {available / GIB:.2f} GiB {what}: too much; "
-        + (f"choose at most {fitting}" if fitting else "a smaller scenario or more memory is needed")
+        + (f"choose at most {fitting}" if fitting else "choose a smaller scenario or provide more memory")
     )
 
 
@@ -149,29 +149,29 @@ def check_memory(
     """Checks that the seeds trained at once fit into memory.
 
     Args:
-        config: the run.
+        config: settings of the run.
         sizes: of its environment.
-        stored_bytes: of one seed's replay under such settings; 0 if the system stores no rows.
-        seeds_at_once: seeds that one device holds at the same time.
+        stored_bytes: returns the bytes of one seed's replay under given settings; 0 if the system stores no rows.
+        seeds_at_once: seeds that one device trains at the same time.
         available: bytes.
-        what: names that memory for the message.
+        what: describes the available memory in the message.
 
     Returns:
         The arithmetic as one line.
 
     Raises:
-        InputError: with the arithmetic and each single change that is enough, if they do not fit.
+        InputError: they do not fit; the message has the arithmetic and each single change that is enough.
     """
     one = stored_bytes(config)
     row = one // config.replay.capacity_rows
     working = working_bytes(config, sizes)
     total = seeds_at_once * (one + working)
     stored = (
-        f"replay {config.replay.capacity_rows} rows x {row:,} B = {one / GIB:.2f} GiB a seed" if one else "no replay"
+        f"replay {config.replay.capacity_rows} rows x {row:,} B = {one / GIB:.2f} GiB per seed" if one else "no replay"
     )
     line = (
-        f"{stored}; with {working / GIB:.2f} GiB to work in, {seeds_at_once} seed(s) at once need {total / GIB:.2f} GiB"
-        f" of {available / GIB:.2f} GiB {what}"
+        f"{stored}; with {working / GIB:.2f} GiB of working memory, {seeds_at_once} seed(s) at once need"
+        f" {total / GIB:.2f} GiB of {available / GIB:.2f} GiB {what}"
     )
     if total <= available:
         return line
@@ -180,7 +180,7 @@ def check_memory(
     half = replace(config, replay=replace(config.replay, observation_dtype="float16"))
     needed_rows = max(config.replay.min_rows, config.replay.batch_rows, config.env.num_envs)
     ways = [f"replay.capacity_rows={fitting_rows}"] if fitting_rows >= needed_rows else []
-    # A run in half precision already does not fit, so this never names what is set.
+    # Never suggests the current setting: if float16 is set already, this condition is false.
     if seeds_at_once * (stored_bytes(half) + working) <= available:
         ways.append("replay.observation_dtype=float16 (about half)")
     fitting_episodes = int((available / seeds_at_once - one) // _episode_bytes(config, sizes))
@@ -188,4 +188,4 @@ def check_memory(
         ways.append(f"evaluation.num_episodes={fitting_episodes}")
     if seeds_at_once > 1 and fitting_seeds >= 1:
         ways.append(f"run.seed_batching={fitting_seeds}")
-    raise InputError(f"{line}: too much. Ways out: {'; '.join(ways) or 'a smaller batch or network'}")
+    raise InputError(f"{line}: too much; use {' or '.join(ways) or 'a smaller batch or network'}")

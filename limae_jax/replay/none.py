@@ -1,4 +1,4 @@
-"""No replay: for systems that learn from the rows just collected only."""
+"""No replay, for systems that learn only from the rows just collected."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from limae_jax.types import Counters, PyTree, Rows, Sample
 
 
 def no_replay() -> Replay:
-    """Keeps nothing."""
+    """Returns a replay memory that stores nothing."""
 
     def init(example: Rows) -> tuple[()]:
         return ()

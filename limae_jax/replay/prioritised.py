@@ -1,16 +1,16 @@
-"""Prioritised replay: rows are drawn by how much there is to learn from them, and by how new they are.
+"""Prioritised replay: rows are drawn by priority and recency.
 
     p_i = priority of row i (see `losses.td.row_priority`) + 1e-6
-    m_i = p_i^alpha * recency_decay^age_i           age_i: how often rows were added since row i was
+    m_i = p_i^alpha * recency_decay^age_i           age_i: number of additions since row i was added
     P_i = m_i / sum_k m_k
     w_i = (N P_i)^-beta / max over the batch        weight of the row's TD errors in the loss
 
 Schaul et al. 2016, sections 3.3 and 3.4, in the proportional variant, with alpha = `priority_exponent` and beta, which
-rises from `importance_exponent` to 1. N rows are stored. A row that no gradient step has seen, and one whose last
-priority was not finite, counts as the row with the largest known priority.
+rises from `importance_exponent` to 1. N rows are stored. A row that no gradient step has used, or whose last priority
+was not finite, gets the largest known priority.
 
-There are some thousand rows, so that one pass over all of them at each draw is cheap. A sum tree is not needed: it
-would have to be written anew whenever rows grow older.
+The memory has a few thousand rows, so one pass over all of them per draw is cheap. A sum tree is not used: it would
+have to be rebuilt whenever rows grow older.
 """
 
 from __future__ import annotations
@@ -25,9 +25,9 @@ from limae_jax.replay.base import Replay
 from limae_jax.replay.uniform import rows_at, uniform_replay
 from limae_jax.types import Counters, PyTree, Rows, Sample
 
-# Keeps a row in which nothing surprised from never being drawn again (PyMARL2's).
+# Keeps a row without TD error from never being drawn again (value of PyMARL2).
 _LEAST_PRIORITY = 1e-6
-# One beyond this is as good as infinite: its reciprocal is too small for a number in float32.
+# A larger priority counts as infinite: its reciprocal is too small for float32.
 _LARGEST_PRIORITY = 1e30
 
 
@@ -35,8 +35,8 @@ class PrioritisedState(struct.PyTreeNode):
     """Rows with their priorities.
 
     Attributes:
-        stored: the ring of rows, as uniform replay keeps it.
-        priority: [capacity_rows] float32; infinite where it is not known, which includes places without a row.
+        stored: the ring of rows, as in uniform replay.
+        priority: [capacity_rows] float32; infinite where unknown, which includes places without a row.
     """
 
     stored: TrajectoryBufferState
@@ -44,51 +44,51 @@ class PrioritisedState(struct.PyTreeNode):
 
 
 def importance_exponent(config: PrioritisedReplayConfig, counters: Counters) -> jax.Array:
-    """beta: from `importance_exponent` linearly to 1, over a seed's first `importance_anneal_env_steps` steps."""
+    """Returns beta, which rises linearly to 1 over a seed's first `importance_anneal_env_steps` steps."""
     share = jnp.minimum(counters.env_steps / config.importance_anneal_env_steps, 1.0)
     return config.importance_exponent + (1.0 - config.importance_exponent) * share
 
 
 def relative_probabilities(config: PrioritisedReplayConfig, rows_per_add: int, state: PrioritisedState) -> jax.Array:
-    """m [capacity_rows], the probabilities of the rows up to a common factor; 0 where there is no row."""
+    """Returns m [capacity_rows], the rows' probabilities up to a common factor; 0 where there is no row."""
     capacity, stored = len(state.priority), state.stored
     place = jnp.arange(capacity)
-    # Counted back from the newest row at every draw: rows added together are of one age.
+    # Counted back from the newest row; rows added together have the same age.
     age = (stored.current_index - 1 - place) % capacity // rows_per_add
     is_known = jnp.abs(state.priority) < _LARGEST_PRIORITY
     largest = jnp.max(jnp.where(is_known, state.priority, 0.0))
-    # Relative to the largest, so that no sum of them overflows.
+    # Relative to the largest priority, so that sums do not overflow.
     relative = jnp.where(is_known, state.priority / largest, 1.0)
     is_stored = stored.is_full | (place < stored.current_index)
     return jnp.where(is_stored, relative**config.priority_exponent * config.recency_decay**age, 0.0)
 
 
 def draw(key: jax.Array, mass: jax.Array, count: int) -> jax.Array:
-    """Indices [count], with replacement, of entries of mass [N], each drawn in proportion to it.
+    """Draws indices [count] with replacement in proportion to `mass` [N].
 
-    Stratified: one from each of `count` parts of equal mass. An entry of mass 0 is never drawn, unless all are 0.
+    Stratified: one index from each of `count` parts of equal mass. An entry of mass 0 is never drawn unless all are 0.
     """
     cumulative = jnp.cumsum(mass)
     point = (jnp.arange(count) + jax.random.uniform(key, (count,))) * (cumulative[-1] / count)
     index = jnp.searchsorted(cumulative, point, side="right", method="compare_all")
-    # Rounding can lead to an entry of mass 0, or past the last one: the nearest before that has any is meant.
+    # Rounding can lead to an entry of mass 0 or past the end: use the nearest entry before it that has mass.
     first = jnp.argmax(mass > 0)
     nearest = jax.lax.cummax(jnp.where(mass > 0, jnp.arange(len(mass)), first))
     return nearest[jnp.minimum(index, len(mass) - 1)]
 
 
 def last_of_same(index: jax.Array) -> jax.Array:
-    """[B] for each entry of index [B], where the last entry equal to it is."""
+    """Returns, for each entry of `index` [B], the position [B] of the last entry equal to it."""
     is_same = index[:, None] == index
     return jnp.max(jnp.where(is_same, jnp.arange(len(index)), 0), axis=1)
 
 
 def prioritised_replay(config: PrioritisedReplayConfig, rows_per_add: int) -> Replay:
-    """Rows drawn by priority and recency, with replacement.
+    """Makes a replay memory that draws rows by priority and recency, with replacement.
 
     Args:
-        config: its numbers may be traced, but not sizes.
-        rows_per_add: rows that are added at a time, of which a block is the unit of age.
+        config: settings; numbers may be traced, but not sizes.
+        rows_per_add: rows per call of `add`; one call is the unit of age.
     """
     ring = uniform_replay(config)
 
@@ -102,7 +102,7 @@ def prioritised_replay(config: PrioritisedReplayConfig, rows_per_add: int) -> Re
     def sample(state: PrioritisedState, key: jax.Array, counters: Counters) -> Sample:
         mass = relative_probabilities(config, rows_per_add, state)
         index = draw(key, mass, config.batch_rows)
-        # The largest weight is that of the least likely row: N and the sum of m are in both, and cancel.
+        # The least likely row has the largest weight; N and the sum of m cancel in the ratio.
         weight = (mass[index] / jnp.min(mass[index])) ** -importance_exponent(config, counters)
         return Sample(rows_at(state.stored, index), index, weight)
 
@@ -110,7 +110,7 @@ def prioritised_replay(config: PrioritisedReplayConfig, rows_per_add: int) -> Re
         if priority is None or batch.index is None:
             return state
         index = batch.index
-        # All of a row that was drawn twice write the last one's, for in which order they write is open.
+        # A row drawn twice is written twice in undefined order, so both writes get the last value.
         last = priority[last_of_same(index)]
         return state.replace(priority=state.priority.at[index].set(last + _LEAST_PRIORITY))
 

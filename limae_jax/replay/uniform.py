@@ -1,6 +1,6 @@
-"""Uniform replay of rows, kept by flashbax. The only place that knows [N, T, ...] from [T, B, ...].
+"""Uniform replay of rows, stored with flashbax. The only module that converts between [N, T, ...] and [T, B, ...].
 
-A row is one item of a flashbax buffer. In the buffer time comes after the row, so that a row is one piece of memory.
+A row is one item of a flashbax buffer. The buffer's time axis follows the row axis, so a row is contiguous in memory.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from limae_jax.types import Counters, PyTree, Rows, Sample
 
 
 def _swap(rows: Rows) -> Rows:
-    """[T, B, ...] to [B, T, ...] and back; what a row has once, at its start, is [B, ...] in both."""
+    """Swaps [T, B, ...] and [B, T, ...]; `start`, which each row has once, is [B, ...] in both."""
     start = rows.start
     swapped = jax.tree.map(lambda x: jnp.swapaxes(x, 0, 1), rows.replace(start=()))
     return swapped.replace(start=start)
@@ -27,12 +27,12 @@ def _cast(rows: Rows, dtype: jnp.dtype | type) -> Rows:
 
 
 def rows_at(state: TrajectoryBufferState, index: jax.Array) -> Rows:
-    """The stored rows [T, B, ...] at index [B] of the ring, observations in float32."""
+    """Returns the stored rows [T, B, ...] at `index` [B] of the ring, with observations in float32."""
     return _cast(_swap(jax.tree.map(lambda x: x[0, index], state.experience)), jnp.float32)
 
 
 def uniform_replay(config: ReplayConfig) -> Replay:
-    """Rows drawn uniformly with replacement.
+    """Makes a replay memory that draws rows uniformly with replacement.
 
     Observations and states are stored in `config.observation_dtype`.
     """
@@ -62,5 +62,5 @@ def uniform_replay(config: ReplayConfig) -> Replay:
     def emptied(rest: PyTree) -> PyTree:
         return rest.replace(current_index=jnp.zeros_like(rest.current_index), is_full=jnp.zeros_like(rest.is_full))
 
-    # flashbax keeps an axis of size 1 before the ring; seeds are stacked in front of that.
+    # flashbax has an axis of size 1 before the ring; the axis of seeds comes before both.
     return Replay(init, add, sample, split, join, emptied, row_axis=2)

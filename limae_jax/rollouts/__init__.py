@@ -1,6 +1,6 @@
-"""Playing games: rows for training, episodes for evaluation, games that the host plays."""
+"""Rollouts: rows for training, episodes for evaluation, and games that run on the host."""
 
 from limae_jax.devices.backend import import_jax
 
-# All of this package imports jax; what jax refuses then is told in one line.
+# The whole package imports jax; this turns errors of that import into one-line messages.
 import_jax()

@@ -1,6 +1,6 @@
-"""Greedy evaluation: the first episode of each of N environments, every one played to its end.
+"""Greedy evaluation: the first episode of each of N environments, played to its end.
 
-Counting whole first episodes only is what keeps short battles from being counted more often than long ones.
+Only whole first episodes count; otherwise short battles would count more often than long ones.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from limae_jax.types import Metrics, PyTree, Timestep
 
 
 class _Episodes(struct.PyTreeNode):
-    """N episodes under way; what has finished stands still."""
+    """N running episodes; finished ones no longer change."""
 
     step: jax.Array
     env_state: PyTree
@@ -33,19 +33,19 @@ class _Episodes(struct.PyTreeNode):
 def play_episodes(
     env: Environment, system: System, params: Params, num_episodes: int, key: jax.Array, epsilon: float = 0.0
 ) -> tuple[Metrics, Metrics]:
-    """Plays; up to EPISODES_AT_ONCE side by side, more in batches of one size, one batch after the other.
+    """Plays N episodes, at most EPISODES_AT_ONCE at the same time; more are played in batches of equal size.
 
     Args:
         env: the game.
-        system: whose `act` plays.
+        system: the system that acts.
         params: of one seed.
         num_episodes: N.
-        key: consumed. Batches have keys of their own, folded in by number, so which episodes are played depends on N.
+        key: consumed. Each batch folds its number into the key, so N determines which episodes are played.
         epsilon: share of random legal actions; 0 is greedy.
 
     Returns:
-        Per episode, [N]: "return" (unscaled), "length" in environment steps, and the environment's outcomes. And [] of
-        all episodes together: how well the agents guess their team-mates, see `systems.belief_quality`.
+        (per episode, [N]: "return" (unscaled), "length" in environment steps, and the environment's outcomes; over all
+        episodes, []: the quality of the agents' reconstructions, see `systems.belief_quality`)
     """
     num_batches = -(-num_episodes // EPISODES_AT_ONCE)
     if num_batches == 1:
@@ -55,7 +55,7 @@ def play_episodes(
 
         def play(batch: jax.Array) -> tuple[Metrics, BeliefErrors]:
             batch_key = jax.random.fold_in(key, batch)
-            # The last batch has the others' size, so that they share a program; what it has too many does not count.
+            # The last batch has the same size so that all share a program; its surplus episodes do not count.
             return _play_batch(env, system, params, size, num_episodes - batch * size, batch_key, epsilon)
 
         episodes, errors = jax.lax.map(play, jnp.arange(num_batches))
@@ -73,7 +73,7 @@ def _play_batch(
     key: jax.Array,
     epsilon: float,
 ) -> tuple[Metrics, BeliefErrors]:
-    """Plays episodes side by side, of which all from `num_counted` on never begin and mean nothing."""
+    """Plays episodes at the same time; those from index `num_counted` on never begin, and their results are invalid."""
     reset_key, step_key = jax.random.split(key)
     env_state, timestep = jax.vmap(env.reset)(jax.random.split(reset_key, num_episodes))
     nothing = jnp.zeros(num_episodes)
@@ -93,7 +93,7 @@ def _play_batch(
 
     def play(now: _Episodes) -> _Episodes:
         key = jax.random.fold_in(step_key, now.step)
-        # Key N next to the N keys of the environments.
+        # Key number N; the environments have keys 0 to N - 1.
         explore_key = jax.random.fold_in(key, num_episodes)
         acted = system.act(params, now.carry, now.timestep, epsilon, explore_key)
         errors = now.belief_errors
@@ -128,18 +128,18 @@ def evaluate_seed(
     team: tuple[jax.Array, Params, jax.Array],
     stream: Stream = Stream.EVAL,
 ) -> Metrics:
-    """Means over the episodes of one seed, from a key stream of its own: evaluating changes no training.
+    """Returns means over the episodes of one seed; uses its own key stream, so evaluation does not affect training.
 
     Args:
         env: the game.
-        system: whose `act` plays.
+        system: the system that acts.
         num_episodes: N.
-        team: the seed [], its parameters, and the clock's iteration [] at which it had them.
-        stream: where the episodes come from.
+        team: the seed [], its parameters, and the clock's iteration [] of the parameters.
+        stream: key stream of the episodes.
 
     Returns:
         "test_return_mean", "test_length_mean" and test_<outcome>_mean, with the win rate as "test_win_rate", and
-        test_r2... of a system whose agents guess.
+        test_r2... if the agents reconstruct team-mates.
     """
     seed, params, iteration = team
     episodes, quality = play_episodes(env, system, params, num_episodes, stream_key(seed, stream, iteration))

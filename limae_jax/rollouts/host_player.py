@@ -1,7 +1,7 @@
-"""Playing games that run in processes of their own: the device chooses the actions, the host's games move on.
+"""Rollouts in games that run in separate processes: the device chooses the actions, and the host steps the games.
 
-One team is played at a time. Its episodes go on from rows to evaluation and back to rows: a game cannot be reset in the
-middle of an episode without starting it anew.
+One seed plays at a time. Its episodes continue from rows to evaluation and back to rows, as a game cannot be reset in
+the middle of an episode without restarting the game.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from limae_jax.rollouts.rollout import RolloutState
 from limae_jax.systems.base import Acted, ActorCarry, Params, System
 from limae_jax.types import Rows, Timestep
 
-# The games on the host have no rewards for each agent.
+# Games on the host have no per-agent rewards.
 _OF_STEPS = [item.name for item in dataclasses.fields(Timestep) if item.name != "agent_reward"]
 
 
 def timestep_of(steps: Steps) -> Timestep:
-    """What the teams see, as the acting functions take it; arrays of numpy."""
+    """Converts steps to the acting functions' input; numpy arrays."""
     return Timestep(**{name: getattr(steps, name) for name in _OF_STEPS})
 
 
@@ -33,14 +33,14 @@ class HostPlayer:
     """Plays the games of one seed.
 
     Attributes:
-        games: of the seed that plays now; None before the first.
+        games: games of the current seed; None before the first seed.
     """
 
     def __init__(self, system: System, num_games: int, open_games: Callable[[int], Games]):
         """Opens no game yet.
 
         Args:
-            system: whose `act` plays.
+            system: the system that acts.
             num_games: W.
             open_games: seed -> its games.
         """
@@ -60,12 +60,12 @@ class HostPlayer:
         key: jax.Array,
         step: jax.Array | int,
     ) -> Acted:
-        """`params` have the seed's leading axis of 1."""
+        """Acts with `params` that have a leading axis of 1 for the seed."""
         key = jax.random.fold_in(key, step)
         return self._system.act(jax.tree.map(lambda x: x[0], params), carry, seen, exploration, key)
 
     def take_up(self, seed: int) -> Games:
-        """Takes up the games of a seed."""
+        """Returns the games of a seed; if another seed played before, closes its games and opens new ones."""
         if self.games is None or self._seed != seed:
             self.close()
             self.games, self._seed = self._open_games(seed), seed
@@ -73,7 +73,7 @@ class HostPlayer:
         return self.games
 
     def close(self) -> None:
-        """Ends the games."""
+        """Closes the games."""
         if self.games is not None:
             self.games.close()
         self.games = self._seed = None
@@ -81,7 +81,7 @@ class HostPlayer:
     def _play(
         self, games: Games, params: Params, exploration: jax.Array | float, key: jax.Array, step: int
     ) -> tuple[Steps, Acted, Steps]:
-        """One time step of every game: (`Steps` that were seen, what was done, `Steps` that came of it)."""
+        """Plays one time step of every game; returns (`Steps` before, what was done, `Steps` after)."""
         seen = self._steps
         acted = self._act(params, self._carry, timestep_of(seen), exploration, key, step)
         self._carry = acted.carry
@@ -92,12 +92,12 @@ class HostPlayer:
     def collect(
         self, seed: int, params: Params, exploration: float, row_length: int, key: jax.Array
     ) -> tuple[RolloutState, Rows, dict[str, Any]]:
-        """Plays `row_length` time steps in every game; see `rollout.collect_rows`, whose results these are.
+        """Plays `row_length` time steps in every game; returns the same as `rollout.collect_rows`.
 
         The steps of a discarded episode are kept, but not `filled`: they have no loss and do not count.
 
         Args:
-            seed: who plays.
+            seed: the seed that plays.
             params: of the seed, with a leading axis of 1.
             exploration: exploration rate.
             row_length: T.
@@ -117,7 +117,7 @@ class HostPlayer:
         slots.append(_slot(seen, no_action, seen, filled=np.zeros(self._num_games, bool)))
         stacked: dict[str, Any] = jax.tree.map(lambda *values: np.stack(values), *slots)
         rows = Rows(**stacked, start=start)
-        # Returns are in the records.
+        # Episode returns are in the records.
         rollout = RolloutState((), timestep_of(seen), self._carry, jnp.zeros(self._num_games))
         sums = {
             "env_steps": np.sum(rows.filled, dtype=np.int32),
@@ -129,8 +129,8 @@ class HostPlayer:
     def evaluate(self, seed: int, params: Params, num_episodes: int, key: jax.Array) -> list[EpisodeRecord]:
         """Plays greedily until every game has finished its share of whole episodes.
 
-        Each game plays its share and not one episode more that counts: were the first to finish counted, short
-        episodes would be counted more often than long ones. An episode under way is finished first, uncounted.
+        Exactly the share of each game counts: if the first N episodes to finish counted, short episodes would count
+        more often than long ones. A running episode is finished first and does not count.
 
         Args:
             seed, params: as for `collect`.
@@ -138,7 +138,7 @@ class HostPlayer:
             key: consumed.
 
         Returns:
-            N records, in the order in which they ended.
+            N records, in the order in which the episodes ended.
         """
         games = self.take_up(seed)
         games.take_records()
@@ -158,7 +158,7 @@ class HostPlayer:
 
 
 def _slot(seen: Steps, acted: Acted, next_steps: Steps, filled: np.ndarray) -> dict[str, Any]:
-    """One slot [W, ...] as `rollout.make_slot` makes it."""
+    """Makes one slot [W, ...] in the format of `rollout.make_slot`."""
     return {
         "obs": seen.obs,
         "state": seen.state,
@@ -175,7 +175,7 @@ def _slot(seen: Steps, acted: Acted, next_steps: Steps, filled: np.ndarray) -> d
 
 
 def _discard(slots: list[dict[str, Any]], is_discarded: np.ndarray) -> None:
-    """Empties the slots of episodes that have just been discarded, back to where they began or the row does."""
+    """Empties the slots of episodes that have just been discarded, back to the start of the episode or the row."""
     for worker in np.flatnonzero(is_discarded):
         for slot in reversed(slots):
             slot["filled"][worker] = False
@@ -185,7 +185,7 @@ def _discard(slots: list[dict[str, Any]], is_discarded: np.ndarray) -> None:
 
 
 def means_of(records: Sequence[EpisodeRecord]) -> dict[str, float]:
-    """What `evaluator.evaluate_seed` reports of its episodes, of these."""
+    """Returns the means over episodes that `evaluator.evaluate_seed` reports."""
     means = {
         "test_return_mean": float(np.mean([record.episode_return for record in records])),
         "test_length_mean": float(np.mean([record.length for record in records])),

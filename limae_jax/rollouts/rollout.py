@@ -1,4 +1,4 @@
-"""Playing: one scan over time collects a row of each environment copy."""
+"""Rollouts: one scan over time collects one row of each environment copy."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from limae_jax.types import Metrics, PyTree, Rows, Timestep
 
 
 class RolloutState(struct.PyTreeNode):
-    """Where the environment copies of one seed stand between two iterations.
+    """The state of one seed's environment copies between two iterations.
 
     Attributes:
         env_state: leaves [B, ...].
         timestep: what the teams see now.
         carry: the acting carry.
-        episode_return: [B] unscaled reward of the running episodes.
+        episode_return: [B] unscaled return of the running episodes so far.
     """
 
     env_state: PyTree
@@ -42,7 +42,7 @@ def make_slot(
     filled: jax.Array,
     extras: Mapping[str, jax.Array] | None,
 ) -> Rows:
-    """One slot [B, ...]: what was seen and done, and what came of it (nothing, where the episode was over)."""
+    """Makes one slot [B, ...]: observations, actions and their results; no results if the episode was over."""
     return Rows(
         obs=seen.obs,
         state=seen.state,
@@ -76,12 +76,12 @@ def collect_rows(
 ) -> tuple[RolloutState, Rows, Metrics]:
     """Plays `row_length` time steps in every environment copy.
 
-    Rows go on where the last ones stopped, in the middle of an episode or not; each stores the acting carry that it
-    starts from. An episode's final observation takes one time step, in which its environment is reset.
+    Rows continue where the last ones stopped, possibly in the middle of an episode; each stores the acting carry that
+    it starts from. An episode's final observation takes one time step, in which its environment is reset.
 
     Returns:
-        The state, rows [row_length + 1, B, ...], and sums over the rows: "env_steps", "episodes" finished and
-        "episode_return" of those.
+        The state, rows [row_length + 1, B, ...], and sums over the rows: "env_steps", finished "episodes" and their
+        "episode_return".
     """
     start = state.carry
 

@@ -1,1 +1,1 @@
-"""Learning systems: each a small specification on a shared core. `build.build_system` binds one."""
+"""Learning systems, each a small specification on a shared core; `build.build_system` builds them."""

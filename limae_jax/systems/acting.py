@@ -1,4 +1,4 @@
-"""Choosing actions from utilities."""
+"""Action selection from utilities."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from limae_jax.losses.td import greedy_action
 
 
 def random_action(avail: jax.Array, uniform: jax.Array) -> jax.Array:
-    """A uniformly random legal action.
+    """Returns a uniformly random legal action.
 
     Args:
         avail: [..., U] bool, at least one True.
@@ -24,11 +24,11 @@ def random_action(avail: jax.Array, uniform: jax.Array) -> jax.Array:
 
 
 def epsilon_greedy(q: jax.Array, avail: jax.Array, epsilon: jax.Array | float, key: jax.Array) -> jax.Array:
-    """Each agent flips its own coin: a random legal action with probability epsilon, else its best legal one.
+    """Chooses, per agent, a random legal action with probability epsilon, otherwise its best legal action.
 
     Args:
         q, avail: [..., U].
-        epsilon: [] in [0, 1]; 0 is greedy whatever the key.
+        epsilon: [] in [0, 1]; 0 is greedy for every key.
         key: consumed.
 
     Returns:

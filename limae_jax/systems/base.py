@@ -1,4 +1,4 @@
-"""What a learning system is to the training loop, and what an auxiliary objective is to a system."""
+"""The interfaces of learning systems to the training loop, and of auxiliary objectives to a system."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class LearnerState(struct.PyTreeNode):
 
     Attributes:
         params: by part: "agent", "mixer", and one for each auxiliary objective that has parameters.
-        target_params: slow copies of the parts that have one.
+        target_params: target copies of the parts that have one.
         opt_state: optimiser state.
         auxiliary: state of each auxiliary objective, by name.
     """
@@ -35,12 +35,12 @@ class LearnerState(struct.PyTreeNode):
 
 
 class ActorCarry(struct.PyTreeNode):
-    """What acting remembers between steps; a row stores the one it starts from.
+    """The state of acting between steps; each row stores the carry that it starts from.
 
     Attributes:
         hidden: the network's recurrent state, leaves [B, ...].
         last_action: [B, A] int32.
-        history: the steps before the next one, where a team model reads them.
+        history: the last steps, if a team model reads them; otherwise None.
     """
 
     hidden: PyTree
@@ -49,13 +49,13 @@ class ActorCarry(struct.PyTreeNode):
 
 
 class Acted(NamedTuple):
-    """What acting gives. Leading axis [B].
+    """The result of acting. Leading axis [B].
 
     Attributes:
         action: [B, A] int32, or [B, A, U] float32 where actions are vectors; legal.
         carry: for the next step.
         recorded: further arrays [B, ...] by name, such as log-probabilities, which the rows keep in `Rows.extras`;
-            None is none.
+            None if there are none.
     """
 
     action: jax.Array
@@ -64,14 +64,14 @@ class Acted(NamedTuple):
 
 
 class Step(NamedTuple):
-    """What a gradient step gives.
+    """The result of a gradient step.
 
     Attributes:
-        state: after the step. The loop drops it where `loss` or `grad_norm` is not finite, and marks the seed failed.
+        state: after the step. If `loss` or `grad_norm` is not finite, the loop drops it and marks the seed failed.
         loss, grad_norm: [] each, reported under these names.
         metrics: further [] float32 by name, the same names in every call.
-        priority: [B] of the batch's rows, not negative, for a replay that draws by priority; None if the system has
-            none to give.
+        priority: [B] new priorities of the batch's rows, not negative, for prioritised replay; None if the system has
+            none.
     """
 
     state: LearnerState
@@ -82,10 +82,10 @@ class Step(NamedTuple):
 
 
 class Update(Protocol):
-    """One gradient step on a batch of rows. Pure: what it draws comes from `key`."""
+    """One gradient step on a batch of rows. Pure: all randomness comes from `key`."""
 
     def __call__(self, state: LearnerState, batch: Sample, counters: Counters, key: jax.Array) -> Step:
-        """Takes the step; `counters` are the seed's before it."""
+        """Takes the step; `counters` are those of the seed before the step."""
         ...
 
 
@@ -95,7 +95,7 @@ class OffPolicy(NamedTuple):
     Attributes:
         update: gradient step.
         updates_per_iteration: gradient steps after each collected block of rows.
-        streams: random streams of what the gradient steps draw, from the replay and within the update.
+        streams: random streams of the draws from the replay and within the update.
     """
 
     update: Update
@@ -104,15 +104,15 @@ class OffPolicy(NamedTuple):
 
 
 class OnPolicy(NamedTuple):
-    """Learning from the rows that were just collected, which are not stored.
+    """Learning from the rows just collected, which are not stored.
 
     Attributes:
-        prepare: (state, rows [T, B, ...]) -> rows with what all steps of the iteration read, such as advantages under
-            the parameters that acted, in `extras`.
+        prepare: (state, rows [T, B, ...]) -> rows whose `extras` have what all steps of the iteration read, such as
+            advantages under the parameters that acted.
         update: gradient step on a minibatch of whole rows.
         epochs: passes over the rows of an iteration.
-        minibatches: of each pass; the rows are shuffled before it. Divides the number of environment copies.
-        streams: random streams of the shuffling and of what is drawn within the update.
+        minibatches: per pass; the rows are shuffled before each pass. Divides the number of environment copies.
+        streams: random streams of the shuffling and of the draws within the update.
     """
 
     prepare: Callable[[LearnerState, Rows], Rows]
@@ -123,14 +123,14 @@ class OnPolicy(NamedTuple):
 
 
 class Phase(NamedTuple):
-    """A stretch of training with one compiled program.
+    """A part of training with one compiled program.
 
     Attributes:
-        name: as shown and stored in metrics.
-        time_steps: of each seed, final observations counted in, that it lasts; None lasts to the end of the run.
-        explores_by_schedule: exploration follows the system's schedule, whose clock runs; otherwise play is uniformly
-            random.
-        learn: how its gradient steps are made; None only collects.
+        name: shown on the console and stored in metrics.
+        time_steps: length in time steps of each seed, final observations included; None lasts to the end of the run.
+        explores_by_schedule: whether exploration follows the system's schedule, whose clock then advances; otherwise
+            play is uniformly random.
+        learn: how gradient steps are taken; None only collects.
     """
 
     name: str
@@ -142,20 +142,20 @@ class Phase(NamedTuple):
 class System(NamedTuple):
     """A learning system as pure functions.
 
-    It is built again inside a compiled program, from settings of which those that `config.traced` names are traced
-    arrays: building must not decide anything in Python by their values.
+    A system is built again inside a compiled program, where the settings named in `config.traced` are traced arrays:
+    building it must not branch on their values in Python.
 
     Attributes:
         init: key -> LearnerState.
         initial_carry: number of rows B -> ActorCarry at an episode's start.
         act: (params, carry, timestep [B, ...], exploration [], key) -> Acted. Exploration 0 is greedy, 1 is uniformly
-            random over the legal actions; what is between is the system's own.
-        exploration: counters -> [] exploration of the phases that explore by schedule. A function of what the seed
-            has done, never of how long the run is.
-        after_iteration: (state, counters before, counters after an iteration) -> state; moves the targets on.
+            random over the legal actions; the system defines values in between.
+        exploration: counters -> [] exploration of the phases that explore by schedule. Depends on what the seed has
+            done, never on the length of the run.
+        after_iteration: (state, counters before, counters after an iteration) -> state; updates the targets.
         phases: in order; the last one has time_steps None.
         belief_errors: (params, carry, timestep [B, ...], is_running [B], errors) -> errors; None if the agents
-            guess nothing; see `systems.belief_quality`.
+            reconstruct nothing; see `systems.belief_quality`.
     """
 
     init: Callable[[jax.Array], LearnerState]
@@ -168,7 +168,7 @@ class System(NamedTuple):
 
     @property
     def stores_rows(self) -> bool:
-        """Whether a phase learns from stored rows, and so needs a replay."""
+        """Whether a phase learns from stored rows and so needs a replay memory."""
         return any(isinstance(phase.learn, OffPolicy) for phase in self.phases)
 
 
@@ -176,10 +176,10 @@ class TdErrors(NamedTuple):
     """TD errors of a batch. Axes [T, B, ...], time-major.
 
     Attributes:
-        team: [T, B], or [T, B, A] without a mixer, with gradient.
-        is_counted: where `team` means something.
+        team: [T, B], or [T, B, A] without a mixer, with gradient; `chosen_value` minus `target`.
+        is_counted: where `team` is valid.
         agent: [T, B, A] each agent's own absolute TD error, without gradient.
-        chosen_value, target: what `team` is the difference of.
+        chosen_value, target: the two terms of `team`.
     """
 
     team: jax.Array
@@ -190,12 +190,12 @@ class TdErrors(NamedTuple):
 
 
 class AuxiliaryInputs(NamedTuple):
-    """What an auxiliary objective may use. Axes [T, B, ...], time-major; gradients flow through `features`.
+    """Inputs of an auxiliary objective. Axes [T, B, ...], time-major; gradients flow through `features`.
 
     Attributes:
         params, target_params: of all parts.
         batch: the rows.
-        start, inputs: the carry that the rows start from, and what the agents read along them.
+        start, inputs: the carry at the start of the rows, and the agents' inputs at each step.
         features: of the online agent network.
         errors: TD errors of the batch.
     """
@@ -210,7 +210,7 @@ class AuxiliaryInputs(NamedTuple):
 
 
 class AuxiliaryLoss(NamedTuple):
-    """What an auxiliary objective makes of a batch: its [] loss, its next state, and [] metrics by name."""
+    """The result of an auxiliary objective on a batch: [] loss, next state, and [] metrics by name."""
 
     loss: jax.Array
     state: PyTree
@@ -218,11 +218,11 @@ class AuxiliaryLoss(NamedTuple):
 
 
 class Auxiliary(NamedTuple):
-    """A loss beside the TD loss, with parameters and state of its own.
+    """An additional loss with its own parameters and state.
 
     Attributes:
-        name: its part in `LearnerState.params` and `.auxiliary`.
-        init_params: key -> parameters, or None if it has none.
+        name: its key in `LearnerState.params` and `.auxiliary`.
+        init_params: key -> parameters; None if it has none.
         init_state: () -> state, carried from batch to batch and stored in checkpoints.
         loss: (inputs, state, key) -> AuxiliaryLoss.
         optimiser: label of the optimiser that trains its parameters.
@@ -236,11 +236,11 @@ class Auxiliary(NamedTuple):
 
 
 class TeamModel(NamedTuple):
-    """Where the agents' beliefs about their team come from.
+    """The source of the agents' beliefs about their team.
 
     Attributes:
-        part: its parameters' part. If the part has a target rule, the target network has beliefs of its own; otherwise
-            it shares the online network's.
+        part: key of its parameters. If the part has a target rule, the target network has its own beliefs; otherwise
+            it shares those of the online network.
         empty_history: number of rows B -> History at an episode's start.
         infer: (parameters of the part, history [B, ...], inputs [T, B, ...]) -> Beliefs [T, B, ...].
         takes_td_gradient: whether the TD loss trains the part.

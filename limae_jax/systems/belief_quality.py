@@ -1,11 +1,11 @@
-"""How well agents guess their team-mates while they act: R2 of the reconstructions, step by step along an evaluation.
+"""Quality of the agents' reconstructions of their team-mates while they act: R2 over the steps of an evaluation.
 
-R2 is taken for each feature of the team-mates' observations and actions, and then averaged over the features that vary:
+R2 is computed for each feature of the team-mates' observations and actions, then averaged over the features that vary:
 
     R2_f = 1 - sum (x_f - guess_f)^2 / sum (x_f - mean_f)^2
 
-over the living team-mates of living agents. mean_f is what knows nothing of this episode: the same team-mate's feature
-at the same step, averaged over the *other* episodes under way.
+over the living team-mates of living agents. mean_f is a baseline without information about the episode: the same
+team-mate's feature at the same step, averaged over the *other* running episodes.
 """
 
 from __future__ import annotations
@@ -21,8 +21,8 @@ from limae_jax.networks.mae import other_agents
 from limae_jax.networks.windows import make_tokens
 from limae_jax.types import EnvSpec, Metrics, Timestep
 
-# Features of a smaller variance do not count (they lie in [-1, 1]: a standard deviation of 0.01). What all but never
-# changes would otherwise decide the mean: its R2 is a large negative number at the least noise.
+# Features (in [-1, 1]) with a smaller variance, a standard deviation below 0.01, do not count. Nearly constant features
+# would otherwise dominate the mean: a little noise makes their R2 a large negative number.
 _MIN_VARIANCE = 1e-4
 
 
@@ -31,9 +31,9 @@ class BeliefErrors(struct.PyTreeNode):
 
     Attributes:
         guess, mean: [F] squared errors of the reconstruction, and of the mean over other episodes.
-        seen, seen_mean: [P] squared errors in the team-mate's own health and position of what the agent's observation
-            says of it (the mean where it is out of sight), and of the mean.
-        weight: [] pairs.
+        seen, seen_mean: [P] squared errors in the team-mate's own health and position: of their values in the agent's
+            observation (the mean where the team-mate is out of sight), and of the mean.
+        weight: [] number of pairs.
     """
 
     guess: jax.Array
@@ -44,10 +44,10 @@ class BeliefErrors(struct.PyTreeNode):
 
 
 class Guess(NamedTuple):
-    """What the agents guess at one step.
+    """The agents' reconstructions at one step.
 
     Attributes:
-        reconstruction: [B, A, A - 1, F] each agent's guess at its team-mates' last step.
+        reconstruction: [B, A, A - 1, F] each agent's reconstruction of its team-mates' last step.
         last_action: [B, A] int32, -1 at an episode's start.
     """
 
@@ -56,7 +56,7 @@ class Guess(NamedTuple):
 
 
 def no_errors(env: EnvSpec) -> BeliefErrors:
-    """Before the first step."""
+    """Returns the sums before the first step."""
     features, own = jnp.zeros(env.obs_size + env.num_actions), jnp.zeros(len(env.own_features))
     return BeliefErrors(features, features, own, own, jnp.zeros(()))
 
@@ -67,17 +67,17 @@ def add_step(
     """Adds one step of B episodes that began together.
 
     Args:
-        errors: so far.
-        env: sizes, and where an observation has its agent's own health and position.
-        guess: of the agents.
-        timestep: [B, ...] what they saw.
+        errors: sums so far.
+        env: sizes, and the indices of an agent's own health and position in its observation.
+        guess: the agents' reconstructions.
+        timestep: [B, ...] what the agents saw.
         is_running: [B] bool, episodes that are not over.
     """
     others = other_agents(env.num_agents)
     truth = make_tokens(timestep.obs, guess.last_action, env.num_actions)
     alive = (timestep.alive & is_running[:, None]).astype(truth.dtype)
     count = jnp.sum(alive, axis=0)
-    # Its own episode is left out: the mean of few episodes would otherwise know the answer.
+    # The own episode is left out: the mean over few episodes would otherwise contain the truth.
     elsewhere = (jnp.sum(truth * alive[..., None], axis=0) - truth) / jnp.maximum(count - 1, 1)[:, None]
     weight = alive[:, :, None] * (alive * (count > 1))[:, others]
 
@@ -101,11 +101,11 @@ def add_step(
 
 
 def belief_metrics(errors: BeliefErrors, env: EnvSpec) -> Metrics:
-    """R2 by kind of feature.
+    """Computes R2 by kind of feature.
 
     Returns:
-        "r2" of all, "r2_action", "r2_rest" and, where the environment tells which they are, "r2_health_position"; next
-        to it "r2_seen", of what the agents' observations say of their team-mates' health and position.
+        "r2" of all features, "r2_action", "r2_rest" and, if the environment names these features,
+        "r2_health_position"; for comparison "r2_seen", of team-mates' health and position as the agents observe them.
     """
     feature = np.arange(env.obs_size + env.num_actions)
     is_own, is_action = np.isin(feature, env.own_features), feature >= env.obs_size
@@ -122,7 +122,7 @@ def belief_metrics(errors: BeliefErrors, env: EnvSpec) -> Metrics:
 
 
 def _mean_r2(error: jax.Array, error_of_mean: jax.Array, weight: jax.Array) -> jax.Array:
-    """Mean over the features that vary; NaN if none does."""
+    """Returns the mean over the features that vary; NaN if none does."""
     varies = error_of_mean > _MIN_VARIANCE * weight
     r2 = 1.0 - error / jnp.where(varies, error_of_mean, 1.0)
     return jnp.sum(jnp.where(varies, r2, 0.0)) / jnp.sum(varies)

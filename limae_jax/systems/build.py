@@ -1,4 +1,4 @@
-"""From a system's name to its functions."""
+"""Builds a system from its name."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from limae_jax.types import EnvSpec
 
 
 def make_spec(config: TrainConfig, env: EnvSpec) -> ValueBasedSpec | System:
-    """What `limae_jax.systems.<name>`, or a plug-in, makes of a system's settings and an environment's sizes."""
+    """Calls `make_spec` of `limae_jax.systems.<name>` or of a plug-in."""
     make: Any = registered("system", config.system.name)
     if make is None:
         make = importlib.import_module(f"limae_jax.systems.{check_system(config.system.name)}").make_spec
@@ -23,15 +23,15 @@ def make_spec(config: TrainConfig, env: EnvSpec) -> ValueBasedSpec | System:
 
 
 def build_system(config: TrainConfig, env: EnvSpec) -> System:
-    """The system that `config.system.name` names, bound to its settings and the environment's sizes.
+    """Builds the system that `config.system.name` names for an environment.
 
     Raises:
-        InputError: it cannot play such an environment.
+        InputError: the system cannot play the environment.
     """
     made = make_spec(config, env)
     if isinstance(made, System):
         return made
     if not env.actions.is_discrete:
-        fix = f"values numbered actions, and those of env={env.name} are vectors; choose another system"
+        fix = f"needs discrete actions, and those of env={env.name} are vectors; choose another system"
         raise InputError(f"system={config.system.name}: {fix}")
     return build_value_based(made, config, env)

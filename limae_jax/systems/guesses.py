@@ -1,4 +1,4 @@
-"""What agents guess of their team-mates while they act, for those who want to look at it."""
+"""The agents' reconstructions of their team-mates while they act, for inspection."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ Guesses = Callable[[Params, ActorCarry, Timestep], jax.Array]
 
 
 def make_guesses(config: TrainConfig, env: EnvSpec) -> Guesses | None:
-    """How to see the guesses of a system's agents.
+    """Makes a function that returns the reconstructions of a system's agents.
 
     Args:
-        config: of the run.
+        config: settings of the run.
         env: sizes.
 
     Returns:
         (params, carry before the step, timestep [B, ...]) -> [B, A, A - 1, F], each agent's reconstruction of its
-        team-mates' newest observation and action, in the order of `networks.mae.other_agents`. None if agents guess
-        nothing, have nobody to guess, or know the truth.
+        team-mates' newest observation and action, in the order of `networks.mae.other_agents`. None if agents
+        reconstruct nothing, have no team-mates, or know the truth.
     """
     if env.num_agents == 1 or config.system.name in NOT_DECENTRALISED:
         return None
@@ -37,7 +37,7 @@ def make_guesses(config: TrainConfig, env: EnvSpec) -> Guesses | None:
 
     def guess(params: Params, carry: ActorCarry, timestep: Timestep) -> jax.Array:
         if carry.history is None:
-            raise ValueError("guesses are made from a history, and the carry has none")
+            raise ValueError("the carry has no history to reconstruct team-mates from")
         inputs = AgentInputs.of_step(timestep.obs, carry.last_action, timestep.is_first)
         beliefs: Any = model.infer(params[MAE], carry.history, inputs)
         # The newest step comes first.

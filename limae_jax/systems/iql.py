@@ -1,7 +1,7 @@
 """Independent Q-learning: every agent learns from its own TD error on the team reward (Tampuu et al. 2017).
 
-`system=iql` on the command line comes with one-step targets and half the step size (configs/system/iql.yaml); made as
-`SystemConfig(name="iql")`, it has the settings of the others.
+`system=iql` on the command line uses one-step targets and half the step size (configs/system/iql.yaml);
+`SystemConfig(name="iql")` in Python has the defaults of the other systems.
 """
 
 from limae_jax.config import TrainConfig
@@ -10,5 +10,5 @@ from limae_jax.types import EnvSpec
 
 
 def make_spec(config: TrainConfig, env: EnvSpec) -> ValueBasedSpec:
-    """No mixer: each agent learns from its own error on the team reward."""
+    """Returns a specification without a mixer: each agent learns from its own TD error."""
     return ValueBasedSpec(mixer=None)

@@ -1,6 +1,6 @@
-"""MA2E: QMIX whose agents draw context from what a masked auto-encoder makes of their team (Kang et al. 2025).
+"""MA2E: QMIX whose agents use a masked auto-encoder's reconstruction of their team as context (Kang et al. 2025).
 
-LI-MA2E is the same with another rule for who is hidden (section `masking` of the settings).
+LI-MA2E is the same with another masking rule (section `masking` of the settings).
 """
 
 from collections.abc import Callable
@@ -14,7 +14,7 @@ from limae_jax.types import EnvSpec
 
 
 def make_spec(config: TrainConfig, env: EnvSpec) -> ValueBasedSpec:
-    """Agents that attend to what the auto-encoder makes of their team; QMIX's mixer unless another is named."""
+    """Returns agents that attend to their reconstructed team, with QMIX's mixer unless the settings name another."""
     is_frozen = config.auto_encoder.freeze_after_pretraining
     return ValueBasedSpec(
         mixer=mixer_of(config),
@@ -29,7 +29,7 @@ def make_spec(config: TrainConfig, env: EnvSpec) -> ValueBasedSpec:
 
 
 def context_agent(config: TrainConfig) -> Callable[[EnvSpec, ValueBasedConfig], GruAgent]:
-    """Makes an agent that attends over its beliefs."""
+    """Returns a function that makes an agent that attends to its beliefs."""
 
     def make(env: EnvSpec, system: ValueBasedConfig) -> GruAgent:
         return GruAgent(env.num_actions, system.hidden_size, config.team_window.width if config.has_context else None)

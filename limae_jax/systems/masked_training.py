@@ -1,4 +1,4 @@
-"""How the masked auto-encoder learns: hide agents, reconstruct them; alone at first, then beside the TD loss."""
+"""Training of the masked auto-encoder: reconstruct hidden agents; first alone, then together with the TD loss."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _EPSILON = 1e-9
 
 
 def mae_optimiser(config: MaeConfig) -> optax.GradientTransformation:
-    """Gradients clipped to a global norm of their own, then Adam (Kingma & Ba 2015)."""
+    """Clips the gradients to a global norm of their own, then applies Adam (Kingma & Ba 2015)."""
     return optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.adam(config.learning_rate))
 
 
@@ -49,14 +49,14 @@ def mae_loss(
     is_hidden: jax.Array,
     key: jax.Array,
 ) -> jax.Array:
-    """L_MAE over the windows of a batch, cut without overlap from a random slot on.
+    """Returns L_MAE over the windows of a batch, cut without overlap from a random slot on.
 
     Args:
         mae: the auto-encoder.
         params: its parameters.
-        start, inputs: the carry that the rows start from, and what the agents read along them, [T, B, ...].
+        start, inputs: the carry at the start of the rows, and the agents' inputs [T, B, ...].
         alive: [T, B, A] bool.
-        is_hidden: [T, B, A] bool; a window goes by its last slot.
+        is_hidden: [T, B, A] bool; the last slot of a window decides for the window.
         key: consumed.
     """
     window, (_, num_rows, num_agents, obs_size) = mae.window, inputs.obs.shape
@@ -65,7 +65,7 @@ def mae_loss(
     _, last_offset = count_windows(stretch.valid_length.shape[0], window)
     offset = jax.random.randint(key, (), 0, last_offset + 1)
     windows, last = split_windows(stretch, window, offset)
-    # The history is a step shorter than a window, so no window ends in it.
+    # The history is one step shorter than a window, so no window ends in the history.
     slots = last - (window - 1)
     hidden = jnp.reshape(is_hidden[slots], (-1, num_agents))
     decoded = mae.apply(params, windows, hidden)[0]
@@ -77,7 +77,7 @@ def mae_loss(
 
 
 def mae_auxiliary(config: TrainConfig, env: EnvSpec) -> Auxiliary:
-    """lambda L_MAE with the agents hidden that the rule chooses."""
+    """Makes the auxiliary loss lambda L_MAE, where the masking rule chooses the hidden agents."""
     mae = make_mae(config.auto_encoder, env)
     rule = make_rule(config.masking_rule, env.num_agents, mae.window)
 
@@ -98,7 +98,7 @@ def mae_auxiliary(config: TrainConfig, env: EnvSpec) -> Auxiliary:
 
 
 def _per_agent(td_error_agent: jax.Array, is_counted: jax.Array, is_hidden: jax.Array) -> Metrics:
-    """delta and the share of time hidden, of each agent."""
+    """Returns delta and the share of time hidden, for each agent."""
     count = jnp.maximum(jnp.sum(is_counted, axis=(0, 1)), 1)
     delta = jnp.sum(jnp.where(is_counted, td_error_agent, 0.0), axis=(0, 1)) / count
     hidden = jnp.mean(is_hidden, axis=(0, 1), dtype=jnp.float32)
@@ -107,7 +107,7 @@ def _per_agent(td_error_agent: jax.Array, is_counted: jax.Array, is_hidden: jax.
 
 
 def attention_metrics(features: Mapping[str, jax.Array], filled: jax.Array) -> Metrics:
-    """Entropy of the attention over the team in nats, and its weight on the agent's own window."""
+    """Returns the entropy of the attention over the team in nats, and its weight on the agent's own window."""
     if "attention" not in features:
         return {}
     weights = jax.lax.stop_gradient(features["attention"])
@@ -118,18 +118,18 @@ def attention_metrics(features: Mapping[str, jax.Array], filled: jax.Array) -> M
 
 
 def attention_only(inputs: AuxiliaryInputs, state: PyTree, key: jax.Array) -> AuxiliaryLoss:
-    """No loss, only the attention's metrics."""
+    """An auxiliary objective without loss that reports the attention's metrics."""
     return AuxiliaryLoss(jnp.zeros(()), state, attention_metrics(inputs.features, inputs.batch.filled))
 
 
 def frozen_mae(config: TrainConfig, env: EnvSpec) -> Auxiliary:
-    """An auto-encoder that phase 1 trains and nothing after it."""
+    """Makes an auto-encoder that is trained in phase 1 only."""
     mae = make_mae(config.auto_encoder, env)
     return Auxiliary(MAE, lambda key: init_mae(mae, key), tuple, attention_only, MAE)
 
 
 def pretraining(config: TrainConfig, core: ValueBasedCore) -> tuple[Phase, ...]:
-    """Phase 1: random legal play, Bernoulli masks, nothing but L_MAE."""
+    """Returns phase 1: random legal play, Bernoulli masks, and L_MAE as the only loss."""
     settings, probability = config.auto_encoder, config.masking_rule.probability
     if not settings.pretrain_time_steps:
         return ()

@@ -1,4 +1,4 @@
-"""The oracle: MA2E's network over the team-mates' true windows. Not decentralised: a bound on what guessing brings."""
+"""The oracle: MA2E's network over the team-mates' true windows. Not decentralised: a bound on reconstruction."""
 
 from limae_jax.config import TrainConfig
 from limae_jax.systems.base import Auxiliary, Phase
@@ -10,8 +10,8 @@ from limae_jax.types import EnvSpec
 
 
 def make_spec(config: TrainConfig, env: EnvSpec) -> ValueBasedSpec:
-    """As MA2E, but the agents are told what MA2E's have to guess."""
-    # As much random play before training as MA2E has, so that the budgets are equal.
+    """As MA2E, but agents get the truth that MA2E's agents reconstruct."""
+    # As much random play before training as in MA2E, so that the budgets are equal.
     steps = config.team_window.pretrain_time_steps
     return ValueBasedSpec(
         mixer=mixer_of(config),

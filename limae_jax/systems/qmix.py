@@ -6,5 +6,5 @@ from limae_jax.types import EnvSpec
 
 
 def make_spec(config: TrainConfig, env: EnvSpec) -> ValueBasedSpec:
-    """QMIX's mixer."""
+    """Returns a specification with QMIX's mixer."""
     return ValueBasedSpec(mixer="qmix")

@@ -1,4 +1,4 @@
-"""QPLEX: duplex dueling, which can represent every value function whose greedy team is its greedy agents."""
+"""QPLEX: duplex dueling, which can represent every value function consistent with the agents' greedy actions."""
 
 from limae_jax.config import TrainConfig
 from limae_jax.systems.value_based import ValueBasedSpec
@@ -6,5 +6,5 @@ from limae_jax.types import EnvSpec
 
 
 def make_spec(config: TrainConfig, env: EnvSpec) -> ValueBasedSpec:
-    """QPLEX's mixer."""
+    """Returns a specification with QPLEX's mixer."""
     return ValueBasedSpec(mixer="qplex")

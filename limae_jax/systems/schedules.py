@@ -1,4 +1,4 @@
-"""Schedules as functions of what a seed has done, never of how long it will run: a run can be extended exactly."""
+"""Schedules depend on what a seed has done, never on the length of the run, so a run can be extended exactly."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from limae_jax.config import ValueBasedConfig
 
 
 def epsilon_at(config: ValueBasedConfig, explore_env_steps: jax.Array) -> jax.Array:
-    """Exploration rate, linear from `epsilon_start` to `epsilon_end`, then constant.
+    """Returns the exploration rate, linear from `epsilon_start` to `epsilon_end`, then constant.
 
     Args:
         config: the schedule.

@@ -1,4 +1,4 @@
-"""When and how a target copy of parameters follows the online ones."""
+"""Update rules of target parameters."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ TargetRule = Callable[[PyTree, PyTree, Counters, Counters, ValueBasedConfig], Py
 
 
 def hard(online: PyTree, target: PyTree, before: Counters, after: Counters, config: ValueBasedConfig) -> PyTree:
-    """Copies whenever another `target_update_env_steps` environment steps have passed (Mnih et al. 2015)."""
+    """Copies the online parameters every `target_update_env_steps` environment steps (Mnih et al. 2015)."""
     period = config.target_update_env_steps
     is_due = after.env_steps // period > before.env_steps // period
     return jax.tree.map(lambda new, old: jnp.where(is_due, new, old), online, target)
 
 
 def never(online: PyTree, target: PyTree, before: Counters, after: Counters, config: ValueBasedConfig) -> PyTree:
-    """Stays as it was initialised."""
+    """Keeps the initial parameters."""
     return target
 
 

@@ -1,4 +1,4 @@
-"""What agents believe about their team: reconstructions of the auto-encoder, or, for the oracle, the truth."""
+"""The agents' beliefs about their team: reconstructions of the auto-encoder or, for the oracle, the truth."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ MAE = "mae"
 
 
 def num_read(config: WindowConfig) -> int:
-    """R: how many of a window's last steps are reconstructed."""
+    """Returns R, the number of a window's last steps that are reconstructed."""
     return config.window if config.context == "window" else 1
 
 
 def make_mae(config: MaeConfig, env: EnvSpec) -> Any:
-    """The auto-encoder for an environment's sizes; flax types its `apply` too narrowly for mypy."""
+    """Makes the auto-encoder for an environment; `Any`, as flax types its `apply` too narrowly for mypy."""
     return MaskedAutoEncoder(
         num_agents=env.num_agents,
         num_features=env.obs_size + env.num_actions,
@@ -40,14 +40,14 @@ def make_mae(config: MaeConfig, env: EnvSpec) -> Any:
 
 
 def init_mae(mae: Any, key: jax.Array) -> PyTree:
-    """Parameters of an auto-encoder."""
+    """Returns initial parameters of an auto-encoder."""
     shape = (mae.window, 1, mae.num_agents, mae.num_features)
     stretch = Stretch(jnp.zeros(shape), jnp.zeros(shape[:2], jnp.int32))
     return mae.init(key, stretch, jnp.zeros((1, mae.num_agents), bool))
 
 
 def mae_team_model(config: TrainConfig, env: EnvSpec) -> TeamModel | None:
-    """Each agent reconstructs its team-mates from its own window; None if the context is off."""
+    """Makes the model in which each agent reconstructs its team-mates from its own window; None without context."""
     if not config.has_context:
         return None
     mae = make_mae(config.auto_encoder, env)
@@ -57,7 +57,7 @@ def mae_team_model(config: TrainConfig, env: EnvSpec) -> TeamModel | None:
         decoded = mae.apply(params, stretch, method="infer")
         present = _present_steps(stretch, mae.window, mae.num_read)
         decoded = jnp.where(present[:, :, None, None, :, None], decoded, 0.0)
-        # The size in full: who is alone has no team-mates, and of no numbers at all jax cannot tell what -1 is.
+        # Not -1 for the last size: a single agent has no team-mates, and jax cannot infer the size of an empty array.
         decoded = jnp.reshape(decoded, (*decoded.shape[:-2], mae.num_read * mae.width))
         return Beliefs(_last_steps(stretch, mae.window, mae.num_read), decoded, params["params"]["head"])
 
@@ -65,7 +65,7 @@ def mae_team_model(config: TrainConfig, env: EnvSpec) -> TeamModel | None:
 
 
 def true_team_model(config: TrainConfig, env: EnvSpec) -> TeamModel | None:
-    """Every agent knows its team-mates' windows. Not decentralised: a bound, not a system to deploy."""
+    """Makes the model in which every agent knows its team-mates' windows; not decentralised, only a bound."""
     if not config.has_context:
         return None
     settings = config.team_window
@@ -82,12 +82,12 @@ def _empty(config: TrainConfig, env: EnvSpec) -> Callable[[int], History]:
 
 
 def _present_steps(stretch: Stretch, window: int, count: int) -> jax.Array:
-    """[T, B, R] bool, which of each window's last R steps are of the running episode; the newest first."""
+    """Returns [T, B, R] bool, which of each window's last R steps belong to the running episode; the newest first."""
     return stretch.valid_length[window - 1 :, :, None] >= jnp.arange(count)
 
 
 def _last_steps(stretch: Stretch, window: int, count: int) -> jax.Array:
-    """[T, B, A, R F] the last R steps of each window, the newest first; absent ones are 0."""
+    """Returns [T, B, A, R F], the last R steps of each window, the newest first; absent steps are 0."""
     windows = unfold(stretch, window).tokens[::-1][:count]
     num_rows, (num_agents, num_features) = stretch.valid_length.shape[1], windows.shape[2:]
     steps = jnp.reshape(jnp.moveaxis(windows, 0, 2), (-1, num_rows, num_agents, count, num_features))

@@ -1,7 +1,7 @@
 """The shared core of the value-decomposition family: one agent network, an optional mixer, one update.
 
-A system is a `ValueBasedSpec` on this core. What it may add: features from its agent network, auxiliary objectives with
-their own parameters and state, optimisers by label, target rules by part, and phases before training.
+A system is a `ValueBasedSpec` on this core. It may add features from its agent network, auxiliary objectives with their
+own parameters and state, optimisers by label, target rules by part, and phases before training.
 """
 
 from __future__ import annotations
@@ -50,39 +50,39 @@ from limae_jax.types import Counters, EnvSpec, Metrics, PyTree, Rows, Sample, Ti
 
 
 def value_based(config: TrainConfig) -> ValueBasedConfig:
-    """The settings of the learner; ValueError if they are of another family."""
+    """Returns the settings of the learner; raises ValueError if they belong to another family."""
     if not isinstance(config.system, ValueBasedConfig):
         raise ValueError(f"system={config.system.name} does not learn values from replayed rows")
     return config.system
 
 
 def td_optimiser(config: ValueBasedConfig) -> optax.GradientTransformation:
-    """Gradients clipped to a global norm, then Adam (Kingma & Ba 2015)."""
+    """Clips the gradients to a global norm, then applies Adam (Kingma & Ba 2015)."""
     return optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.adam(config.learning_rate))
 
 
 def mixer_of(config: TrainConfig) -> str | None:
-    """The mixer that the settings name; None if each agent learns alone."""
+    """Returns the name of the mixer; None if each agent learns alone."""
     return None if config.mixing.name == "none" else config.mixing.name
 
 
 def _of_rows(weight: jax.Array | None, like: jax.Array) -> jax.Array | float:
-    """Weights [B] of rows for values [T, B] or [T, B, A]; 1 without any."""
+    """Shapes row weights [B] for values [T, B] or [T, B, A]; 1 without weights."""
     return 1.0 if weight is None else jnp.reshape(weight, (1, -1) + (1,) * (like.ndim - 2))
 
 
 class ValueBasedSpec(NamedTuple):
-    """What sets one value-based system apart from another.
+    """The specification of a value-based system.
 
     Attributes:
-        mixer: key of `MIXERS`, or None: each agent's own TD error on the team reward.
+        mixer: key of `MIXERS`; None learns from each agent's own TD error on the team reward.
         make_agent: (spec, config) -> agent network with the signature of `GruAgent`.
         auxiliaries: further losses.
-        optimisers: label -> transformation; every label clips and steps on its own.
-        train_labels: labels that step in the last phase; None is all of them.
-        target_rules: part of the parameters -> rule in `TARGET_RULES`; a part not named has no target copy.
+        optimisers: label -> transformation; each label clips and steps separately.
+        train_labels: labels that step in the last phase; None is all labels.
+        target_rules: part of the parameters -> rule in `TARGET_RULES`; other parts have no target copy.
         team_model: gives the agents beliefs about their team.
-        phases: (core, config) -> phases between warm-up and training; `core` lends them its functions.
+        phases: (core, config) -> phases between warm-up and training, which may use the functions of `core`.
     """
 
     mixer: str | None
@@ -98,7 +98,7 @@ class ValueBasedSpec(NamedTuple):
 
 
 class ValueBasedCore:
-    """The pure functions of one system; holds only what is fixed before training."""
+    """The pure functions of one system; its attributes are fixed before training."""
 
     def __init__(self, spec: ValueBasedSpec, config: TrainConfig, env: EnvSpec):
         self.spec, self.config, self.env = spec, value_based(config), env
@@ -106,7 +106,7 @@ class ValueBasedCore:
         self.stores_carry = config.replay.initial_carry == "stored"
         replay = config.replay
         self.priority_of = replay.priority if isinstance(replay, PrioritisedReplayConfig) else None
-        # flax types `apply` as returning anything or a pair.
+        # `Any`: flax types the result of `apply` as either anything or a pair.
         self.agent: Any = spec.make_agent(env, self.config)
         self.mixer: Any = make_mixer(spec.mixer, config.mixing, env) if spec.mixer else None
         self.labels = {"agent": "td", "mixer": "td", **{extra.name: extra.optimiser for extra in spec.auxiliaries}}
@@ -116,7 +116,7 @@ class ValueBasedCore:
     # Acting
 
     def initial_carry(self, num_rows: int) -> ActorCarry:
-        """What acting remembers at an episode's start, leaves [B, ...]; B = `num_rows`."""
+        """Returns the acting carry at an episode's start, leaves [B, ...]; B = `num_rows`."""
         agents = self.env.num_agents
         last_action = jnp.full((num_rows, agents), -1, jnp.int32)
         model = self.spec.team_model
@@ -126,7 +126,7 @@ class ValueBasedCore:
     def act(
         self, params: Params, carry: ActorCarry, timestep: Timestep, epsilon: jax.Array | float, key: jax.Array
     ) -> Acted:
-        """Legal actions [B, A], a share `epsilon` of them random, and the carry after them; see `System`."""
+        """Returns epsilon-greedy legal actions [B, A] and the next carry; see `System`."""
         inputs = AgentInputs.of_step(timestep.obs, carry.last_action, timestep.is_first)
         inputs = inputs.replace(beliefs=self.infer(params, carry, inputs))
         hidden, q, _ = self.agent.apply(params["agent"], carry.hidden, inputs)
@@ -137,18 +137,18 @@ class ValueBasedCore:
         return Acted(action, ActorCarry(hidden, action, history))
 
     def infer(self, params: Params, carry: ActorCarry, inputs: AgentInputs) -> Beliefs | None:
-        """What the agents make of their team; None without a team model."""
+        """Returns the agents' beliefs about their team; None without a team model."""
         model = self.spec.team_model
         if model is None:
             return None
         if carry.history is None:
-            raise ValueError("a team model reads a history, and the carry has none")
+            raise ValueError("the carry has no history for the team model")
         return model.infer(params[model.part] if model.part else None, carry.history, inputs)
 
     def belief_errors(
         self, params: Params, carry: ActorCarry, timestep: Timestep, is_running: jax.Array, errors: BeliefErrors
     ) -> BeliefErrors:
-        """Adds how far off the agents' guesses are at one step; see `System`."""
+        """Adds the errors of the agents' reconstructions at one step; see `System`."""
         inputs = AgentInputs.of_step(timestep.obs, carry.last_action, timestep.is_first)
         beliefs: Any = self.infer(params, carry, inputs)
         newest = beliefs.decoded[0, ..., : beliefs.head.shape[0]]
@@ -157,7 +157,7 @@ class ValueBasedCore:
     # Learning
 
     def init(self, key: jax.Array) -> LearnerState:
-        """A learner before its first gradient step; the target networks are copies."""
+        """Returns the initial learner; the target networks are copies of the online networks."""
         env = self.env
         agent_key, mixer_key, extra_key = jax.random.split(key, 3)
         params: Params = {}
@@ -178,7 +178,7 @@ class ValueBasedCore:
         return LearnerState(params, jax.tree.map(jnp.copy, targets), self.optimiser.init(params), auxiliary)
 
     def read(self, batch: Rows) -> tuple[ActorCarry, AgentInputs]:
-        """The carry that each row of a batch starts from, and what the agents read along it."""
+        """Returns the carry at the start of each row of a batch, and the agents' inputs along the rows."""
         before = jnp.concatenate([batch.start.last_action[None], batch.action[:-1]])
         last_action = jnp.where(batch.is_first[..., None], -1, before)
         start = batch.start
@@ -191,7 +191,7 @@ class ValueBasedCore:
     def beliefs(
         self, params: Params, targets: Params, start: ActorCarry, inputs: AgentInputs
     ) -> tuple[Beliefs | None, Beliefs | None]:
-        """What the online and the target network believe; the same, unless the team model has a target copy."""
+        """Returns the beliefs of the online and target networks; the same unless the team model has a target copy."""
         model = self.spec.team_model
         online = self.infer(
             params if model and model.takes_td_gradient else jax.lax.stop_gradient(params), start, inputs
@@ -203,20 +203,20 @@ class ValueBasedCore:
     def unroll(
         self, params: Params, start: ActorCarry, inputs: AgentInputs, beliefs: Beliefs | None = None
     ) -> tuple[jax.Array, dict[str, jax.Array]]:
-        """Utilities [T, B, A, U] and features of a batch, from the state that each row starts with."""
+        """Returns utilities [T, B, A, U] and features of a batch, from the carry at the start of each row."""
         _, q, features = self.agent.apply(params["agent"], start.hidden, inputs.replace(beliefs=beliefs))
         return q, features
 
     def mix(
         self, params: Params, q: jax.Array, batch: Rows, action: jax.Array, features: Mapping[str, jax.Array]
     ) -> jax.Array:
-        """Value [T, B] of the team's joint action [T, B, A], or the agents' own values [T, B, A] without a mixer.
+        """Returns the value [T, B] of the joint action [T, B, A], or without a mixer the agents' own values [T, B, A].
 
         Args:
-            params: of the network that `q` [T, B, A, U] and `features` are of.
+            params: of the network that computed `q` [T, B, A, U] and `features`.
             q, features: see `unroll`.
             batch: the rows.
-            action: not necessarily that of the rows.
+            action: may differ from the actions of the rows.
         """
         chosen_q = choose(q, action)
         if not self.mixer:
@@ -227,7 +227,7 @@ class ValueBasedCore:
     def td_errors(
         self, params: Params, targets: Params, batch: Rows, start: ActorCarry, inputs: AgentInputs
     ) -> tuple[TdErrors, Mapping[str, jax.Array]]:
-        """TD(lambda) errors of a batch, and the features of the online agent network."""
+        """Returns TD(lambda) errors of a batch and the features of the online agent network."""
         config = self.config
         beliefs, target_beliefs = self.beliefs(params, targets, start, inputs)
         q, features = self.unroll(params, start, inputs, beliefs)
@@ -255,10 +255,10 @@ class ValueBasedCore:
     def loss(
         self, params: Params, state: LearnerState, batch: Sample, key: jax.Array
     ) -> tuple[jax.Array, tuple[dict[str, PyTree], Metrics, TdErrors]]:
-        """TD loss plus the auxiliary losses; also the auxiliaries' next states, the metrics and the TD errors.
+        """Returns TD loss plus auxiliary losses, and the auxiliaries' next states, the metrics and the TD errors.
 
-        Importance weights of the rows multiply the TD loss alone: an auxiliary loss is a mean over what was drawn, more
-        of it from rows that are drawn more often.
+        Importance weights apply to the TD loss only: an auxiliary loss is a mean over the drawn rows and so favours
+        rows that are drawn more often.
         """
         rows = batch.rows
         start, inputs = self.read(rows)
@@ -290,13 +290,13 @@ class ValueBasedCore:
         return Step(after, loss, optax.tree.norm(grads), metrics, self.priority(errors, batch.rows))
 
     def priority(self, errors: TdErrors, rows: Rows) -> jax.Array | None:
-        """[B] how much there is to learn from each row: by the team's TD errors, or by those of its living agents."""
+        """Returns the priority [B] of each row, from the team's TD errors or from those of its living agents."""
         if self.priority_of == "agents":
             return row_priority(errors.agent, rows.filled[..., None] & rows.alive)
         return row_priority(errors.team, errors.is_counted)
 
     def step(self, state: LearnerState, grads: Params, labels: tuple[str, ...] | None = None) -> tuple[Params, Any]:
-        """Parameters and optimiser state after one step; labels that are not named stay exactly as they are."""
+        """Returns parameters and optimiser state after one step; labels not in `labels` stay exactly unchanged."""
         updates, opt_state = self.optimiser.update(grads, state.opt_state, state.params)
         params = optax.apply_updates(state.params, updates)
         if labels is None:
@@ -307,11 +307,11 @@ class ValueBasedCore:
         return kept, opt_state._replace(inner_states=inner)
 
     def exploration(self, counters: Counters) -> jax.Array:
-        """Epsilon [], by the schedule."""
+        """Returns the scheduled epsilon []."""
         return epsilon_at(self.config, counters.explore_env_steps)
 
     def after_iteration(self, state: LearnerState, before: Counters, after: Counters) -> LearnerState:
-        """The learner with its target networks moved on, by the counters before and after an iteration."""
+        """Updates the target networks, given the counters before and after an iteration."""
         targets = {
             part: TARGET_RULES[self.spec.target_rules[part]](state.params[part], target, before, after, self.config)
             for part, target in state.target_params.items()
@@ -320,12 +320,12 @@ class ValueBasedCore:
 
 
 def build_value_based(spec: ValueBasedSpec, config: TrainConfig, env: EnvSpec) -> System:
-    """Binds a specification to its settings and an environment's sizes."""
+    """Builds the system of a specification for given settings and environment sizes."""
     core = ValueBasedCore(spec, config, env)
     warmup = Phase("warmup", config.replay.min_rows * config.replay.row_length, explores_by_schedule=False)
     learn = OffPolicy(core.update, core.config.updates_per_iteration)
     train = Phase("train", None, explores_by_schedule=True, learn=learn)
-    # Who is alone has nobody to guess.
+    # A single agent has no team-mates to reconstruct.
     guesses = spec.team_model is not None and spec.team_model.part is not None and env.num_agents > 1
     return System(
         init=core.init,

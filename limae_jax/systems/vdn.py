@@ -6,5 +6,5 @@ from limae_jax.types import EnvSpec
 
 
 def make_spec(config: TrainConfig, env: EnvSpec) -> ValueBasedSpec:
-    """VDN's sum as the mixer."""
+    """Returns a specification with VDN's sum as the mixer."""
     return ValueBasedSpec(mixer="vdn")

@@ -1,6 +1,6 @@
-"""Training a run: loop, groups of seeds, report."""
+"""Training of a run: training loop, groups of seeds, reports."""
 
 from limae_jax.devices.backend import import_jax
 
-# All of this package imports jax; what jax refuses then is told in one line.
+# The whole package imports jax; this turns errors of that import into one-line messages.
 import_jax()

@@ -1,4 +1,4 @@
-"""Each seed's best parameters so far, kept beside the run's state."""
+"""Each seed's best parameters so far, stored separately from the run's state."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ from limae_jax.types import PyTree
 
 @jax.jit
 def _select(chosen: jax.Array, new: PyTree, old: PyTree) -> PyTree:
-    """For each seed [S] the new tree where chosen, else the old."""
+    """Selects for each seed [S] the new tree where `chosen`, otherwise the old tree."""
     return jax.tree.map(lambda a, b: jnp.where(jnp.reshape(chosen, (-1,) + (1,) * (a.ndim - 1)), a, b), new, old)
 
 
 class BestParams:
-    """The best parameters of a group's seeds; their scores are in the group's `Progress`.
+    """The best parameters of a group's seeds; the scores are in the group's `Progress`.
 
     Attributes:
         params: leaves [S, ...].
@@ -35,13 +35,13 @@ class BestParams:
     """
 
     def __init__(self, params: PyTree, shares: Sequence[Share], mesh: Mesh):
-        """Begins with a copy of the parameters, [S, ...]."""
+        """Starts with a copy of the parameters, [S, ...]."""
         self.params = jax.tree.map(jnp.copy, params)
         self.is_lost = np.zeros(sum(len(share.seeds) for share in shares), bool)
         self._shares, self._mesh = shares, mesh
 
     def restore(self, progress: Progress, warn: Callable[[str], None]) -> None:
-        """Loads the stored ones. What `progress` says of their scores is then what was saved with them."""
+        """Loads the stored parameters, and sets their scores in `progress` to those saved with them."""
         self.params, hosts = load_shares(self._shares, BEST, self.params)
         for share, host in zip(self._shares, hosts, strict=True):
             own = slice(share.begin, share.end)
@@ -52,19 +52,19 @@ class BestParams:
                 host = {"iteration": [0] * len(share.seeds), "score": [None] * len(share.seeds)}
                 if lost:
                     warn(
-                        f"{share.directory / BEST}: is damaged or gone; lost are the best parameters of "
-                        f"{', '.join(lost)}, the best starts again from those of now"
+                        f"{share.directory / BEST}: is damaged or gone; the best parameters of "
+                        f"{', '.join(lost)} are lost and start again from the current ones"
                     )
             progress.best_iteration[own], progress.best_score[own] = host["iteration"], host["score"]
 
     def keep(self, params: PyTree, results: dict[str, np.ndarray], among: np.ndarray, progress: Progress) -> None:
-        """Takes over, and saves, the parameters of the seeds that do as well as ever.
+        """Keeps and saves the parameters of the seeds whose score is at least their best so far.
 
         Args:
             params: leaves [S, ...].
-            results: [S] each, of their evaluation.
-            among: [S] bool, seeds that count.
-            progress: of the group; its best scores are brought up to date.
+            results: [S] each, results of the evaluation of `params`.
+            among: [S] bool, seeds to consider.
+            progress: of the group; its best scores are updated.
         """
         score = results.get("test_win_rate", results["test_return_mean"])
         best = np.asarray([-np.inf if best is None else best for best in progress.best_score])
@@ -73,7 +73,7 @@ class BestParams:
             progress.best_score = [float(x) if np.isfinite(x) else None for x in np.where(is_better, score, best)]
             progress.best_iteration = np.where(is_better, progress.iteration, progress.best_iteration).tolist()
             self.params = _select(put_seeds(is_better, self._mesh), params, self.params)
-        # A failed seed's is written again too: as long as it is damaged, its run is not finished.
+        # Damaged parameters of failed seeds are written again too: until then the run is not finished.
         self._save(is_better | self.is_lost, progress)
 
     def _save(self, chosen: np.ndarray, progress: Progress) -> None:
@@ -85,7 +85,7 @@ class BestParams:
 def save_shares(
     shares: Sequence[Share], name: str, params: PyTree, host: dict[str, list[Any]], chosen: np.ndarray
 ) -> None:
-    """Saves parameters under `name` to the runs that have one of the chosen seeds; [S], as the lists of `host`."""
+    """Saves parameters under `name` to the runs of the `chosen` seeds [S]; the lists of `host` are [S] too."""
     for share in shares:
         own = slice(share.begin, share.end)
         if chosen[own].any():
@@ -98,11 +98,11 @@ def load_shares(shares: Sequence[Share], name: str, params: PyTree) -> tuple[PyT
 
     Args:
         shares: of a group.
-        name: as it was saved.
-        params: leaves [S, ...], for the runs of which there is nothing, or nothing whole.
+        name: name of the saved parameters.
+        params: leaves [S, ...], used for runs whose files are missing or damaged.
 
     Returns:
-        (leaves [S, ...], the host of each share or None)
+        (leaves [S, ...], `host` of each share or None)
     """
     parts = [params] if len(shares) == 1 else [share.of(params) for share in shares]
     hosts: list[dict[str, Any] | None] = [None] * len(shares)

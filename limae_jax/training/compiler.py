@@ -1,4 +1,4 @@
-"""Compiles programs, says which, and keeps what it cost: beside jax's compilation cache, for the runs to come."""
+"""Compiles programs, reports each compilation, and stores compile times next to jax's compilation cache."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from limae_jax.runs.directory import write_atomically
 COSTS_FILE = "compile_times.json"
 _MOST_COSTS = 1000
 
-# What jax says of each compilation, in seconds.
+# Events that jax reports for each compilation, in seconds.
 _COMPILED = "/jax/core/compile/backend_compile_duration"
 _SAVED_BY_CACHE = "/jax/compilation_cache/compile_time_saved_sec"
 
@@ -30,11 +30,11 @@ _Compiled = TypeVar("_Compiled")
 
 
 class Cost(NamedTuple):
-    """What a program costs, in seconds.
+    """The compile times of a program.
 
     Attributes:
-        first_s: to compile it.
-        again_s: to load it from the cache.
+        first_s: seconds to compile it.
+        again_s: seconds to load it from the cache.
     """
 
     first_s: float
@@ -42,26 +42,26 @@ class Cost(NamedTuple):
 
 
 class Watcher(Protocol):
-    """Told of each compilation."""
+    """The interface of an observer of compilations."""
 
     def compiling(self, what: Compiling) -> None:
-        """Before a program is compiled."""
+        """Called before a program is compiled."""
 
     def compiled(self) -> None:
-        """After that."""
+        """Called after a program was compiled."""
 
 
 class Compiler:
     """Compiles the programs of a run.
 
     Attributes:
-        watcher: told of each compilation.
-        num_seeds: that the programs are compiled for.
-        seconds_of: by the program's name, spent on compiling it so far.
+        watcher: notified of each compilation.
+        num_seeds: number of seeds that the programs are compiled for.
+        seconds_of: seconds spent on compiling each program so far, by name.
     """
 
     def __init__(self, config: TrainConfig, num_devices: int):
-        """Makes a compiler of a run's programs on so many devices."""
+        """Makes a compiler of a run's programs for `num_devices` devices."""
         self.watcher: Watcher | None = None
         self.num_seeds = num_devices
         self._kind = f"{jax.devices()[0].device_kind} {config.system.name} {config.env.name}"
@@ -70,11 +70,11 @@ class Compiler:
         self._costs = read_costs()
 
     def compile(self, name: str, build: Callable[[], _Compiled]) -> _Compiled:
-        """Compiles one of the programs.
+        """Compiles a program.
 
         Args:
             name: of the program, as in `ahead`.
-            build: traces and compiles it.
+            build: traces and compiles the program.
         """
         own, kind = self._keys(name)
         known = self._costs.get(own) or self._costs.get(kind)
@@ -94,29 +94,29 @@ class Compiler:
 
     @property
     def seconds(self) -> float:
-        """Spent on compiling so far."""
+        """Seconds spent on compiling so far."""
         return sum(self.seconds_of.values())
 
     def ahead(self, names: Iterable[str]) -> float:
-        """Seconds that it will take to compile those of the programs that have not been."""
+        """Returns the expected seconds to compile those of the programs that are not compiled yet."""
         return sum(self._expected(name) for name in names if name not in self.seconds_of)
 
     def _expected(self, name: str) -> float:
         own, kind = self._keys(name)
         if own in self._costs:
             return self._costs[own].again_s
-        # Where nothing is known of its kind, it may be as long as the longest so far.
+        # A program of unknown kind is expected to take as long as the longest so far.
         return self._costs[kind].first_s if kind in self._costs else max(self.seconds_of.values(), default=0.0)
 
     def _keys(self, name: str) -> tuple[str, str]:
-        """Of the costs of a program: its own, and its kind's."""
+        """Returns the keys of a program's costs: of the program itself, and of its kind."""
         text = f"{self._program} {self.num_seeds} {name}"
         kind = f"{self._kind} {name}"
         return f"{kind} {hashlib.sha256(text.encode()).hexdigest()[:16]}", kind
 
 
 def read_costs() -> dict[str, Cost]:
-    """What programs cost in runs before this one, by their keys; empty if nothing can be read."""
+    """Reads the costs of programs in earlier runs, by key; empty if nothing can be read."""
     directory = _directory()
     if directory is None:
         return {}
@@ -128,7 +128,7 @@ def read_costs() -> dict[str, Cost]:
 
 
 def _write_costs(new: dict[str, Cost]) -> None:
-    """Adds to what other runs wrote meanwhile; a cost that gets lost is measured again."""
+    """Adds costs to those that other runs wrote meanwhile; a lost cost is measured again."""
     directory = _directory()
     if directory is None or jax.process_index() != 0:
         return
@@ -140,13 +140,13 @@ def _write_costs(new: dict[str, Cost]) -> None:
 
 
 def _directory() -> Path | None:
-    """Where jax keeps compiled programs, if that is a folder of this machine."""
+    """Returns the directory of jax's compilation cache; None if there is none or it is remote."""
     directory = jax.config.values["jax_compilation_cache_dir"]
     return None if not directory or "://" in directory else Path(directory)
 
 
 def _described(config: TrainConfig, num_devices: int) -> str:
-    """All that a run's programs depend on, beside the number of seeds."""
+    """Describes everything that a run's programs depend on, except the number of seeds."""
     evaluation = replace(config.evaluation, every_time_steps=1)
     same = replace(
         config, run=RunConfig(), checkpoint=CheckpointConfig(), metrics=MetricsConfig(), evaluation=evaluation
@@ -157,7 +157,7 @@ def _described(config: TrainConfig, num_devices: int) -> str:
 
 @contextlib.contextmanager
 def _durations() -> Iterator[dict[str, float]]:
-    """What jax says meanwhile: event -> seconds."""
+    """Collects the durations that jax reports in this context: event -> seconds."""
     durations: dict[str, float] = {}
 
     def note(event: str, duration_secs: float, **_: str | int) -> None:
@@ -171,9 +171,9 @@ def _durations() -> Iterator[dict[str, float]]:
 
 
 def _cost(seconds: float, durations: dict[str, float]) -> Cost:
-    """What a compilation of so many seconds tells of the first time and of those after it."""
+    """Derives the costs of a program from a compilation that took `seconds`."""
     if _SAVED_BY_CACHE in durations:
         return Cost(seconds + max(durations[_SAVED_BY_CACHE], 0.0), seconds)
-    # Tracing is done again; a cache saves what comes after.
+    # Tracing is always repeated; a cache saves only the compilation after it.
     traced = seconds - durations.get(_COMPILED, 0.0)
     return Cost(seconds, max(traced, 0.0) if jax.config.values["jax_compilation_cache_dir"] else seconds)

@@ -1,4 +1,4 @@
-"""How long runs that are trained together have still to go: by what each part of the work took, and what is ahead."""
+"""Estimates the time left of runs that are trained together, from how long each part of the work took so far."""
 
 from __future__ import annotations
 
@@ -13,49 +13,49 @@ EVALUATION = "evaluation"
 
 
 class Forecast:
-    """Adds up what is ahead of all groups of seeds."""
+    """Estimates the time left of all groups of seeds."""
 
     def __init__(self, config: TrainConfig, plans: Sequence[PhasePlan], compiler: Compiler, num_groups: int = 1):
-        """Knows nothing yet.
+        """Makes a forecast without measurements.
 
         Args:
-            config: of one of the runs.
+            config: settings of one of the runs.
             plans: of the phases.
             compiler: of the programs.
-            num_groups: that are trained one after the other.
+            num_groups: groups that are trained one after the other.
         """
         self._config, self._plans, self._compiler = config, plans, compiler
         self._groups_ahead = num_groups - 1
-        # Of each phase, iterations and the seconds they took.
+        # Phase -> (iterations, seconds that they took).
         self._work: dict[str, tuple[int, float]] = {}
         self._evaluation_s, self._saving_s = 0.0, 0.0
 
     def worked(self, phase: str, iterations: int, seconds: float) -> None:
-        """So many seconds went into iterations of a phase, without compiling them."""
+        """Records the seconds, without compiling, that iterations of a phase took."""
         before, spent = self._work.get(phase, (0, 0.0))
         self._work[phase] = before + iterations, spent + seconds
 
     def evaluated(self, seconds: float) -> None:
-        """An evaluation took so long; the next one is expected to."""
+        """Records the seconds of an evaluation; the next one is expected to take as long."""
         self._evaluation_s = seconds
 
     def saved(self, seconds: float) -> None:
-        """Saving took so long; at the end it is expected to."""
+        """Records the seconds of a save; the save at the end is expected to take as long."""
         self._saving_s = seconds
 
     def next_group(self) -> None:
-        """A group is done."""
+        """Called when a group is done."""
         self._groups_ahead -= 1
 
     def left(self, iteration: int, env_steps: int, plans: Sequence[PhasePlan]) -> TimeLeft | None:
-        """The time left when the group's clock shows `iteration` and its slowest seed has `env_steps`.
+        """Returns the time left when the group's clock is at `iteration` and its slowest seed has `env_steps`.
 
         Args:
-            iteration, env_steps: where the group stands.
-            plans: of its phases, which may have one more than those of a new group.
+            iteration, env_steps: progress of the group.
+            plans: of its phases, possibly one more than in a new group.
 
         Returns:
-            None before anything is known of how long learning takes.
+            The estimate; None before the duration of learning is known.
         """
         total = self._config.run.total_env_steps
         per_iteration = env_steps / iteration if env_steps else time_steps_per_iteration(self._config)
@@ -80,11 +80,11 @@ class Forecast:
         if end <= begin:
             return 0
         each = time_steps_per_iteration(self._config) / self._config.evaluation.every_time_steps
-        # The one at the end is made in any case.
+        # There is always an evaluation at the end.
         return max(int(end * each) - int(begin * each), 1)
 
     def _seconds_each(self, plan: PhasePlan) -> float | None:
-        """Seconds of an iteration; of a phase to come, as of the slowest one that learns."""
+        """Returns seconds per iteration; for a future phase, those of the slowest phase that learns."""
         if plan.phase.name in self._work:
             iterations, seconds = self._work[plan.phase.name]
             return seconds / iterations
@@ -93,7 +93,7 @@ class Forecast:
 
 
 def _phases(plans: Sequence[PhasePlan], begin: float, end: float) -> Iterator[tuple[PhasePlan, float]]:
-    """The phases between two readings of the clock, and how many iterations of each are there."""
+    """Yields the phases between two iterations of the clock, and the number of iterations of each."""
     for plan in plans:
         count = min(end, end if plan.end is None else plan.end) - max(begin, plan.begin)
         if count > 0:

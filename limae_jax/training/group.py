@@ -1,4 +1,4 @@
-"""Trains one group of seeds to the end of the run: chunk, evaluate, write, save, again."""
+"""Trains one group of seeds to the end of the run: train a chunk, evaluate, write, save, repeat."""
 
 from __future__ import annotations
 
@@ -36,11 +36,11 @@ def _templates(tree: PyTree) -> PyTree:
 
 
 class GroupTrainer:
-    """One group of seeds and where it stands.
+    """Trains one group of seeds.
 
     Attributes:
-        is_restored: whether it goes on from a checkpoint.
-        staging_bytes: most memory that a save needed on top of the state.
+        is_restored: whether the group continues from a checkpoint.
+        staging_bytes: largest memory that a save needed on top of the state.
         is_failed: [S] bool, seeds whose loss was not finite.
     """
 
@@ -54,15 +54,15 @@ class GroupTrainer:
         shares: Sequence[Share] = (),
         forecast: Forecast | None = None,
     ):
-        """Restores the group's newest whole checkpoint, or starts afresh.
+        """Restores the group's newest complete checkpoint, or starts from scratch.
 
         Args:
             setup: of the run.
             seeds: [S]; those beyond `num_reported` only fill up the devices.
-            num_reported: how many of them belong to a run.
+            num_reported: how many of the seeds belong to a run.
             directory: for checkpoints.
-            observer: told of progress.
-            shares: whose the seeds are; by default all of the setup's run.
+            observer: notified of progress.
+            shares: which seeds belong to which run; by default all to the run of `setup`.
             forecast: of this group and those after it.
         """
         self.setup, self.seeds, self.num_reported, self.observer = setup, seeds, num_reported, observer
@@ -106,12 +106,12 @@ class GroupTrainer:
         if not self._store.exists():
             return False
         small, ring = self._split()
-        # The fresh replay is given up before the stored one is read: there may be room for one only.
+        # The fresh replay is freed before the stored one is read: memory may suffice for one only.
         small_template, ring_template = _templates(small), _templates(ring)
         jax.tree.map(lambda x: x.delete(), ring)
         restored = self._store.restore(small_template, ring_template)
         if restored is None:
-            raise InputError(f"checkpoints={self._directory}: vanished while they were read; start the run again")
+            raise InputError(f"checkpoints={self._directory}: disappeared while being read; start the run again")
         for warning in restored.warnings:
             self.observer.warning(warning)
         rest = restored.small.replay
@@ -125,10 +125,10 @@ class GroupTrainer:
         return True
 
     def check(self, directory: Path) -> None:
-        """Checks the checkpoint of another group of as many seeds; restores nothing.
+        """Checks the checkpoint of another group with the same number of seeds, without restoring it.
 
         Raises:
-            InputError: it could not be restored.
+            InputError: the checkpoint cannot be restored.
         """
         store = CheckpointStore(state_folder(directory), row_axis=self.setup.parts.replay.row_axis)
         host = store.check(*map(_templates, self._split()))
@@ -136,7 +136,7 @@ class GroupTrainer:
             progress_of(host, len(self.seeds), directory)
 
     def _rebuild(self) -> None:
-        """Writes again what is damaged or gone beside the checkpoint, as far as the checkpoint tells."""
+        """Writes damaged or missing best and last parameters again, as far as the checkpoint allows."""
         if self._best.is_lost.any():
             self._keep_best(self._results(), self._best.is_lost)
         _, hosts = load_shares(self._shares, LAST, self.state.learner.params)
@@ -155,20 +155,20 @@ class GroupTrainer:
         self._best.keep(self.state.learner.params, results, among & ~self.is_failed, self.progress)
 
     def save(self) -> None:
-        """Saves everything that a bit-exact continuation needs; without the replay, if that was dropped."""
+        """Saves everything that a bit-exact continuation needs, except a dropped replay."""
         is_dropped = 0 < self._replay_from == self.progress.iteration
-        # A process that was killed while it dropped the replay leaves rows that nothing needs.
+        # A process that was killed while dropping the replay leaves rows that are no longer needed.
         if self._saved_iteration == self.progress.iteration and not (is_dropped and self._store.holds_rows()):
             return
         began = time.monotonic()
         self._count_wall_time()
         progress = self.progress
         progress.meter = self._meter.state
-        # The parameters first: that they are of the last row's iteration tells that a run is finished.
+        # Parameters first: a run is finished if they are of the iteration of the last metrics row.
         self._save_last(np.ones(len(self.seeds), bool))
         small, ring = self._split()
         rows_added = (progress.iteration - self._replay_from) * self.setup.config.env.num_envs * self._stores_rows
-        # Twice, if the rows are to go: of the two checkpoints that are kept none may need them.
+        # Twice if the replay is dropped: neither of the two kept checkpoints may need its rows.
         for _ in range(2 if is_dropped else 1):
             saved = self._store.save(progress.iteration, small, ring, rows_added, asdict(progress))
         self.staging_bytes = max(self.staging_bytes, saved.staging_bytes)
@@ -179,9 +179,9 @@ class GroupTrainer:
         self._saved_at, self._saved_iteration = began, self.progress.iteration
 
     def _drop_replay(self) -> None:
-        """Lets the last save of a finished group do without the replay, unless one of its runs keeps it.
+        """Drops the replay from the last save of a finished group, unless one of its runs keeps it.
 
-        A group that never came to train keeps it too: pre-training on half of it would not be made up for.
+        A group that has not reached the training phase keeps it too: a refill would replace part of its pre-training.
         """
         keeps = any(share.config.checkpoint.keep_replay for share in self._shares)
         is_training = phase_at(self._plans, self.progress.iteration).phase.time_steps is None
@@ -197,20 +197,20 @@ class GroupTrainer:
 
     @property
     def rows_to_refill(self) -> int:
-        """Rows that each seed collects before it learns again, as its replay was dropped; 0 if it goes on at once."""
+        """Rows that each seed collects to refill a dropped replay before it learns again; 0 if it learns at once."""
         return 0 if self.is_complete else rows_to_refill(self.setup.config, self._plans, self.progress.iteration)
 
     @property
     def is_complete(self) -> bool:
-        """Whether every seed of the run has all its environment steps, or has failed."""
+        """Whether every reported seed has all its environment steps or has failed."""
         has_enough = self.counters.env_steps >= self.setup.config.run.total_env_steps
         return bool(np.all((has_enough | self.is_failed)[: self.num_reported]))
 
     def train(self, stop: StopRequest) -> bool:
-        """Trains until the group is complete or a stop is asked for; saves at the end and in between.
+        """Trains until the group is complete or a stop is requested; saves regularly and at the end.
 
         Returns:
-            True if complete.
+            Whether the group is complete.
         """
         if self.is_restored:
             self._rebuild()
@@ -235,13 +235,13 @@ class GroupTrainer:
         return self.is_complete
 
     def _take_turn(self) -> None:
-        """One chunk, and an evaluation if one is due."""
+        """Runs one chunk, and an evaluation if one is due."""
         before, plan = self.progress.iteration, phase_at(self._plans, self.progress.iteration)
         began = self._working_s()
         self._run_chunk(plan)
         self._forecast.worked(plan.phase.name, plan.iterations_per_chunk, self._working_s() - began)
         loss, failed = self._meter.last.get("loss"), self.is_failed[: self.num_reported]
-        # A failed seed stands still: nobody waits for its steps, and its loss is no number.
+        # Failed seeds are left out: their steps no longer grow, and their loss is not finite.
         losses = None if loss is None or failed.all() else loss[: self.num_reported][~failed]
         mean_loss = None if losses is None else float(np.mean(losses))
         reported_steps = self.counters.env_steps[: self.num_reported]
@@ -256,12 +256,12 @@ class GroupTrainer:
             self._meter = Meter(reported_steps)
 
     def _working_s(self) -> float:
-        """A clock that stands still while something is compiled."""
+        """Returns a clock's time that excludes compilation."""
         return time.monotonic() - self.setup.compiler.seconds
 
     def _time_left(self) -> TimeLeft | None:
         failed, steps = self.is_failed[: self.num_reported], self.counters.env_steps[: self.num_reported]
-        # Nobody waits for a seed that failed.
+        # Failed seeds are left out.
         slowest = self.setup.config.run.total_env_steps if failed.all() else int(np.min(steps[~failed]))
         return self._forecast.left(self.progress.iteration, slowest, self._plans)
 
@@ -277,7 +277,7 @@ class GroupTrainer:
             steps = self.counters.env_steps[index]
             self.observer.warning(
                 f"{self._name(int(index))} failed: its loss is not finite after {steps:,} env steps;"
-                " it is frozen there, the others go on"
+                " its training stops there, the other seeds continue"
             )
         self.is_failed = is_failed
 
@@ -286,14 +286,14 @@ class GroupTrainer:
         return f"seed {self.seeds[index]}" + (f" of {owner.run_dir}" if len(self._shares) > 1 else "")
 
     def _evaluate(self, plan: PhasePlan) -> list[Row]:
-        """Evaluates, keeps each seed's best parameters, and returns one row a seed."""
+        """Evaluates, keeps each seed's best parameters, and returns one row per seed."""
         results = self._results()
         self._keep_best(results, np.ones(len(self.seeds), bool))
         self._count_wall_time()
         return [self._row(index, plan, results) for index in range(self.num_reported)]
 
     def _results(self) -> dict[str, np.ndarray]:
-        """[S] each: how the parameters fare as they are now."""
+        """Returns evaluation results of the current parameters, [S] each."""
         iteration = put_seeds(np.full(len(self.seeds), self.progress.iteration, np.int32), self.setup.mesh)
         return fetch(self.setup.evaluate((self.state.seed, self.state.learner.params, iteration)))
 

@@ -1,4 +1,4 @@
-"""The programs of a run whose games are played by the host: as those of `setup`, but collecting is not compiled."""
+"""Programs of a run whose games run on the host: as in `setup`, but rollouts are not compiled."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from limae_jax.types import Clock, Metrics, Rows
 class HostChunk:
     """One iteration of one seed, (SeedState, Clock) -> (SeedState, metrics); leaves have a leading [1].
 
-    The state is given up only after the rows have been collected: games that fail for good cost an iteration.
+    The state is donated only after the rows are collected, so games that fail for good cost only that iteration.
     """
 
     def __init__(self, parts: Parts, phase: Phase, player: HostPlayer, mesh: Mesh, compiler: Compiler):
@@ -51,7 +51,7 @@ class HostEvaluation:
         self._player, self._num_episodes = player, num_episodes
 
     def __call__(self, team: tuple[jax.Array, Params, jax.Array]) -> dict[str, np.ndarray]:
-        """Plays the episodes; the metrics are those of `evaluator.evaluate_seed`, [1] each."""
+        """Plays the episodes; returns the metrics of `evaluator.evaluate_seed`, [1] each."""
         seed, params, iteration = int(team[0][0]), team[1], np.asarray(team[2])[0]
         key = stream_key(np.int32(seed), Stream.EVAL, iteration)
         records = self._player.evaluate(seed, params, self._num_episodes, key)

@@ -1,8 +1,8 @@
 """The training program: `run_chunk` = jit(vmap over seeds(scan over iterations)).
 
-An iteration collects one row of every environment copy, adds them to the replay and takes gradient steps. The clock is
-the only thing shared by the seeds and the only thing that may gate work: under vmap a condition on a seed's own state
-would run both of its sides, always.
+An iteration collects one row of every environment copy, adds the rows to the replay and takes gradient steps. The
+clock is the only state that seeds share, and the only state that may gate work: under vmap, a condition on a seed's own
+state would always run both branches.
 """
 
 from __future__ import annotations
@@ -27,13 +27,13 @@ from limae_jax.types import Clock, Counters, Metrics, PyTree, Rows, Sample
 
 
 class SeedState(struct.PyTreeNode):
-    """All that one seed is. Leaves have a leading [S] outside `run_chunk`.
+    """The whole state of one seed. Leaves have a leading [S] outside `run_chunk`.
 
     Attributes:
         seed: [] int32.
-        is_failed: [] bool, a loss or gradient was not finite; the learner stays as it was before that.
-        settings: [] each, the traced settings by name. No checkpoint holds them: config.yaml does.
-        learner, replay, rollout, counters: see there.
+        is_failed: [] bool, whether a loss or gradient was not finite; the learner keeps its state before that.
+        settings: [] each, the traced settings by name; stored in config.yaml, not in checkpoints.
+        learner, replay, rollout, counters: see their types.
     """
 
     seed: jax.Array
@@ -46,7 +46,7 @@ class SeedState(struct.PyTreeNode):
 
 
 class ChunkMetrics(struct.PyTreeNode):
-    """What a chunk reports of a seed: [] each, by name.
+    """The metrics of a seed in a chunk: [] each, by name.
 
     Attributes:
         latest: of its last iteration.
@@ -60,7 +60,7 @@ class ChunkMetrics(struct.PyTreeNode):
 
 
 class Parts(NamedTuple):
-    """What a training program is made of."""
+    """The parts of a training program."""
 
     config: TrainConfig
     env: VectorEnv
@@ -68,18 +68,18 @@ class Parts(NamedTuple):
     replay: Replay
 
     def under(self, settings: dict[str, jax.Array]) -> Parts:
-        """The same with other values of the traced settings."""
+        """Returns the same parts with other values of the traced settings."""
         config = with_values(self.config, settings)
         system = build_system(config, self.env.spec)
         return self._replace(config=config, system=system, replay=build_replay(config, system.stores_rows))
 
 
-# (state, clock) -> (state, what is reported of it)
+# (state, clock) -> (state, metrics)
 Chunk = Callable[[SeedState, Clock], tuple[SeedState, ChunkMetrics]]
 
 
 def row_shapes(parts: Parts) -> Rows:
-    """Shapes of the rows that an iteration collects; nothing is computed."""
+    """Returns the shapes of the rows that an iteration collects, without computing them."""
 
     def collect(key: jax.Array) -> Rows:
         params, rollout = parts.system.init(key).params, init_rollout(parts.env, parts.system, key)
@@ -90,7 +90,7 @@ def row_shapes(parts: Parts) -> Rows:
 
 
 def init_seed(parts: Parts, seed: jax.Array) -> SeedState:
-    """A seed before its first iteration."""
+    """Returns the initial state of a seed."""
     learner = parts.system.init(stream_key(seed, Stream.INIT))
     rollout = init_rollout(parts.env, parts.system, stream_key(seed, Stream.RESET))
     replay = parts.replay.init(jax.tree.map(lambda x: jnp.zeros(x.shape, x.dtype), row_shapes(parts)))
@@ -105,7 +105,7 @@ def _keep_if(holds: jax.Array, new: PyTree, old: PyTree) -> PyTree:
 
 
 def _gradient_step(state: SeedState, update: Update, batch: Sample, key: jax.Array) -> tuple[SeedState, Step]:
-    """A step that is not finite changes nothing and marks the seed failed."""
+    """Takes a gradient step; one that is not finite changes nothing but marks the seed failed."""
     step = update(state.learner, batch, state.counters, key)
     is_finite = jnp.isfinite(step.loss) & jnp.isfinite(step.grad_norm) & ~state.is_failed
     counters = state.counters.replace(grad_steps=state.counters.grad_steps + is_finite)
@@ -118,10 +118,10 @@ def _reported(step: Step) -> Metrics:
 
 
 def _learn_from_stored(parts: Parts, learn: OffPolicy, state: SeedState, clock: Clock) -> tuple[SeedState, Metrics]:
-    """The gradient steps of one iteration on rows of the replay; metrics have a leading [updates]."""
+    """Takes the gradient steps of one iteration on rows of the replay; metrics have a leading [updates]."""
     updates, (replay_stream, update_stream) = learn.updates_per_iteration, learn.streams
     replay = parts.replay
-    # The rows are only read here: kept out of the scan's carry, they are not copied. Priorities change.
+    # The rows are only read, so they stay out of the scan's carry and are not copied; priorities change.
     ring, rest = replay.split(state.replay)
 
     def body(small: SeedState, index: jax.Array) -> tuple[SeedState, Metrics]:
@@ -137,7 +137,7 @@ def _learn_from_stored(parts: Parts, learn: OffPolicy, state: SeedState, clock: 
 
 
 def _learn_from_collected(learn: OnPolicy, state: SeedState, clock: Clock, rows: Rows) -> tuple[SeedState, Metrics]:
-    """The gradient steps of one iteration on its own rows; metrics have a leading [epochs * minibatches]."""
+    """Takes the gradient steps of one iteration on its rows; metrics have a leading [epochs * minibatches]."""
     shuffle_stream, update_stream = learn.streams
     prepared = learn.prepare(state.learner, rows)
     num_rows = rows.filled.shape[1]
@@ -160,12 +160,12 @@ def _learn_from_collected(learn: OnPolicy, state: SeedState, clock: Clock, rows:
 
 
 def exploration_of(parts: Parts, phase: Phase, counters: Counters) -> jax.Array:
-    """Exploration of a phase: by the system's schedule, or 1."""
+    """Returns the exploration of a phase: from the system's schedule, or 1."""
     return parts.system.exploration(counters) if phase.explores_by_schedule else jnp.ones(())
 
 
 def run_iteration(parts: Parts, phase: Phase, state: SeedState, clock: Clock) -> tuple[SeedState, ChunkMetrics]:
-    """Collects rows, stores them and learns from stored ones."""
+    """Collects rows, stores them and learns."""
     collected = collect_rows(
         parts.env,
         parts.system,
@@ -182,7 +182,7 @@ def run_iteration(parts: Parts, phase: Phase, state: SeedState, clock: Clock) ->
 def store_and_learn(
     parts: Parts, phase: Phase, state: SeedState, clock: Clock, rollout: RolloutState, rows: Rows, sums: Metrics
 ) -> tuple[SeedState, ChunkMetrics]:
-    """The rest of an iteration: counts and stores what `collect_rows` collected, and learns."""
+    """Completes an iteration: counts and stores the collected rows, and learns."""
     before, is_alive = state.counters, ~state.is_failed
     env_steps = sums["env_steps"] * is_alive
     counters = before.replace(
@@ -204,7 +204,7 @@ def store_and_learn(
 
 
 def make_chunk(parts: Parts, phase: Phase, iterations: int) -> Chunk:
-    """`iterations` iterations of one seed as one function; `seed_program.SeedProgram` makes it a program for many."""
+    """Makes a function of `iterations` iterations of one seed, for `seed_program.SeedProgram` to compile."""
 
     def chunk(state: SeedState, clock: Clock) -> tuple[SeedState, ChunkMetrics]:
         def body(state: SeedState, index: jax.Array) -> tuple[SeedState, ChunkMetrics]:
@@ -221,11 +221,11 @@ def make_chunk(parts: Parts, phase: Phase, iterations: int) -> Chunk:
 
 
 def make_chunk_under_own_settings(parts: Parts, phase: Phase, iterations: int) -> Chunk:
-    """As `make_chunk`, under the settings that each seed's state has in place of those that `parts` were built with.
+    """As `make_chunk`, but with the settings in each seed's state instead of those of `parts`.
 
     Args:
-        parts: what the program is made of.
-        phase: one of the system's own, or one without gradient steps.
+        parts: parts of the program.
+        phase: a phase of the system, or a phase without gradient steps.
         iterations: of the chunk.
     """
 

@@ -1,4 +1,4 @@
-"""Adds up what the chunks between two evaluations report."""
+"""Accumulates the metrics of the chunks between two evaluations."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ import numpy as np
 
 from limae_jax.training.loop import ChunkMetrics
 
-# Tells a mean from a sum in the state, which checkpoints hold.
+# Prefix that marks means in the state, which checkpoints store.
 _MEAN = "mean_"
 
 
 class Meter:
-    """Training between two evaluations, for all seeds of a group. Its state is part of a checkpoint.
+    """Training metrics between two evaluations, for all seeds of a group. Checkpoints store its state.
 
     Attributes:
         last: per-seed metrics [S] of the newest chunk.
     """
 
     def __init__(self, env_steps: np.ndarray, state: dict[str, Any] | None = None):
-        """Starts at the seeds' env_steps [S], or where `state` stopped."""
+        """Starts at the seeds' env_steps [S], or continues from `state`."""
         state = state or {"first": np.asarray(env_steps).tolist(), "seconds": 0.0, "sums": {}, "chunks": 0}
         self._first = np.asarray(state["first"], np.int64)
         self._now = np.asarray(env_steps, np.int64)
@@ -31,33 +31,33 @@ class Meter:
 
     @property
     def state(self) -> dict[str, Any]:
-        """What JSON can hold and a new meter can go on from."""
+        """The state as JSON values, from which a new meter can continue."""
         sums = {name: values.tolist() for name, values in self._sums.items()}
         return {"first": self._first.tolist(), "seconds": self._seconds, "sums": sums, "chunks": self._chunks}
 
     def add(self, metrics: ChunkMetrics, env_steps: np.ndarray, seconds: float) -> None:
-        """Adds a chunk: its metrics [S], the seeds' env_steps [S] after it, and how long it ran."""
+        """Adds a chunk: its metrics [S], the seeds' env_steps [S] after it, and its duration."""
         self._now = np.asarray(env_steps, np.int64)
         self._seconds += seconds
         latest: dict[str, Any] = {**metrics.latest, **metrics.means}
         means = {f"{_MEAN}{name}": values for name, values in metrics.means.items()}
         if set(means) != {name for name in self._sums if name.startswith(_MEAN)}:
-            # Another phase learns something else: its means are its own.
+            # Another phase reports other means: start them again.
             self._sums = {name: total for name, total in self._sums.items() if not name.startswith(_MEAN)}
             self._chunks = 0
         self._chunks += 1
-        # Nothing older stays: what only the phase before reported would be lost to a meter that goes on from a state.
+        # Older values are dropped: they are not in the state, so a meter restored from a state would lack them.
         self.last = latest
         for name, value in (means | metrics.sums).items():
             self._sums[name] = self._sums.get(name, 0.0) + np.asarray(value, np.float64)
 
     @property
     def env_steps_per_s(self) -> float:
-        """Environment steps of all seeds together per second of training, evaluation and compiling left out."""
+        """Environment steps of all seeds per second of training, without evaluation and compiling."""
         return float((self._now - self._first).sum() / self._seconds) if self._seconds else 0.0
 
     def per_seed(self, index: int) -> dict[str, float | int | None]:
-        """One seed's metrics: newest values, means over gradient steps, and the mean return of finished episodes."""
+        """Returns one seed's metrics: newest values, means over gradient steps, and the mean return of episodes."""
         row: dict[str, float | int | None] = {name: float(values[index]) for name, values in self.last.items()}
         means = {name.removeprefix(_MEAN): total for name, total in self._sums.items() if name.startswith(_MEAN)}
         row |= {name: float(total[index]) / self._chunks for name, total in means.items()}

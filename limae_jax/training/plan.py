@@ -1,4 +1,4 @@
-"""All arithmetic about steps, phases and groups of seeds, done once before anything is compiled."""
+"""Arithmetic of steps, phases and groups of seeds, done once before anything is compiled."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from limae_jax.config import TrainConfig
 from limae_jax.runs.records import fillers
 from limae_jax.systems.base import Phase
 
-# A chunk is the unit of host work (progress line, signals, saving): long enough to hide the host, short enough to stop.
+# A chunk is the unit of host work (progress, signals, saving): long enough to hide its cost, short enough to stop soon.
 CHUNK_TIME_STEPS = 4096
 
-# Play by the policy that is there, to have something to learn from again.
+# Plays with the current policy to refill an empty replay.
 REFILL = Phase("refill", None, explores_by_schedule=True)
 
 
@@ -23,8 +23,8 @@ class PhasePlan:
     """A phase on the shared clock.
 
     Attributes:
-        phase: what is done.
-        begin, end: iterations [begin, end); end None is open.
+        phase: the phase.
+        begin, end: iterations [begin, end); None is no end.
         iterations_per_chunk: in one call of the compiled program; divides the phase.
     """
 
@@ -35,17 +35,17 @@ class PhasePlan:
 
 
 def time_steps_per_iteration(config: TrainConfig) -> int:
-    """Time steps that all environment copies of a seed play in an iteration, final observations counted in."""
+    """Returns the time steps of one seed in an iteration, final observations included."""
     return config.env.num_envs * config.replay.row_length
 
 
 def plan_phases(config: TrainConfig, phases: Sequence[Phase], chunk_time_steps: int | None = None) -> list[PhasePlan]:
-    """Lays the phases on the clock. Nothing depends on the run's total length, so a run can be extended.
+    """Places the phases on the clock, independently of the run's total length, so that a run can be extended.
 
     Args:
-        config: of the run.
+        config: settings of the run.
         phases: of its system.
-        chunk_time_steps: about how many time steps of a seed a chunk has; None is CHUNK_TIME_STEPS.
+        chunk_time_steps: approximate time steps of one seed per chunk; None is CHUNK_TIME_STEPS.
     """
     per_iteration = time_steps_per_iteration(config)
     usual = max(1, (chunk_time_steps or CHUNK_TIME_STEPS) // per_iteration)
@@ -63,15 +63,15 @@ def plan_phases(config: TrainConfig, phases: Sequence[Phase], chunk_time_steps: 
 
 
 def refill_plan(plans: Sequence[PhasePlan], begin: int) -> PhasePlan:
-    """The phase that fills a replay which is empty at iteration `begin`: as many rows as the warm-up has."""
+    """Returns the phase that refills a replay emptied at iteration `begin`, as long as the warm-up."""
     warmup = plans[0]
     return PhasePlan(REFILL, begin, begin + (warmup.end or 0), warmup.iterations_per_chunk)
 
 
 def with_refill(plans: Sequence[PhasePlan], begin: int) -> list[PhasePlan]:
-    """The phases of a run whose replay was emptied at iteration `begin`; 0 is a run whose replay never was.
+    """Returns the phases of a run whose replay was emptied at iteration `begin`; 0 means never emptied.
 
-    The others stay where they are on the clock, as far as the refill leaves them room.
+    The other phases keep their place on the clock, except where the refill replaces them.
     """
     if begin == 0:
         return list(plans)
@@ -83,13 +83,13 @@ def with_refill(plans: Sequence[PhasePlan], begin: int) -> list[PhasePlan]:
 
 
 def rows_to_refill(config: TrainConfig, plans: Sequence[PhasePlan], iteration: int) -> int:
-    """Rows that each seed still collects before it learns again, if the clock is in a refill; else 0."""
+    """Returns the rows that each seed still collects before it learns again; 0 outside a refill."""
     plan = phase_at(plans, iteration)
     return ((plan.end or iteration) - iteration) * config.env.num_envs if plan.phase is REFILL else 0
 
 
 def phase_at(plans: Sequence[PhasePlan], iteration: int) -> PhasePlan:
-    """The phase that the clock is in."""
+    """Returns the phase at an iteration of the clock."""
     return next(plan for plan in plans if plan.end is None or iteration < plan.end)
 
 
@@ -100,12 +100,12 @@ def is_evaluation_due(config: TrainConfig, before: int, after: int) -> bool:
 
 
 def group_size(config: TrainConfig, backend: str, num_seeds: int | None = None) -> int:
-    """Seeds that one device trains at once: on a CPU core one, on an accelerator all.
+    """Returns the number of seeds that one device trains at once; by default one on a CPU, all on an accelerator.
 
     Args:
         config: of the run, or of one of the runs that share a program.
         backend: of jax.
-        num_seeds: of all runs that share the program; None is the run's own.
+        num_seeds: of all runs that share the program; None is those of `config`.
     """
     count = num_seeds or config.run.num_seeds
     choice = "sequential" if config.env.is_played_by_host else config.run.seed_batching
@@ -119,8 +119,8 @@ def group_size(config: TrainConfig, backend: str, num_seeds: int | None = None) 
 def group_seeds(seeds: Sequence[int], group_size: int, num_devices: int) -> list[np.ndarray]:
     """Splits seeds into groups of equal size, each a multiple of the number of devices.
 
-    The last group is filled up with seeds beyond the last one (from 0 again after the largest int32), which train
-    beside the others and are never reported.
+    The last group is filled up with seeds after the last one (from 0 again after the largest int32), which are trained
+    but never reported.
 
     Returns:
         [S] int32 arrays.

@@ -1,4 +1,4 @@
-"""What the host knows of a group of seeds, and who is told of it."""
+"""Host-side progress of a group of seeds, and the interface of its observers."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from limae_jax.metrics.waiting import TimeLeft
 
 @dataclass
 class Progress:
-    """What the host knows of a group; stored with each checkpoint.
+    """Host-side progress of a group, stored with each checkpoint.
 
     Attributes:
         iteration: the clock.
         wall_s: seconds of work so far, over all sessions, compiling included.
-        save_s: seconds of it spent on saving.
-        best_score: of each seed, the best evaluation so far: win rate, or return where nothing is won.
-        best_iteration: of each seed, when that was.
+        save_s: seconds of `wall_s` spent on saving.
+        best_score: best evaluation of each seed so far: win rate, or return in environments without wins.
+        best_iteration: iteration of each seed's best score.
         meter: training since the last evaluation, see `Meter.state`.
-        evaluations: made so far; None if a checkpoint of before they were counted does not say.
+        evaluations: number of evaluations so far; None in checkpoints from before they were counted.
     """
 
     iteration: int
@@ -37,15 +37,15 @@ class Progress:
 
 
 def progress_of(host: dict[str, Any], num_seeds: int, directory: Path) -> Progress:
-    """What a checkpoint says of a group's progress.
+    """Reads a group's progress from a checkpoint.
 
     Args:
-        host: of the checkpoint.
+        host: host part of the checkpoint.
         num_seeds: of the group.
         directory: of the group, for the message.
 
     Raises:
-        InputError: a field is missing, or is not what is written there.
+        InputError: a field is missing or invalid.
     """
     try:
         progress = Progress(**host)
@@ -67,18 +67,18 @@ def progress_of(host: dict[str, Any], num_seeds: int, directory: Path) -> Progre
 
 
 class Observer(Protocol):
-    """Told of a group's progress."""
+    """The interface of an observer of a group's progress."""
 
     def progress(
         self, phase: str, env_steps: np.ndarray, env_steps_per_s: float, loss: float | None, left: TimeLeft | None
     ) -> None:
-        """After each chunk; `env_steps` [S] of the group's seeds."""
+        """Called after each chunk; `env_steps` [S] are those of the group's seeds."""
 
     def evaluation(self, rows: list[Row]) -> None:
-        """After each evaluation: one row a seed."""
+        """Called after each evaluation with one row per seed."""
 
     def checkpoint(self) -> None:
-        """There is a checkpoint to go on from."""
+        """Called after each save."""
 
     def warning(self, text: str) -> None:
-        """Something that the user should know."""
+        """Called with a warning for the user."""

@@ -1,4 +1,4 @@
-"""Where a run's news goes: metrics.jsonl and the writers beside it, and the console."""
+"""Reports of a run: metrics.jsonl, the other metrics writers, and the console."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ from limae_jax.metrics.writers import Writers
 from limae_jax.runs.records import CHECKPOINTS
 from limae_jax.runs.stored import format_of, read_run
 
-# Draws a battle: (run directory, seed whose best parameters play) -> a GIF.
+# Renders a battle: (run directory, seed whose best parameters play) -> path of a GIF.
 Film = Callable[[Path, int], Path]
 
 
 class RunReport:
-    """Tells of a run. With several processes only the first one writes, and none before `open`.
+    """Reports a run to files and the console. Only the first process writes files, and only after `open`.
 
     Attributes:
-        config: of the run.
+        config: settings of the run.
     """
 
     def __init__(self, config: TrainConfig, console: RunConsole):
@@ -40,7 +40,7 @@ class RunReport:
         self._jsonl: JsonlWriter | None = None
         self._writers = Writers(config, console.warning)
         if config.metrics.wandb:
-            read_id(self._path.parent)  # if it is damaged, that is told before anything is written
+            read_id(self._path.parent)  # raises before anything is written if the id is damaged
         self._console = console
         self._win_rates: dict[int, float] = {}
         self._group: list[int] = []
@@ -49,7 +49,7 @@ class RunReport:
         self._note_win_rates(self._rows)
 
     def start(self, memory: str, num_groups: int, num_devices: int) -> None:
-        """Says what is about to run."""
+        """Shows what is about to run."""
         config = self.config
         seeds = f"seed {config.seeds[0]}" if len(config.seeds) == 1 else f"seeds {config.seeds[0]}-{config.seeds[-1]}"
         order = f", {num_groups} groups one after the other" if num_groups > 1 else ""
@@ -64,14 +64,14 @@ class RunReport:
         )
 
     def open(self) -> None:
-        """Opens what is written to."""
+        """Opens metrics.jsonl for writing."""
         if self._is_first:
             self._jsonl = JsonlWriter(self._path)
 
     def was_saved(self, seeds: list[int]) -> bool:
-        """Whether the metrics tell that these seeds were saved: the run worked on after a save was due.
+        """Whether the metrics show that these seeds were saved: the run continued after a save was due.
 
-        Only of a run of a version that took no note of its saves, and could not change `checkpoint.every_s`.
+        Only for runs of format 1, which did not record saves and could not change `checkpoint.every_s`.
         """
         run_dir = self._path.parent
         if format_of(run_dir) != 1:
@@ -80,22 +80,22 @@ class RunReport:
         return len(seconds) > 1 and seconds[-2] > read_run(run_dir).checkpoint.every_s
 
     def check_metrics(self) -> None:
-        """Checks, of a run that goes on, that there is the file that its metrics were written to.
+        """Checks that a continued run still has its metrics file.
 
         Raises:
-            InputError: it is gone.
+            InputError: the file is missing.
         """
         if not self._path.exists():
-            fix = "put it back from a copy, or make an empty one to go on without what was in it"
+            fix = "put the file back from a copy, or create an empty one to continue without its rows"
             raise InputError(f"metrics={self._path}: is missing; {fix}")
 
     def continue_from(self, seeds: list[int], iteration: int, evaluations: int | None = None) -> None:
-        """Cuts the metrics of these seeds back to where they go on, so that no row is lost or doubled.
+        """Cuts the metrics of these seeds back to where they continue, so that no row is lost or doubled.
 
         Args:
-            seeds: of the group, in this run.
-            iteration: the clock where they go on.
-            evaluations: how many each had until then; None if that is not known.
+            seeds: seeds of the group in this run.
+            iteration: the clock at which they continue.
+            evaluations: number of evaluations of each seed until then; None if unknown.
         """
         self._group = seeds
         kept = [row for row in self._rows if row["seed"] not in seeds or row["iteration"] <= iteration]
@@ -108,14 +108,14 @@ class RunReport:
         for seed in seeds:
             missing = (evaluations or 0) - len([row for row in kept if row["seed"] == seed])
             if missing > 0:
-                self.warning(f"{self._path}: {missing} row(s) of seed {seed} are missing; the run goes on without them")
+                self.warning(f"{self._path}: {missing} row(s) of seed {seed} are missing; continuing without them")
         self._win_rates = {}
         self._note_win_rates(kept)
 
     def progress(
         self, phase: str, env_steps: np.ndarray, env_steps_per_s: float, loss: float | None, left: TimeLeft | None
     ) -> None:
-        """After each chunk. `env_steps` [S] of the group's seeds; those that failed are masked."""
+        """Shows the progress after a chunk; `env_steps` [S] of the group's seeds, masked where they failed."""
         config = self.config
         total = config.run.total_env_steps
         ahead = [seed for seed in config.seeds if seed > self._group[-1]]
@@ -131,7 +131,7 @@ class RunReport:
         return f"seed {first}" if first == last else f"seeds {first}-{last}"
 
     def evaluation(self, rows: list[Row]) -> None:
-        """After each evaluation: one row a seed."""
+        """Writes and shows the rows of an evaluation, one per seed."""
         self._rows += rows
         self._note_win_rates(rows)
         if self._jsonl:
@@ -144,11 +144,11 @@ class RunReport:
         self._win_rates |= {row["seed"]: row["test_win_rate"] for row in rows if row["test_win_rate"] is not None}
 
     def compiling(self, what: Compiling) -> None:
-        """Before a program is compiled."""
+        """Called before a program is compiled."""
         self._console.compiling(what)
 
     def compiled(self) -> None:
-        """After that."""
+        """Called after a program was compiled."""
         self._console.compiled()
 
     def warning(self, text: str) -> None:
@@ -156,44 +156,44 @@ class RunReport:
         self._console.warning(text)
 
     def saved(self, save_s: float, wall_s: float, staging_bytes: int) -> None:
-        """What saving cost a group."""
+        """Shows what saving cost a group."""
         share = 100 * save_s / wall_s if wall_s else 0.0
         self._console.note(
-            f"saving took {save_s:.1f} s ({share:.1f} %) and at most {staging_bytes / 2**20:.0f} MiB beside the state"
+            f"saving took {save_s:.1f} s ({share:.1f} %) and up to {staging_bytes / 2**20:.0f} MiB on top of the state"
         )
 
     def summary(self, last_rows: list[Row], failed: list[int], seconds: float, compile_s: float) -> None:
-        """The final table."""
+        """Shows the final table."""
         self._console.summary(last_rows, failed, self.config.run_dir, seconds, compile_s)
 
     def kept(self) -> None:
-        """Says what a finished run keeps on the disk."""
+        """Shows what a finished run keeps on disk."""
         folder = Path(self.config.run_dir) / CHECKPOINTS
         has_rows = any(folder.glob("*/*/rows_*"))
         replay = "with the replay, which `limae-jax prune` drops" if has_rows else "without the replay"
         self._console.note(f"checkpoints: {bytes_below(folder) / 1e6:.1f} MB on disk, {replay}")
 
     def add_video(self, film: Film) -> None:
-        """Logs a battle of the run's best seed, if there is anything new to show."""
+        """Logs a battle of the run's best seed, if anything new was trained."""
         if not (self._is_first and self._has_trained and self.config.metrics.wandb_video):
             return
         best = max(self._rows, key=lambda row: (row["test_win_rate"] or 0.0, row["test_return_mean"] or -np.inf))
         try:
             path = film(Path(self.config.run_dir), best["seed"])
-        except Exception as error:  # the run is trained, whether it can be shown or not
-            self.warning(f"metrics.wandb_video: no battle can be shown ({type(error).__name__}: {show(error)})")
+        except Exception as error:  # a failed video must not fail a trained run
+            self.warning(f"metrics.wandb_video: cannot render a battle ({type(error).__name__}: {show(error)})")
         else:
             self._writers.add_video(max(row["env_steps"] for row in self._rows), path)
 
     def stopped(self, command: str) -> None:
-        """Says how to go on after a stop."""
+        """Shows how to continue after a stop."""
         self._console.note(f"stopped and saved; continue with: {command}")
 
     def rows(self) -> list[Row]:
-        """All rows so far."""
+        """Returns all rows so far."""
         return list(self._rows)
 
     def close(self) -> None:
-        """Closes all writers."""
+        """Closes the console and all writers."""
         self._console.close()
         self._writers.close()

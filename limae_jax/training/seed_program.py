@@ -1,4 +1,4 @@
-"""A function of one seed as a compiled program of many."""
+"""Compiles a function of one seed into a program for many seeds."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from limae_jax.types import PyTree
 
 
 class SeedProgram:
-    """A function of one seed, compiled for many: vmapped within a device, split over the devices.
+    """A function of one seed, compiled for many seeds: vmapped within a device, sharded over devices.
 
     Called as program(per_seed with a leading [S], *shared); S is a multiple of the number of devices.
     """
@@ -28,15 +28,15 @@ class SeedProgram:
         donate: bool = False,
         in_turn: bool = False,
     ):
-        """Makes a program; it is compiled when it is first called.
+        """Makes a program, which is compiled on its first call.
 
         Args:
             function: of one seed; its first argument and all results are per seed.
             mesh: see `seed_mesh`.
-            name: of the program, as it is shown while it compiles.
-            compiler: compiles it.
-            donate: the first argument's memory is reused for the result; the caller must not touch it again.
-            in_turn: a device takes its seeds one after the other instead of vmapped.
+            name: of the program, shown while it compiles.
+            compiler: compiles the program.
+            donate: whether to donate the first argument, which the caller must not use again.
+            in_turn: whether a device runs its seeds one after the other instead of vmapped.
         """
 
         def batched(per_seed: PyTree, shared: tuple[PyTree, ...]) -> PyTree:
@@ -44,18 +44,18 @@ class SeedProgram:
                 return jax.lax.map(lambda one: function(one, *shared), per_seed)
             if jax.tree.leaves(per_seed)[0].shape[0] > 1:
                 return jax.vmap(lambda one: function(one, *shared))(per_seed)
-            # One seed alone needs no vmap, which would turn every condition on its state into both of its sides.
+            # No vmap for a single seed: it would run both branches of every condition on the seed's state.
             result = function(jax.tree.map(lambda x: x[0], per_seed), *shared)
             return jax.tree.map(lambda x: x[None], result)
 
-        # check_vma: scans inside the environments start from constants, which the check would refuse.
+        # check_vma=False: scans inside the environments start from constants, which the check rejects.
         sharded = jax.shard_map(batched, mesh=mesh, in_specs=(BY_SEED, SHARED), out_specs=BY_SEED, check_vma=False)
         self._jitted = jax.jit(sharded, donate_argnums=(0,) if donate else ())
         self._name, self._compiler = name, compiler
         self._compiled: dict[int, Callable[..., Any]] = {}
 
     def __call__(self, per_seed: PyTree, *shared: PyTree) -> Any:
-        """The function's results, with a leading [S]; compiles first if S is new."""
+        """Returns the function's results with a leading [S]; compiles first if S is new."""
         num_seeds = jax.tree.leaves(per_seed)[0].shape[0]
         if num_seeds not in self._compiled:
             build = lambda: self._jitted.lower(per_seed, shared).compile()  # noqa: E731

@@ -1,4 +1,4 @@
-"""Puts a run together: environment, system, replay, compiled programs. Nothing is allocated or compiled here."""
+"""Builds the environment, system, replay and programs of a run, without allocating or compiling anything."""
 
 from __future__ import annotations
 
@@ -39,20 +39,20 @@ from limae_jax.types import Clock, PyTree
 
 
 class SeedCallable(Protocol):
-    """What a run calls: (per seed with a leading [S], *shared) -> per seed."""
+    """A program for many seeds: (per seed with a leading [S], *shared) -> per seed."""
 
     def __call__(self, per_seed: PyTree, /, *shared: PyTree) -> Any:
-        """Calls the program; it may compile first, and may reuse the memory of `per_seed`."""
+        """Calls the program, which may compile first and may donate `per_seed`."""
 
 
 @dataclass
 class Setup:
-    """Everything of a run that does not change while it runs.
+    """Everything in a run that does not change during training.
 
     Attributes:
         config: the settings.
         env: the game, one copy.
-        parts: what the training program is made of.
+        parts: parts of the training programs.
         plans: phases on the clock.
         mesh: devices.
         compiler: of the programs.
@@ -60,7 +60,7 @@ class Setup:
         chunks: program of each phase, `plan.REFILL` included, (SeedState, Clock) -> (SeedState, metrics); donates its
             state.
         evaluate: program ((seeds [S], params, iteration [S])) -> metrics.
-        player: of games that the host plays; None if the game is part of the programs.
+        player: plays games that run on the host; None if the game is compiled.
     """
 
     config: TrainConfig
@@ -75,20 +75,20 @@ class Setup:
     player: HostPlayer | None = None
 
     def close(self) -> None:
-        """Ends games that the host plays."""
+        """Closes games that run on the host."""
         if self.player is not None:
             self.player.close()
 
 
 def make_setup(config: TrainConfig, num_devices: int | None = None) -> Setup:
-    """Builds the pieces that the configuration names.
+    """Builds the parts that the configuration names.
 
     Args:
         config: of the run, or of one of the runs that share a program.
-        num_devices: to use; None is all there are. Games that the host plays use one in any case.
+        num_devices: devices to use; None is all. Games on the host always use one.
 
     Raises:
-        InputError: the copies of the game cannot be split as the system asks.
+        InputError: the environment copies cannot be split into the system's minibatches.
     """
     env = make_env(config.env)
     system = build_system(config, env.spec)
@@ -96,7 +96,7 @@ def make_setup(config: TrainConfig, num_devices: int | None = None) -> Setup:
     _check_minibatches(config, system.phases)
     is_host_played = config.env.is_played_by_host
     mesh = seed_mesh(1 if is_host_played else num_devices)
-    # In turn: vmapped over three seeds, the QR behind orthogonal weights can hang XLA's CPU backend for good.
+    # In turn: vmapped over three seeds, the QR of orthogonal initialisation can hang XLA's CPU backend forever.
     compiler = Compiler(config, mesh.size)
     init = SeedProgram(partial(init_seed, parts), mesh, "init", compiler, in_turn=True)
     make_programs = _host_programs if is_host_played else _compiled_programs
@@ -111,7 +111,7 @@ def _check_minibatches(config: TrainConfig, phases: Sequence[Phase]) -> None:
 
 
 def stored_bytes(parts: Parts) -> Callable[[TrainConfig], int]:
-    """A function (settings) -> bytes of one seed's replay, for settings that differ from the run's in the replay's."""
+    """Returns a function (settings) -> bytes of one seed's replay; only replay settings may differ from the run's."""
     rows, stores_rows = row_shapes(parts), parts.system.stores_rows
     return lambda config: allocated_bytes(build_replay(config, stores_rows), rows)
 
@@ -130,7 +130,7 @@ def _compiled_programs(parts: Parts, mesh: Mesh, compiler: Compiler, init: SeedC
 
 def _host_programs(parts: Parts, mesh: Mesh, compiler: Compiler, init: SeedCallable) -> Setup:
     config, env = parts.config, parts.env.env
-    # One iteration at a time: a game's step takes long enough to hide the host.
+    # One iteration per chunk: games on the host are slow enough to hide other host work.
     plans = plan_phases(config, parts.system.phases, chunk_time_steps=1)
     player = HostPlayer(parts.system, config.env.num_envs, partial(open_games, config.env))
     every = (*plans, refill_plan(plans, 0))
@@ -140,22 +140,22 @@ def _host_programs(parts: Parts, mesh: Mesh, compiler: Compiler, init: SeedCalla
 
 
 def configure_jax(config: TrainConfig, num_devices: int | None = None) -> None:
-    """Starts jax's backend, with the settings that must be made before.
+    """Sets what must be set before jax's backend starts, then starts the backend.
 
     Args:
-        config: of the run, or of one of those to come.
-        num_devices: to make of a CPU, the most that a run to come is meant for; None goes by the run.
+        config: of the run, or of one of several runs.
+        num_devices: number of CPU devices, the largest that any of the runs needs; None derives it from the run.
 
     Raises:
-        InputError: jax has no such device, or is set to what does not work here.
+        InputError: jax has no such device, or its settings do not work here.
     """
     if config.run.deterministic:
         flags = os.environ.get("XLA_FLAGS", "")
         os.environ["XLA_FLAGS"] = f"{flags} --xla_gpu_deterministic_ops=true".strip()
     if config.run.seed_batching == "auto" and not _are_devices_given():
-        # One seed a core: faster on a CPU than all cores for one seed. Other backends do not look at this.
+        # One seed per core is faster on a CPU than all cores for one seed. Other backends ignore this.
         wanted = num_devices or side_by_side(config, Path(config.run_dir), config.seeds)
-        with contextlib.suppress(RuntimeError):  # jax runs already, on the devices that it has
+        with contextlib.suppress(RuntimeError):  # jax runs already and keeps its devices
             jax.config.update("jax_num_cpu_devices", wanted)
     if config.run.compilation_cache:
         keep_compiled()
@@ -163,20 +163,20 @@ def configure_jax(config: TrainConfig, num_devices: int | None = None) -> None:
 
 
 def _are_devices_given() -> bool:
-    """Whether the user has said how many devices a CPU has."""
+    """Whether the user has set the number of CPU devices."""
     return "host_platform_device_count" in os.environ.get("XLA_FLAGS", "") or "JAX_NUM_CPU_DEVICES" in os.environ
 
 
 def devices_for(config: TrainConfig, home: Path, seeds: Sequence[int]) -> int:
-    """How many devices, the first ones of those that jax has, train the runs of a program.
+    """Returns how many of jax's devices, from the first on, train the runs of a program.
 
-    jax keeps the devices that it began with, which may have been for another run of this process. None trains a seed
-    that nobody asked for, and those of a run that was begun have the same share of its groups.
+    jax keeps the devices that it started with, possibly for another run of this process. The result leaves no device
+    with filler seeds only, and splits the groups of a run that was already started evenly over the devices.
 
     Args:
         config: of one of the runs.
-        home: where they keep what they have in common.
-        seeds: of all of them, of one after the other.
+        home: directory for what the runs have in common.
+        seeds: of all runs, one run after the other.
     """
     if jax.process_count() > 1:
         return jax.device_count()
@@ -189,30 +189,30 @@ def devices_for(config: TrainConfig, home: Path, seeds: Sequence[int]) -> int:
 
 
 def side_by_side(config: TrainConfig, home: Path, seeds: Sequence[int]) -> int:
-    """How many devices of a CPU the runs of a program are meant for; see `devices_for`."""
+    """Returns the number of CPU devices that the runs of a program need; see `devices_for`."""
     if config.run.seed_batching != "auto" or config.env.is_played_by_host:
         return 1
     return stored_side_by_side(home, seeds) or seeds_side_by_side(len(seeds))
 
 
 def stored_side_by_side(home: Path, seeds: Sequence[int]) -> int | None:
-    """How many of their seeds the runs of a directory were begun with at the same time; None if they were not begun."""
+    """Returns how many seeds the runs of a directory train at the same time; None if they were never started."""
     return len(read_groups(home, seeds)[0]) if is_there(home / GROUPS_FILE) else None
 
 
 def seeds_side_by_side(num_seeds: int) -> int:
-    """How many seeds to train at the same time on the cores of a CPU, in as few rounds as there can be."""
+    """Returns how many seeds to train at the same time on the CPU's cores, for as few rounds as possible."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     rounds = -(-num_seeds // cores)
     return -(-num_seeds // rounds)
 
 
 def available_memory(config: TrainConfig, num_devices: int | None = None) -> tuple[int, str]:
-    """Bytes that one device can give a run, and what to call them.
+    """Returns the bytes available to a run on one device, and their description for messages.
 
     Args:
-        config: of the run.
-        num_devices: of this host that train it; None is all.
+        config: settings of the run.
+        num_devices: devices of this host that train the run; None is all.
     """
     if config.run.max_memory_gib is not None:
         return int(config.run.max_memory_gib * 2**30), "allowed by run.max_memory_gib"
@@ -224,5 +224,5 @@ def available_memory(config: TrainConfig, num_devices: int | None = None) -> tup
 
 
 def clock_at(iteration: int) -> Clock:
-    """The clock's reading, as every host can hand it to a program."""
+    """Makes the clock of an iteration from numpy, which every host can pass to a program."""
     return Clock(np.int32(iteration))

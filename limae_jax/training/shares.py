@@ -1,4 +1,4 @@
-"""Which seeds of a program belong to which run: runs may share a program, each with a directory of its own."""
+"""Assigns the seeds of a program to runs: runs may share a program, each with its own directory."""
 
 from __future__ import annotations
 
@@ -25,9 +25,9 @@ class Share(NamedTuple):
     """One run's part of a group.
 
     Attributes:
-        config: of the run.
-        seeds: its own.
-        begin: place of the first one among the group's.
+        config: settings of the run.
+        seeds: seeds of the run in the group.
+        begin: index of the first of them in the group.
         directory: for their parameters.
     """
 
@@ -38,11 +38,11 @@ class Share(NamedTuple):
 
     @property
     def end(self) -> int:
-        """Behind its last seed."""
+        """Index after its last seed in the group."""
         return self.begin + len(self.seeds)
 
     def of(self, tree: PyTree) -> PyTree:
-        """This run's part of arrays with a leading [S]."""
+        """Returns this run's part of arrays with a leading [S]."""
         return jax.tree.map(lambda x: jax.device_put(np.asarray(x)[self.begin : self.end]), tree)
 
 
@@ -51,9 +51,9 @@ class Group(NamedTuple):
 
     Attributes:
         seeds: [S].
-        shares: in the order of the seeds; together they are all of them.
-        runs: [R] of each reported seed, the index of its run. The other S - R only fill up the devices.
-        directory: for its checkpoints.
+        shares: in the order of the seeds; together they cover all seeds.
+        runs: [R] index of the run of each reported seed. The other S - R seeds only fill up the devices.
+        directory: for checkpoints.
     """
 
     seeds: np.ndarray
@@ -63,12 +63,12 @@ class Group(NamedTuple):
 
 
 def share_groups(configs: Sequence[TrainConfig], groups: Sequence[np.ndarray], home: Path) -> list[Group]:
-    """Says whose the seeds are.
+    """Assigns the seeds of each group to runs.
 
     Args:
         configs: of the runs, which share a program.
-        groups: their seeds, of one run after the other, split into groups; those at the end only fill up.
-        home: directory for what the runs have in common; of a single run, its own.
+        groups: seeds of one run after the other, split into groups; seeds at the end only fill up the devices.
+        home: directory for what the runs have in common; for a single run, its own directory.
     """
     size = len(groups[0])
     runs = np.repeat(np.arange(len(configs)), [config.run.num_seeds for config in configs])
@@ -89,14 +89,14 @@ def share_groups(configs: Sequence[TrainConfig], groups: Sequence[np.ndarray], h
 
 
 def traced_arrays(shares: Sequence[Share]) -> dict[str, np.ndarray]:
-    """[S] each: the traced settings of every seed of a group."""
+    """Returns the traced settings of every seed of a group, [S] each."""
     counts = [len(share.seeds) for share in shares]
     values = [traced_values(share.config) for share in shares]
     return {name: np.repeat([each[name] for each in values], counts) for name in values[0]}
 
 
 def write_shared(home: Path, groups: Sequence[Group]) -> None:
-    """Writes down which runs belong together, and in each of them how its seeds are split."""
+    """Records which runs share a program, and in each run how its seeds are split."""
     shares = [share for group in groups for share in group.shares]
     splits: dict[Path, list[list[int]]] = {}
     for share in shares:
@@ -109,7 +109,7 @@ def write_shared(home: Path, groups: Sequence[Group]) -> None:
 
 
 class GroupReport:
-    """Tells each run's report what concerns it."""
+    """Forwards to each run's report what concerns the run."""
 
     def __init__(self, reports: Sequence[RunReport], group: Group):
         self._reports = {int(run): reports[run] for run in np.unique(group.runs)}
@@ -117,38 +117,38 @@ class GroupReport:
         self._directories = list(dict.fromkeys([group.directory, *(share.directory for share in group.shares)]))
 
     def was_saved(self) -> bool:
-        """Whether the metrics of a run of the group tell that it was saved."""
+        """Whether the metrics of a run of the group show that the run was saved."""
         return any(report.was_saved(self._seeds[self._runs == run].tolist()) for run, report in self._reports.items())
 
     def check_metrics(self) -> None:
-        """Checks that each run of the group has the file that its metrics were written to."""
+        """Checks that each run of the group still has its metrics file."""
         for report in self._reports.values():
             report.check_metrics()
 
     def continue_from(self, iteration: int, evaluations: int | None) -> None:
-        """Cuts the metrics back to where the group goes on."""
+        """Cuts the metrics back to where the group continues."""
         for run, report in self._reports.items():
             report.continue_from(self._seeds[self._runs == run].tolist(), iteration, evaluations)
 
     def progress(
         self, phase: str, env_steps: np.ndarray, env_steps_per_s: float, loss: float | None, left: TimeLeft | None
     ) -> None:
-        """After each chunk; a run's speed is its share of the group's."""
+        """Called after each chunk; a run's speed is its share of the group's speed."""
         for run, report in self._reports.items():
             is_own = self._runs == run
             report.progress(phase, env_steps[is_own], env_steps_per_s * float(np.mean(is_own)), loss, left)
 
     def evaluation(self, rows: list[Row]) -> None:
-        """After each evaluation: one row a seed."""
+        """Called after each evaluation with one row per seed."""
         for run, report in self._reports.items():
             report.evaluation([row for row, owner in zip(rows, self._runs, strict=True) if owner == run])
 
     def checkpoint(self) -> None:
-        """After each save."""
+        """Called after each save."""
         note_saved(self._directories)
 
     def saved(self, save_s: float, wall_s: float, staging_bytes: int) -> None:
-        """What saving cost the group."""
+        """Shows what saving cost the group."""
         for report in self._reports.values():
             report.saved(save_s, wall_s, staging_bytes)
 

@@ -1,4 +1,4 @@
-"""Stopping on request: the first SIGINT, SIGTERM or SIGHUP asks the run to finish its chunk, save and end."""
+"""Stop requests: the first SIGINT, SIGTERM or SIGHUP asks the run to finish its chunk, save and exit."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from limae_jax.runs.interrupts import STOPS, may_be_caught
 
 
 class StopRequest:
-    """Context in which SIGINT, SIGTERM and SIGHUP are requests.
+    """Context in which SIGINT, SIGTERM and SIGHUP are stop requests.
 
-    After one, the next SIGINT interrupts at once, and the others kill.
+    After the first signal, the next SIGINT interrupts at once; the other signals kill the process.
 
     Attributes:
-        signal: number of the signal that asked, or None.
+        signal: number of the signal that requested the stop, or None.
     """
 
     def __init__(self) -> None:
@@ -23,7 +23,7 @@ class StopRequest:
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> StopRequest:
-        # Python delivers signals to the main thread only; elsewhere (a notebook's worker) there is nothing to catch.
+        # Python handles signals in the main thread only; other threads (a notebook's worker) cannot catch them.
         if threading.current_thread() is threading.main_thread():
             for number in filter(may_be_caught, STOPS):
                 self._before[number] = signal.signal(number, self._ask)
@@ -37,7 +37,7 @@ class StopRequest:
     def _ask(self, number: int, frame: FrameType | None) -> None:
         self.signal = number
         for other, handler in self._before.items():
-            # No other handler's: it would wait for what is compiled or computed just now.
+            # Not a Python handler: it would run only after the current compilation or computation.
             signal.signal(other, handler if other == signal.SIGINT else signal.SIG_DFL)  # type: ignore[arg-type]
 
     @property

@@ -81,9 +81,9 @@ def test_nothing_asked_for_needs_nothing(tmp_path, without_extras):
 def test_a_missing_extra_is_known_without_importing_it(tmp_path, monkeypatch):
     check_extras(MetricsConfig())
     monkeypatch.setitem(sys.modules, "wandb", None)
-    with pytest.raises(InputError, match=r"metrics.wandb=true: .*limae-jax\[wandb\].*go on with metrics.wandb=false$"):
+    with pytest.raises(InputError, match=r"wandb=true: .*limae-jax\[wandb\].*continue with metrics.wandb=false$"):
         check_extras(MetricsConfig(wandb=True))
-    with pytest.raises(InputError, match=r"go on with metrics.wandb=false metrics.wandb_video=false$"):
+    with pytest.raises(InputError, match=r"continue with metrics.wandb=false metrics.wandb_video=false$"):
         check_extras(MetricsConfig(wandb=True, wandb_video=True))
     # A folder without code, such as Weights & Biases leaves where it ran, is not the package.
     monkeypatch.delitem(sys.modules, "wandb")

@@ -109,7 +109,7 @@ def test_without_a_replay_only_the_work_counts():
     assert line.startswith("no replay; with ")
     with pytest.raises(InputError, match="too much") as caught:
         check_memory(config, WIDE_ENV, lambda config: 0, 2, 2 * need - 1, "of test memory")
-    assert "replay." not in str(caught.value).partition("Ways out")[2]
+    assert "replay." not in str(caught.value).partition("too much; use")[2]
 
 
 def test_priorities_count_in_a_rows_bytes():
@@ -156,7 +156,7 @@ def _ways_out(config: TrainConfig, env: EnvSpec, seeds: int, available: int) -> 
         check_memory(config, env, _by_formula(env), seeds, available, "of test memory")
     message = str(caught.value)
     assert "\n" not in message
-    return message, re.findall(r"[a-z]+\.[a-z_]+=[a-z0-9]+", message.partition("Ways out")[2])
+    return message, re.findall(r"[a-z]+\.[a-z_]+=[a-z0-9]+", message.partition("too much; use")[2])
 
 
 def _passes(config: TrainConfig, env: EnvSpec, seeds: int, available: int, way: str) -> bool:
@@ -253,7 +253,7 @@ def test_too_many_episodes_at_once_are_refused_and_fewer_named(episodes, seeds):
     assert "evaluation.num_episodes=600" in ways
     assert all(_passes(config, WIDE_ENV, seeds, available, way) for way in ways)
     # Where the gradient step does not fit either, fewer episodes do not help.
-    assert "evaluation" not in _ways_out(config, WIDE_ENV, seeds, seeds * rest)[0].partition("Ways out")[2]
+    assert "evaluation" not in _ways_out(config, WIDE_ENV, seeds, seeds * rest)[0].partition("too much; use")[2]
 
 
 def test_what_evaluating_alone_takes():
@@ -262,7 +262,7 @@ def test_what_evaluating_alone_takes():
     check_evaluation_memory(config, WIDE_ENV, need, "of test memory")
     with pytest.raises(InputError, match=r"^evaluation.num_episodes=100000: .* choose at most 1023$"):
         check_evaluation_memory(config, WIDE_ENV, need - 1, "of test memory")
-    with pytest.raises(InputError, match="more memory is needed"):
+    with pytest.raises(InputError, match=r"or provide more memory$"):
         check_evaluation_memory(config, WIDE_ENV, 10, "of test memory")
 
 

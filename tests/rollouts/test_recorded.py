@@ -76,5 +76,5 @@ def test_rows_keep_vectors_rewards_of_agents_and_what_is_recorded():
 
 
 def test_a_learner_of_values_refuses_vectors():
-    with pytest.raises(InputError, match="system=qmix: values numbered actions, and those of env=reach are vectors"):
+    with pytest.raises(InputError, match="system=qmix: needs discrete actions, and those of env=reach are vectors"):
         build_system(TrainConfig(), Reach.spec)

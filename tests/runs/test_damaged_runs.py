@@ -99,7 +99,7 @@ def test_a_damaged_run_is_refused_as_it_is_or_goes_on_without_loss(damage, runs,
     rows, wanted = (without_times(read_rows(one / "metrics.jsonl")) for one in (run_dir, runs / "whole"))
     # Damage that leaves JSON is not seen. What else was lost of the metrics is told.
     if rows != wanted and "flipped" not in damage.name:
-        assert "are missing; the run goes on without them" in out
+        assert "are missing; continuing without them" in out
         assert all(row in wanted for row in rows)
     stored, config = (json.loads(json.dumps(read_run(one).__dict__, default=str)) for one in (run_dir, runs / "whole"))
     assert {**stored, "run": None, "checkpoint": None} == {**config, "run": None, "checkpoint": None}

@@ -55,7 +55,7 @@ def test_a_battle_that_cannot_be_drawn_does_not_end_a_run(report):
     report.open()
     report.evaluation([row()])
     report.add_video(fail)
-    assert report.told == ["metrics.wandb_video: no battle can be shown (MemoryError: too large)"]
+    assert report.told == ["metrics.wandb_video: cannot render a battle (MemoryError: too large)"]
 
 
 def test_a_run_that_was_finished_before_shows_nothing_again(report):

@@ -117,7 +117,7 @@ def test_values_that_people_type():
         ("run.num_seeds={a: 1}", "run.num_seeds={'a': 1}: must be a whole number"),
         ("run.total_env_steps=500k", "run.total_env_steps=500k: must be a whole number"),
         ("run.total_env_steps=1e400", "run.total_env_steps=inf: must be a whole number"),
-        ("run.name=[a]", "run.name=['a']: must be text; if it is, write 'run.name=\"...\"'"),
+        ("run.name=[a]", "run.name=['a']: must be text; put it in quotes: 'run.name=\"...\"'"),
         ("run.name=${run.name}", "run.name: cannot be resolved"),
         ("run.name=${nothing}", "run.name: cannot be resolved"),
         ("run.name='${'", "run.name: cannot be resolved"),

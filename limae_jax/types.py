@@ -70,7 +70,7 @@ class EnvSpec:
 
 
 class Timestep(struct.PyTreeNode):
-    """What a team observes before it acts, and the result of its last step; a leading [B] when vectorised.
+    """A team's observation before it acts, and the result of its last step. One environment; [B, ...] when vectorised.
 
     Attributes:
         obs: [A, O] each agent's own observation.

@@ -4,15 +4,15 @@ python benchmarks/cliffwalk.py --json benchmarks/results/cliffwalk.json
 python benchmarks/cliffwalk.py --network -- system.learning_rate=1e-3 system.target_update_env_steps=25
 
 As in Schaul et al. 2016, section 3.1: the replay holds the steps of all 2 ** length sequences of actions, each played
-until it falls or arrives, and nothing is added while it is learned from. One of its 2 ** (length + 1) - 2 rows has the
-reward. As there, a batch is one row (whose importance weight is 1, being the largest of its batch), the discount is
-1 - 1 / length, and the learner is a table of values, begun at normal noise of 0.1, with steps of a quarter of the TD
-error. --network takes the system's own network and Adam in its place; every slot is then marked as an episode's first,
-so that the network knows the stage and nothing else. The update is the system's own in both.
+until it fails or succeeds, and nothing is added during learning. One of its 2 ** (length + 1) - 2 rows has the reward.
+As in the paper, a batch is one row (its importance weight is 1, the largest of its batch), the discount is
+1 - 1 / length, and the learner is a table of values, initialised with normal noise of 0.1, with steps of a quarter of
+the TD error. --network uses the system's own network and Adam instead; every slot is then marked as an episode's first,
+so that the network sees only the stage. Both use the system's own update.
 
 Solved: the greedy policy is right at every stage and the mean squared error of the values of the right actions, which
-are gamma ** (steps after this one), is at most --error. What is looked at is every 25th step; a seed that has not got
-there after --steps counts as that many.
+are gamma ** (steps after this one), is at most --error. This is checked at every 25th step; an unsolved seed counts as
+--steps.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ KINDS = ("uniform", "prioritised")
 
 
 def config_of(kind: str, length: int, overrides: list[str]) -> TrainConfig:
-    """The experiment's settings, with a replay for the rows of all sequences."""
+    """Returns the experiment's settings, with a replay for the rows of all sequences."""
     rows = 2 ** (length + 1) - 2
     sizes = [
         f"env.length={length}",
@@ -65,18 +65,18 @@ def config_of(kind: str, length: int, overrides: list[str]) -> TrainConfig:
 
 
 class TableAgent(nn.Module):
-    """Utilities by stage, one table for all agents, called as `GruAgent`."""
+    """A table of utilities by stage for all agents, with the interface of `GruAgent`."""
 
     num_actions: int
 
     @nn.compact
     def __call__(self, carry: jax.Array, inputs: AgentInputs) -> tuple[jax.Array, jax.Array, dict[str, jax.Array]]:
-        """Looks the utilities [T, B, A, U] up; see `GruAgent`."""
+        """Looks up the utilities [T, B, A, U]; see `GruAgent`."""
         table = self.param("table", nn.initializers.normal(0.1), (inputs.obs.shape[-1], self.num_actions))
         return carry, inputs.obs @ table, {}
 
     def initial_carry(self, num_rows: int, num_agents: int) -> jax.Array:
-        """There is nothing to remember."""
+        """Returns a dummy carry: a table has no memory."""
         return jnp.zeros((num_rows, num_agents, 1))
 
 
@@ -89,10 +89,10 @@ TABLE = ValueBasedSpec(
 
 
 def all_steps(length: int, hidden_size: int) -> Rows:
-    """Rows [2, 2 ** (length + 1) - 2] of one step each: stage s is met by 2 ** (length - s) sequences."""
+    """Returns rows [2, 2 ** (length + 1) - 2] of one step each: 2 ** (length - s) sequences visit stage s."""
     stages = np.repeat(np.arange(length), 2 ** (length - np.arange(length)))
     right = np.array([right_action(stage) for stage in range(length)])
-    # Half of the sequences that get to a stage go on there.
+    # Half of the sequences that reach a stage take its right action.
     goes_on = np.concatenate([np.arange(2 ** (length - stage)) % 2 == 0 for stage in range(length)])
     one_hot = np.eye(length + 1, length, dtype=np.float32)
     after = np.where(goes_on, stages + 1, length)
@@ -115,13 +115,13 @@ def all_steps(length: int, hidden_size: int) -> Rows:
 
 
 def steps_to_solve(config: TrainConfig, is_table: bool, seeds: int, steps: int, error: float) -> np.ndarray:
-    """Gradient steps [seeds] until solved, at most `steps`."""
+    """Returns the gradient steps [seeds] until solved, at most `steps`."""
     env = make_env(config.env)
     length = env.spec.state_size
     spec: Any = TABLE if is_table else make_spec(config, env.spec)
     core, replay = ValueBasedCore(spec, config, env.spec), build_replay(config)
     rows = all_steps(length, core.initial_carry(1).hidden.shape[-1])
-    # Of each stage one row with the right action.
+    # One row with the right action per stage.
     first = np.concatenate([[0], np.cumsum(2 ** (length - np.arange(length)))[:-1]])
     walk = jax.tree.map(lambda x: x[:, first], rows.replace(start=())).replace(
         start=jax.tree.map(lambda x: x[first], rows.start)
@@ -169,11 +169,11 @@ def main() -> None:
     """Parses the command line and measures."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--length", type=int, nargs="+", default=[10])
-    parser.add_argument("--network", action="store_true", help="in place of a table")
+    parser.add_argument("--network", action="store_true", help="use a network instead of a table")
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--steps", type=int, default=200_000, help="most gradient steps")
-    parser.add_argument("--error", type=float, default=1e-3, help="mean squared error of the values")
-    parser.add_argument("--json", type=Path, help="also write the rows there")
+    parser.add_argument("--steps", type=int, default=200_000, help="maximum number of gradient steps")
+    parser.add_argument("--error", type=float, default=1e-3, help="largest mean squared error of the values")
+    parser.add_argument("--json", type=Path, help="also write the rows to this file")
     parser.add_argument("overrides", nargs="*", help="settings as for limae-jax train")
     args = parser.parse_args()
     rows: list[Row] = []

@@ -1,12 +1,11 @@
-"""Compares what XLA makes of every program of the six systems in two versions of this package.
+"""Compares the XLA programs of the six systems between two versions of this package.
 
 python benchmarks/compare_programs.py v1.0 HEAD
 python benchmarks/compare_programs.py HEAD --working-tree
 
-Each version trains every system for a few chunks, with all of its phases, in a worktree of its own. The optimised HLO
-of all programs that have more than 200 instructions is compared as text, without metadata and with its names
-replaced by numbers in the order in which they appear. The exit code is 1 if a program differs, and the texts are kept
-for a look with `diff`.
+Each version trains every system for a few chunks, with all of its phases, in its own worktree. The optimised HLO of
+all programs with more than 200 instructions is compared as text, without metadata and with names replaced by numbers
+in order of appearance. The exit code is 1 if a program differs, and the texts are kept for `diff`.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 SYSTEMS = ("iql", "vdn", "qmix", "ma2e", "li_ma2e", "oracle")
-# A setting that has had several names stands with all of them; each version takes the one that it knows.
+# Renamed settings list all their names; each version uses the name that it knows.
 SETTINGS = (
     "env.scenario=3m",
     "env.num_envs=4",
@@ -39,7 +38,7 @@ SETTINGS = (
 )
 OF_CONTEXT = ("mae.pretrain_time_steps|pretrain_env_steps=2000",)
 
-# Runs in each version: writes the text of every program that jax compiles ahead of time, in order.
+# Run in each version: writes the text of every program that jax compiles ahead of time, in order.
 DUMP = """
 import pathlib, runpy, sys
 import jax
@@ -58,17 +57,17 @@ _NAME = re.compile(r"%[\w.\-]+")
 
 
 def canonical(text: str) -> list[str]:
-    """The instructions of an HLO module: no metadata, names replaced by numbers, no header and no source table."""
+    """Returns the instructions of an HLO module with numbers for names, without metadata, header and source table."""
     begin = min((match.start() for match in re.finditer(r"^(%|ENTRY)", text, re.MULTILINE)), default=0)
     numbers: dict[str, str] = {}
     body = _METADATA.sub("", text[begin:])
     body = _NAME.sub(lambda name: numbers.setdefault(name[0], f"%{len(numbers)}"), body)
-    # The names of parameters stand without a sign before them in the head of a computation.
+    # In the head of a computation, names of parameters have no % prefix.
     return [re.sub(r"\b[\w.\-]+: ", "", line.rstrip()) for line in body.splitlines() if line.strip()]
 
 
 def spelled(setting: str, known: str) -> str:
-    """The setting under the name, of those that it has had, which a version's `limae-jax config` prints."""
+    """Returns the setting with the one of its names that a version's `limae-jax config` prints."""
     names, _, value = setting.partition("=")
     section, _, fields = names.partition(".")
     field = next((field for field in fields.split("|") if re.search(rf"^  {field}:", known, re.MULTILINE)), fields)
@@ -76,7 +75,7 @@ def spelled(setting: str, known: str) -> str:
 
 
 def programs(root: Path, system: str, folder: Path) -> list[list[str]]:
-    """The large programs of a system in the version at `root`, as they are compiled."""
+    """Returns the large programs of a system in the version at `root`, in order of compilation."""
     environment = {**os.environ, "PYTHONPATH": str(root), "JAX_PLATFORMS": os.environ.get("JAX_PLATFORMS", "cpu")}
     asked = [*SETTINGS, *(OF_CONTEXT if system in ("ma2e", "li_ma2e", "oracle") else ())]
     command = [sys.executable, "-m", "limae_jax", "config", f"system={system}"]
@@ -92,7 +91,7 @@ def programs(root: Path, system: str, folder: Path) -> list[list[str]]:
 
 @contextlib.contextmanager
 def checked_out(commit: str, folder: Path) -> Iterator[Path]:
-    """A worktree of the commit, for as long as it is needed."""
+    """Yields a temporary worktree of the commit."""
     subprocess.run(["git", "worktree", "add", "--quiet", "--detach", str(folder), commit], check=True)
     try:
         yield folder
@@ -119,11 +118,11 @@ def compare(roots: Sequence[Path], system: str, folder: Path) -> bool:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Compares, prints what differs, and returns the exit code: 0 if nothing does."""
+    """Compares the programs, prints the differences, and returns the exit code: 0 if there are none."""
     parser = argparse.ArgumentParser(description="Compares the programs of two versions.")
     parser.add_argument("before", help="a commit")
-    parser.add_argument("after", nargs="?", default="HEAD", help="another one")
-    parser.add_argument("--working-tree", action="store_true", help="compare with the files as they are now")
+    parser.add_argument("after", nargs="?", default="HEAD", help="another commit")
+    parser.add_argument("--working-tree", action="store_true", help="compare with the current files")
     parser.add_argument("--system", nargs="+", default=SYSTEMS, help="only these systems")
     arguments = parser.parse_args(argv)
     texts = Path(tempfile.mkdtemp(prefix="programs_"))

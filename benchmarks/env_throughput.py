@@ -1,9 +1,9 @@
-"""Environment steps a second of random legal play, without a learner: SMAX here and as jaxmarl has it.
+"""Environment steps per second of random legal play, without a learner: our SMAX and jaxmarl's.
 
 python benchmarks/env_throughput.py --json benchmarks/results/env_throughput.json
 
 Both play the same battles in one compiled scan, in turn. jaxmarl's own `step` resets within the step that ends an
-episode; here the reset is a time step of its own, which is not counted.
+episode; here the reset is a separate time step, which is not counted.
 """
 
 from __future__ import annotations
@@ -27,14 +27,14 @@ from limae_jax.environments.vector import VectorEnv
 from limae_jax.systems.acting import random_action
 from limae_jax.types import PyTree, Timestep
 
-_STEPS = 64  # in a call of the compiled program
+_STEPS = 64  # per call of the compiled program
 
 # (state, key) -> (state, environment steps made)
 Play = Callable[[Any, jax.Array], tuple[Any, jax.Array]]
 
 
 def play_here(scenario: str, num_envs: int) -> tuple[Any, Play]:
-    """This package's environment, and where it starts."""
+    """Returns the start state and the scanned step of this package's environment."""
     env = VectorEnv(make_env(SmaxConfig(scenario=scenario)), num_envs)
 
     def step(carry: tuple[PyTree, Timestep], key: jax.Array) -> tuple[tuple[PyTree, Timestep], jax.Array]:
@@ -47,14 +47,14 @@ def play_here(scenario: str, num_envs: int) -> tuple[Any, Play]:
 
 
 def play_jaxmarl(scenario: str, num_envs: int) -> tuple[Any, Play]:
-    """jaxmarl's environment, with the options that this package passes on by default."""
+    """Same as `play_here` for jaxmarl's environment, with the options that this package passes on by default."""
     smax = import_jaxmarl("jaxmarl.environments.smax")
     units = smax.map_name_to_scenario(scenario)
     env = smax.HeuristicEnemySMAX(
         scenario=units, see_enemy_actions=True, walls_cause_death=True, attack_mode="closest", max_steps=100
     )
 
-    # jaxmarl's own state; of an observation, a reward and an end for each agent.
+    # Returns jaxmarl's state, and the observation, reward and end of each agent.
     def play_one(state: PyTree, key: jax.Array) -> tuple[PyTree, PyTree]:
         action_key, env_key = jax.random.split(key)
         avail = env.get_avail_actions(state)
@@ -64,7 +64,7 @@ def play_jaxmarl(scenario: str, num_envs: int) -> tuple[Any, Play]:
         return state, (obs, reward, done)
 
     def step(carry: tuple[PyTree, PyTree], key: jax.Array) -> tuple[tuple[PyTree, PyTree], jax.Array]:
-        # What a learner would read is carried, so that none of it is optimised away.
+        # The carry has all that a learner would read, so that none of it is optimised away.
         return jax.vmap(play_one)(carry[0], jax.random.split(key, num_envs)), jnp.int32(num_envs)
 
     keys = jax.random.split(jax.random.key(0), num_envs)
@@ -81,7 +81,7 @@ def _scanned(step: Callable[[Any, jax.Array], tuple[Any, jax.Array]]) -> Play:
 
 
 class Player:
-    """A compiled program and where its battles stand."""
+    """A compiled program and the state of its battles."""
 
     def __init__(self, start: Any, play: Play):
         self._state, self._calls = start, 0
@@ -96,7 +96,7 @@ class Player:
         return int(count)
 
     def env_steps_per_s(self, seconds: float) -> float:
-        """Of all copies together."""
+        """Returns the environment steps per second of all copies together."""
         began, count = time.perf_counter(), 0
         while time.perf_counter() - began < seconds:
             count += self._call()
@@ -104,7 +104,7 @@ class Player:
 
 
 def measure(scenario: str, num_envs: int, seconds: float, rounds: int) -> Row:
-    """Both in turn; medians."""
+    """Measures both in turn, and returns the medians."""
     players = {
         "limae_jax": Player(*play_here(scenario, num_envs)),
         "jaxmarl": Player(*play_jaxmarl(scenario, num_envs)),
@@ -119,13 +119,13 @@ def measure(scenario: str, num_envs: int, seconds: float, rounds: int) -> Row:
 
 
 def main() -> None:
-    """Parses the command line and prints one JSON object a row."""
+    """Parses the command line and prints one JSON object per row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenarios", nargs="+", default=["3m", "3s_vs_5z", "8m"])
-    parser.add_argument("--envs", type=int, nargs="+", default=[8, 64, 512], help="copies side by side")
-    parser.add_argument("--seconds", type=float, default=2.0, help="to measure each of both for, in each round")
+    parser.add_argument("--envs", type=int, nargs="+", default=[8, 64, 512], help="copies in parallel")
+    parser.add_argument("--seconds", type=float, default=2.0, help="time to measure each of both, in each round")
     parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--json", type=Path, help="also write the rows there")
+    parser.add_argument("--json", type=Path, help="also write the rows to this file")
     args = parser.parse_args()
     rows: list[Row] = []
     for scenario in args.scenarios:

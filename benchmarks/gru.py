@@ -1,4 +1,4 @@
-"""The GRU of `limae_jax.networks.gru` beside flax's cell in a scan: time of a forward and of a gradient pass.
+"""Times the forward and gradient pass of the GRU of `limae_jax.networks.gru` and of flax's cell in a scan.
 
 python benchmarks/gru.py
 """
@@ -23,13 +23,13 @@ REPEATS = 10
 
 
 class FlaxGru(nn.Module):
-    """flax's cell, scanned and reset, with the signature of `Gru`."""
+    """flax's cell in a scan with resets, with the signature of `Gru`."""
 
     hidden_size: int
 
     @nn.compact
     def __call__(self, hidden: jax.Array, inputs: jax.Array, is_first: jax.Array) -> jax.Array:
-        """As `Gru`: hidden [R, H], inputs [T, R, D] and is_first [T, R] to states [T, R, H]."""
+        """Maps hidden [R, H], inputs [T, R, D] and is_first [T, R] to states [T, R, H], as `Gru` does."""
 
         def step(cell: nn.GRUCell, carry: jax.Array, slot: tuple[jax.Array, jax.Array]) -> tuple[jax.Array, jax.Array]:
             x, first = slot
@@ -40,7 +40,7 @@ class FlaxGru(nn.Module):
 
 
 def milliseconds(function: Callable[[PyTree], PyTree], params: PyTree) -> float:
-    """Median time of a call, in a program that makes ten, so that allocation does not count."""
+    """Returns the median time of a call, in a program with ten calls, so that allocation does not count."""
 
     @jax.jit
     def repeated(params: PyTree) -> PyTree:
@@ -60,7 +60,7 @@ def milliseconds(function: Callable[[PyTree], PyTree], params: PyTree) -> float:
 
 
 def main() -> None:
-    """Parses the command line and prints one JSON object a module."""
+    """Parses the command line and prints one JSON object per module."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--steps", type=int, default=129)
     parser.add_argument("--rows", type=int, default=96, help="rows of the batch times agents")

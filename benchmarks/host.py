@@ -1,4 +1,4 @@
-"""What a measurement depends on: machine, versions, commit."""
+"""Facts that a measurement depends on: machine, versions, commit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _LOAD_AT_START = os.getloadavg()[0]
 
 
 def host() -> Row:
-    """Facts that go beside the numbers. `load_average` is the one before: above 0.5 or so, others were at work."""
+    """Returns facts about the host. `load_average` is from the start: above about 0.5, other processes were running."""
     return {
         **versions(),
         "backend": jax.default_backend(),
@@ -36,6 +36,6 @@ def _cpu_model() -> str | None:
 
 
 def write_rows(path: Path, rows: Sequence[Row]) -> None:
-    """Writes rows to a JSON file, beside the facts about the host."""
+    """Writes rows to a JSON file, with the facts about the host."""
     path.parent.mkdir(parents=True, exist_ok=True)
     path.write_text(json.dumps({"host": host(), "rows": list(rows)}, indent=1) + "\n")

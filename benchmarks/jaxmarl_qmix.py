@@ -1,8 +1,8 @@
 """Times the qmix_rnn script of a JaxMARL checkout on the work of the preset `jaxmarl`.
 
 The script is loaded unchanged from PATH/baselines/QLearning/qmix_rnn.py, with settings that make it collect 8 rows of
-128 steps and do one update of 32 rows an iteration. Two lengths are timed and subtracted, so that neither compiling nor
-the iterations before its first update count.
+128 steps and do one update of 32 rows per iteration. The times of two lengths are subtracted, so that neither compiling
+nor the iterations before the first update count.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ SETTINGS = {
 
 
 def load_script(checkout: Path) -> types.ModuleType:
-    """The script as a module; it imports wandb, which a timing does not need."""
+    """Loads the script as a module, with a stub for wandb, which it imports."""
     sys.modules.setdefault("wandb", types.ModuleType("wandb"))
     path = checkout / "baselines" / "QLearning" / "qmix_rnn.py"
     spec = importlib.util.spec_from_file_location("jaxmarl_qmix_rnn", path)
@@ -81,7 +81,7 @@ class JaxMarlQmix:
             self.compile_s = time.perf_counter() - began
 
     def env_steps_per_s(self) -> float:
-        """Environment steps of all seeds per second, updates included."""
+        """Returns the environment steps of all seeds per second, updates included."""
         seconds = {}
         for updates, program in self._programs.items():
             began = time.perf_counter()

@@ -1,4 +1,4 @@
-"""What the auto-encoder costs: one gradient step against agents, window length and seeds; and the masking score alone.
+"""Cost of the auto-encoder: one gradient step by agents, window length and seeds; and the masking score alone.
 
 python benchmarks/mae_cost.py --json benchmarks/results/mae_cost.json
 """
@@ -32,7 +32,7 @@ _SMALL = ["replay.capacity_rows=64", "replay.min_rows=32"]
 
 
 def milliseconds(call: Callable[[], Any], rounds: int) -> float:
-    """Median time of a call."""
+    """Returns the median time of a call."""
     jax.block_until_ready(call())
     times = []
     for _ in range(rounds):
@@ -43,7 +43,7 @@ def milliseconds(call: Callable[[], Any], rounds: int) -> float:
 
 
 def prepared(setup: Setup, num_seeds: int) -> tuple[Any, Any]:
-    """Learners and batches [S, ...] after the replay has been filled by random play."""
+    """Returns learners and batches [S, ...] after filling the replay by random play."""
     parts, warmup = setup.parts, setup.plans[0]
 
     def fill(seed: jax.Array) -> tuple[Any, Any]:
@@ -60,7 +60,7 @@ def prepared(setup: Setup, num_seeds: int) -> tuple[Any, Any]:
 
 
 def measure_update(overrides: list[str], num_seeds: int, rounds: int) -> Row:
-    """Time and working memory of one gradient step of all seeds at once."""
+    """Measures time and working memory of one gradient step of all seeds at once."""
     setup = make_setup(load_config([*_SMALL, *overrides]))
     state, batch = prepared(setup, num_seeds)
     learn: Any = setup.plans[-1].phase.learn
@@ -82,7 +82,7 @@ def measure_update(overrides: list[str], num_seeds: int, rounds: int) -> Row:
 
 
 def measure_score(scenario: str, rounds: int) -> Row:
-    """Time of the agents' TD errors and of the rule that chooses by them, for one batch."""
+    """Measures the time of the agents' TD errors and of the rule that chooses by them, for one batch."""
     config = load_config([*_SMALL, "system=li_ma2e", f"env.scenario={scenario}"])
     setup = make_setup(config)
     _, batches = prepared(setup, 1)
@@ -102,13 +102,13 @@ def measure_score(scenario: str, rounds: int) -> Row:
 
 
 def main() -> None:
-    """Parses the command line and prints one JSON object a row."""
+    """Parses the command line and prints one JSON object per row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--scenarios", nargs="+", default=["3m", "8m", "25m"])
     parser.add_argument("--windows", nargs="+", type=int, default=[1, 3, 5, 10, 20])
     parser.add_argument("--seeds", nargs="+", type=int, default=[1, 2, 4])
     parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--json", type=Path, help="also write the rows there")
+    parser.add_argument("--json", type=Path, help="also write the rows to this file")
     args = parser.parse_args()
     rows: list[Row] = []
     li_ma2e = ["system=li_ma2e", "env.scenario=3m"]
@@ -122,7 +122,7 @@ def main() -> None:
             about = {"against": "agents", "scenario": scenario, "system": system}
             add(about | measure_update([f"system={system}", f"env.scenario={scenario}"], 1, args.rounds))
         add({"against": "score", "scenario": scenario} | measure_score(scenario, args.rounds))
-    # QMIX and the attention; that and the reconstruction. What LI-MA2E takes above that is the auto-encoder's training.
+    # QMIX with attention, and with reconstruction as well. The rest of LI-MA2E's time is the auto-encoder's training.
     for name, overrides in (
         ("oracle", ["system=oracle", "env.scenario=3m"]),
         ("frozen", [*li_ma2e, "mae.freeze_after_pretraining=true"]),

@@ -1,4 +1,4 @@
-"""How well agents guess their team-mates: R2 of auto-encoders on fresh episodes, each agent seeing itself alone.
+"""Quality of reconstruction: R2 of auto-encoders on fresh episodes, with each agent seeing only itself.
 
 limae-jax train system=li_ma2e env.scenario=8m run.num_seeds=3 run.total_env_steps=23000 checkpoint.keep_replay=true
 python benchmarks/reconstruction.py runs/li_ma2e_8m --policy random
@@ -23,12 +23,12 @@ from limae_jax.rollouts.evaluator import play_episodes
 from limae_jax.runs.stored import read_run
 from limae_jax.systems.build import build_system
 
-# Not a seed of any run: these episodes were never seen.
+# Not a seed of any run: no run has seen these episodes.
 _EPISODE_SEED = 20_260_801
 
 
 def measure(run_dir: Path, policy: str, num_episodes: int) -> list[Row]:
-    """A row for each seed of a run, and one with the medians."""
+    """Returns a row for each seed of a run, and one with the medians."""
     config = read_run(run_dir)
     env = make_env(config.env)
     system = build_system(config, env.spec)
@@ -47,12 +47,12 @@ def measure(run_dir: Path, policy: str, num_episodes: int) -> list[Row]:
 
 
 def main() -> None:
-    """Parses the command line and prints one JSON object a row."""
+    """Parses the command line and prints one JSON object per row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run_dirs", metavar="RUN_DIR", type=Path, nargs="+")
     parser.add_argument("--policy", choices=("random", "learned"), default="learned")
     parser.add_argument("--episodes", type=int, default=256)
-    parser.add_argument("--json", type=Path, help="also write the rows there")
+    parser.add_argument("--json", type=Path, help="also write the rows to this file")
     args = parser.parse_args()
     rows = [row for run_dir in args.run_dirs for row in measure(run_dir, args.policy, args.episodes)]
     for row in rows:

@@ -1,8 +1,8 @@
-"""Environment steps a second through the worker processes, next to oxwhirl/smac by itself in one process.
+"""Environment steps per second through the worker processes, and of oxwhirl/smac alone in one process.
 
 Both play the same scripted actions, with no network, and read observations, state and available actions after every
-step. One worker plays the very battles that the bare package plays: their returns are compared. Needs StarCraft II, or
-a stand-in for it, at SC2PATH.
+step. One worker plays the same battles as the bare package: their returns are compared. Needs StarCraft II, or a
+stand-in for it, at SC2PATH.
 
 python benchmarks/smac_adapter.py --json benchmarks/results/smac_adapter.json
 """
@@ -27,28 +27,27 @@ from limae_jax.environments.smac.game import make_game
 from limae_jax.environments.smac.pool import BattlePool
 
 _SEED = 1
-# Before the clock starts: a game that has just been launched is slower.
+# Steps before the measurement: a game that has just been launched is slower.
 _WARM_UP = 50
-# Share of the steps that are quicker than `quick_step_ms`.
+# Share of the steps that are faster than `quick_step_ms`.
 _QUICK = 0.02
 
 
 def scripted(avail: np.ndarray, step: np.ndarray | int) -> np.ndarray:
-    """Legal actions [..., A] without chance.
+    """Returns deterministic legal actions [..., A].
 
     Args:
         avail: [..., A, U] bool.
-        step: [...] of the episode.
+        step: [...] step of the episode.
     """
     wanted = np.asarray(step)[..., None] * 7 + np.arange(avail.shape[-2]) * 3
     return np.argmax(avail.cumsum(-1) > (wanted % avail.sum(-1))[..., None], -1)
 
 
 class Meter:
-    """Wall time, and processor time of this process and all that it started, from now on.
+    """Measures wall time, and processor time of this process and its children, from its creation on.
 
-    Whatever else a machine does slows all of this down. What a step takes while nothing else gets in its way is told
-    by the quick ones.
+    Other load on the machine slows everything down; the quick steps show the time of a step without it.
     """
 
     def __init__(self) -> None:
@@ -56,7 +55,7 @@ class Meter:
         self._ends = [self._began]
 
     def tick(self) -> None:
-        """Another step of all games is over."""
+        """Records the end of a step of all games."""
         self._ends.append(time.perf_counter())
 
     @staticmethod
@@ -66,7 +65,7 @@ class Meter:
         return sum(one.user + one.system for one in times)
 
     def rates(self, num_steps: int) -> dict[str, float]:
-        """Of a number of steps so far."""
+        """Returns the rates for the number of steps so far."""
         seconds, cpu_s = time.perf_counter() - self._began, self._cpu_s() - self._cpu_began
         return {
             "env_steps_per_s": round(num_steps / seconds, 1),
@@ -76,7 +75,7 @@ class Meter:
 
 
 def play_bare(map_name: str, num_steps: int) -> Row:
-    """SMAC by itself."""
+    """Measures SMAC alone."""
     make_game(GameSettings(map_name))  # so that it can be imported
     from smac.env import StarCraft2Env
 
@@ -100,7 +99,7 @@ def play_bare(map_name: str, num_steps: int) -> Row:
 
 
 def play_pool(map_name: str, num_steps: int, num_workers: int) -> Row:
-    """The adapter, about `num_steps` steps of each worker. Starting an episode is no step."""
+    """Measures the adapter over about `num_steps` steps of each worker. Starting an episode is not a step."""
     with BattlePool(GameSettings(map_name, seed=_SEED), num_workers) as pool:
         seen, in_episode = pool.reset(), np.zeros(num_workers, int)
         meter, counted, is_warm = Meter(), 0, False
@@ -116,14 +115,14 @@ def play_pool(map_name: str, num_steps: int, num_workers: int) -> Row:
 
 
 def measure(map_name: str, num_steps: int, num_workers: int) -> Row:
-    """One measurement, in a process of its own; no worker is the bare package."""
+    """Runs one measurement in a new process; 0 workers is the bare package."""
     command = [sys.executable, __file__, "--map", map_name, "--steps", str(num_steps), "--one", str(num_workers)]
     output = subprocess.run(command, stdout=subprocess.PIPE, text=True, check=True).stdout
     return json.loads(output.splitlines()[-1])
 
 
 def check_returns(rows: list[Row]) -> int:
-    """How many whole episodes the bare package and the first workers have both played, with equal returns."""
+    """Returns how many whole episodes the bare package and the first workers both played, with equal returns."""
     bare = next(row["returns"] for row in rows if row["workers"] == 0)
     num_episodes = min(len(row["returns"]) for row in rows)
     if not all(np.allclose(row["returns"][:num_episodes], bare[:num_episodes]) for row in rows):
@@ -132,7 +131,7 @@ def check_returns(rows: list[Row]) -> int:
 
 
 def summary(rows: list[Row], workers: list[int]) -> list[Row]:
-    """Medians over the rounds; `ratio_to_bare` is that of the speeds, in the same round."""
+    """Returns medians over the rounds; `ratio_to_bare` is the ratio of the speeds in the same round."""
     table, bare = [], [row["env_steps_per_s"] for row in rows if row["workers"] == 0]
     for number in workers:
         some = [row for row in rows if row["workers"] == number]
@@ -145,7 +144,7 @@ def summary(rows: list[Row], workers: list[int]) -> list[Row]:
 
 
 def facts(map_name: str) -> Row:
-    """What the numbers depend on beside the host."""
+    """Returns facts that the numbers depend on, other than the host."""
     with BattlePool(GameSettings(map_name), 1) as pool:
         pool.reset()
         game = pool.info.game_version
@@ -154,13 +153,13 @@ def facts(map_name: str) -> Row:
 
 
 def main() -> None:
-    """Parses the command line and prints one JSON object a row."""
+    """Parses the command line and prints one JSON object per row."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--map", default="3m")
-    parser.add_argument("--steps", type=int, default=1000, help="of each worker, in each round")
+    parser.add_argument("--steps", type=int, default=1000, help="steps of each worker, in each round")
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--workers", type=int, nargs="+", default=[1, 2, 4])
-    parser.add_argument("--json", type=Path, help="also write the results there")
+    parser.add_argument("--json", type=Path, help="also write the results to this file")
     parser.add_argument("--one", type=int, metavar="W", help="measure once with W workers; 0 is the bare package")
     args = parser.parse_args()
     if args.one is not None:
@@ -168,7 +167,7 @@ def main() -> None:
         print(json.dumps(row))
         return
     workers = [0, *args.workers]
-    # In turn, so that what else the machine does is spread over all.
+    # In turn, so that other load on the machine affects all alike.
     rows = [measure(args.map, args.steps, number) for _ in range(args.rounds) for number in workers]
     table = summary(rows, workers)
     about = {**facts(args.map), "equal_episodes": check_returns(rows)}

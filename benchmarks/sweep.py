@@ -1,9 +1,9 @@
-"""A grid over learning rates in one program against a process for each: wall time and processor time, cache cold.
+"""Wall and processor time of a grid over learning rates in one program and in a process per cell, with cold caches.
 
 python benchmarks/sweep.py --json benchmarks/results/sweep.json
 
 Both train the same cells with the same seeds to the same number of environment steps, with all that a run does:
-starting Python, compiling, evaluating, saving. Every process begins with an empty compilation cache of its own.
+starting Python, compiling, evaluating, saving. Every process starts with its own empty compilation cache.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from pathlib import Path
 from host import Row, write_rows
 
 RATES = (1e-4, 2e-4, 3e-4, 5e-4, 7e-4, 1e-3, 2e-3, 3e-3)
-# The work of JaxMARL's qmix_rnn, see train_throughput.py.
+# The workload of JaxMARL's qmix_rnn, see train_throughput.py.
 WORK = (
     "system=qmix env.scenario=3m env.num_envs=8 replay.row_length=128 replay.batch_rows=32 replay.capacity_rows=624"
     " replay.min_rows=32 system.updates_per_iteration=1 evaluation.every_time_steps=50_000"
@@ -30,7 +30,7 @@ WORK = (
 
 
 def run(command: Sequence[str], cache: Path) -> dict[str, float]:
-    """Runs limae-jax to its end: seconds of wall time, and of processor time of all cores."""
+    """Runs limae-jax to its end, and returns the seconds of wall time, and of processor time of all cores."""
     before, began = resource.getrusage(resource.RUSAGE_CHILDREN), time.perf_counter()
     environment = {**os.environ, "JAX_COMPILATION_CACHE_DIR": str(cache)}
     subprocess.run(
@@ -42,13 +42,13 @@ def run(command: Sequence[str], cache: Path) -> dict[str, float]:
 
 
 def one_program(overrides: Sequence[str], rates: Sequence[float], folder: Path) -> list[dict[str, float]]:
-    """All cells as a sweep."""
+    """Trains all cells as a sweep."""
     grid = f"system.learning_rate={','.join(map(str, rates))}"
     return [run(["sweep", *overrides, grid, f"sweep.dir={folder}/sweep"], folder / "cache")]
 
 
 def processes(overrides: Sequence[str], rates: Sequence[float], folder: Path) -> list[dict[str, float]]:
-    """A process for each cell, one after the other."""
+    """Trains each cell in its own process, one after the other."""
     return [
         run(
             ["train", *overrides, f"system.learning_rate={rate}", f"run.dir={folder}/{rate}"],
@@ -61,10 +61,10 @@ def processes(overrides: Sequence[str], rates: Sequence[float], folder: Path) ->
 def main() -> None:
     """Parses the command line, measures, prints the result."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--cells", type=int, default=len(RATES), help="learning rates, from the first on")
+    parser.add_argument("--cells", type=int, default=len(RATES), help="number of learning rates, from the first")
     parser.add_argument("--seeds", type=int, default=2)
-    parser.add_argument("--env-steps", type=int, default=100_000, help="of each seed")
-    parser.add_argument("--json", type=Path, help="also write the result there")
+    parser.add_argument("--env-steps", type=int, default=100_000, help="steps of each seed")
+    parser.add_argument("--json", type=Path, help="also write the result to this file")
     args = parser.parse_args()
     overrides = [*WORK.split(), f"run.num_seeds={args.seeds}", f"run.total_env_steps={args.env_steps}"]
     rates = RATES[: args.cells]

@@ -27,14 +27,14 @@ from limae_jax.devices.sharding import put_seeds
 from limae_jax.training.plan import group_seeds, group_size, phase_at
 from limae_jax.training.setup import clock_at, configure_jax, make_setup
 
-# Those with an auto-encoder do one step of it for each TD step on every row; here their pre-training is short.
+# Systems with an auto-encoder train it once per TD step on every row; their pre-training is shortened here.
 _SHORT_PRETRAINING = " mae.pretrain_time_steps=1000"
 PRESETS = {
-    # The work of JaxMARL's qmix_rnn: rows of 128 steps, one update of 32 rows for 8 x 128 environment steps.
+    # The workload of JaxMARL's qmix_rnn: rows of 128 steps, one update of 32 rows per 8 x 128 environment steps.
     "jaxmarl": "system=qmix env.scenario=3m env.num_envs=8 replay.row_length=128 replay.batch_rows=32"
     " replay.capacity_rows=624 replay.min_rows=32 system.hidden_size=64 mixer.embed_dim=32"
     " mixer.hypernet_dim=64 system.updates_per_iteration=1",
-    # Each system with the settings that the results in docs/speed.md were made with.
+    # Each system with the settings of the results in docs/speed.md.
     **{
         name: f"system={name} env.scenario=3s_vs_5z" + (_SHORT_PRETRAINING if made.rule else "")
         for name, made in SYSTEM_CONFIGS.items()
@@ -43,7 +43,7 @@ PRESETS = {
 
 
 def peak_memory_bytes() -> int:
-    """Most memory ever held: on the device if it tells, else by this process."""
+    """Returns the peak memory: of the device if it reports it, else of this process."""
     stats = jax.local_devices()[0].memory_stats() or {}
     if "peak_bytes_in_use" in stats:
         return int(stats["peak_bytes_in_use"])
@@ -51,7 +51,7 @@ def peak_memory_bytes() -> int:
 
 
 class Group:
-    """The first group of seeds of a preset, warmed up. Groups run one after the other: one tells the speed of all."""
+    """The first group of seeds of a preset, warmed up. Groups run in sequence, so one shows the speed of all."""
 
     def __init__(self, preset: str, num_seeds: int, overrides: list[str]):
         self.config = load_config([*PRESETS[preset].split(), f"run.num_seeds={num_seeds}", *overrides])
@@ -75,7 +75,7 @@ class Group:
         return int(np.sum(np.asarray(self._state.counters.env_steps)))
 
     def env_steps_per_s(self, seconds: float) -> float:
-        """Real environment steps of all seeds of the group per second, updates included."""
+        """Returns the real environment steps of all seeds of the group per second, updates included."""
         first, began = self._env_steps(), time.perf_counter()
         while time.perf_counter() - began < seconds:
             self._run_chunk()
@@ -83,8 +83,8 @@ class Group:
 
 
 def make_row(preset: str, num_seeds: int, group: Group, rate: float) -> Row:
-    """One row of the table. `seconds_per_million` is the time in which every seed makes a million steps."""
-    # Groups of seeds follow each other, each at this speed.
+    """Returns one row of the table. `seconds_per_million` is the time in which every seed makes a million steps."""
+    # Groups of seeds run in sequence, each at this speed.
     return {
         "preset": preset,
         "system": group.config.system.name,
@@ -100,7 +100,7 @@ def make_row(preset: str, num_seeds: int, group: Group, rate: float) -> Row:
 
 
 def alternate(preset: str, num_seeds: int, args: argparse.Namespace) -> list[Row]:
-    """Our speed and that of JaxMARL's script, measured in turn in this process."""
+    """Measures our speed and that of JaxMARL's script, in turn in this process."""
     from jaxmarl_qmix import JaxMarlQmix
 
     ours = Group(preset, num_seeds, args.overrides)
@@ -118,7 +118,7 @@ def alternate(preset: str, num_seeds: int, args: argparse.Namespace) -> list[Row
 
 
 def against(preset: str, num_seeds: int, args: argparse.Namespace) -> list[Row]:
-    """The speed under the settings, and under others, measured in turn in this process."""
+    """Measures the speed with the settings, and with --against as well, in turn in this process."""
     empty: list[str] = []
     groups = [Group(preset, num_seeds, [*args.overrides, *more]) for more in (empty, args.against)]
     rates = [[group.env_steps_per_s(args.seconds) for group in groups] for _ in range(args.rounds)]
@@ -132,7 +132,7 @@ def against(preset: str, num_seeds: int, args: argparse.Namespace) -> list[Row]:
 
 
 def in_a_process_of_its_own(args: argparse.Namespace, preset: str, num_seeds: int) -> list[Row]:
-    """The rows for one preset and number of seeds."""
+    """Measures the rows for one preset and number of seeds in a new process."""
     options = ["--preset", preset, "--seeds", str(num_seeds), "--seconds", str(args.seconds)]
     if args.jaxmarl:
         options += ["--jaxmarl", str(args.jaxmarl), "--rounds", str(args.rounds)]
@@ -142,7 +142,7 @@ def in_a_process_of_its_own(args: argparse.Namespace, preset: str, num_seeds: in
 
 
 def show(rows: list[Row]) -> list[Row]:
-    """Prints one JSON object a row."""
+    """Prints one JSON object per row."""
     for row in rows:
         print(json.dumps(row), flush=True)
     return rows
@@ -153,16 +153,16 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--preset", choices=sorted(PRESETS), nargs="+", default=["jaxmarl"])
     parser.add_argument("--seeds", type=int, nargs="+", default=[1])
-    parser.add_argument("--seconds", type=float, default=20.0, help="to measure each row for")
+    parser.add_argument("--seconds", type=float, default=20.0, help="time to measure each row")
     parser.add_argument("--jaxmarl", type=Path, help="a JaxMARL checkout: measure its qmix_rnn in turn with ours")
-    parser.add_argument("--against", nargs="+", help="further settings: measure in turn with them and without")
-    parser.add_argument("--rounds", type=int, default=3, help="turns with --jaxmarl or --against; the median counts")
-    parser.add_argument("--json", type=Path, help="also write the rows there")
+    parser.add_argument("--against", nargs="+", help="further settings: measure in turn with and without them")
+    parser.add_argument("--rounds", type=int, default=3, help="rounds with --jaxmarl or --against; takes the median")
+    parser.add_argument("--json", type=Path, help="also write the rows to this file")
     parser.add_argument("overrides", nargs="*", help="settings as for limae-jax train")
     args = parser.parse_args()
     rows: list[Row] = []
     if len(args.preset) * len(args.seeds) > 1:
-        # A process for each row: the devices of a CPU are settled when jax starts, and so is the peak of memory.
+        # One process per row: the number of CPU devices is fixed when jax starts, and peak memory is per process.
         for preset, num_seeds in itertools.product(args.preset, args.seeds):
             rows += show(in_a_process_of_its_own(args, preset, num_seeds))
     elif args.against:

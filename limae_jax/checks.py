@@ -1,4 +1,4 @@
-"""Checks of settings. Each failure is an InputError of one line: field=value: what to do."""
+"""Checks of settings. Each failure raises an InputError with one line: `field=value: what to do`."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ from limae_jax.errors import InputError
 # Step counters and seeds are int32 on the device.
 MAX_INT = 2**31 - 1
 
-# Bytes that file systems take; of the path's 4095 some are left for the files below it.
+# Limits of file systems in bytes; for paths less than the limit of 4095, to leave room for the files below.
 _LONGEST_NAME, _LONGEST_PATH = 255, 3800
 _LEFT_OUT = " ... "
 
 
 def printable(text: str) -> str:
-    r"""`text` with everything that a terminal would obey, or an encoding refuse, written as an escape (`\x1b`)."""
+    r"""Returns `text` with characters that a terminal or an encoding cannot print as escapes (`\x1b`)."""
     return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def one_line(value: Any) -> str:
-    """A value on one line, as one would type it; what cannot be printed is escaped."""
+    """Returns a value on one line, in command-line syntax; unprintable characters are escaped."""
     if value is None or isinstance(value, bool):
         return {None: "null", True: "true", False: "false"}[value]
     return printable(" ".join(str(list(value) if isinstance(value, tuple) else value).split()))
 
 
 def shorten(text: str, length: int) -> str:
-    """`text`, its middle left out where it has more than `length` characters: both ends tell what it is."""
+    """Returns `text`, without its middle if it has more than `length` characters; both ends identify it."""
     if len(text) <= length:
         return text
     kept = length - len(_LEFT_OUT)
@@ -46,7 +46,7 @@ def shorten(text: str, length: int) -> str:
 
 
 def show(value: Any) -> str:
-    """`one_line`, cut short for a message."""
+    """Returns `one_line(value)`, shortened for a message."""
     text = one_line(value)
     return text if len(text) <= 60 else text[:57] + "..."
 
@@ -64,11 +64,11 @@ def check_one_of(name: str, value: str, choices: Iterable[str]) -> None:
 
 
 def check_path(name: str, path: str | os.PathLike[str]) -> None:
-    """Raises InputError if a path holds what no file system takes, or it or a name in it is longer than they take."""
+    """Raises InputError if a path has a character or a length that no file system supports."""
     text = os.fspath(path)
-    # Bytes that are no UTF-8 are lone surrogates in Python, and the others of these stand for nothing.
+    # Python represents non-UTF-8 bytes as lone surrogates; the other surrogates represent nothing.
     is_name = "\0" not in text and not re.search("[\ud800-\udc7f\udd00-\udfff]", text)
-    check(is_name, name, text, "holds a character that no file system takes; leave it out")
+    check(is_name, name, text, "has a character that no file system supports; leave it out")
     encoded = os.fsencode(os.path.abspath(text))
     is_short = len(encoded) <= _LONGEST_PATH and all(len(part) <= _LONGEST_NAME for part in encoded.split(b"/"))
     fix = f"a path has at most {_LONGEST_PATH} bytes and each name in it {_LONGEST_NAME}; choose a shorter one"
@@ -76,10 +76,10 @@ def check_path(name: str, path: str | os.PathLike[str]) -> None:
 
 
 def user_path(name: str, path: str | os.PathLike[str]) -> str:
-    """A path as the user means it: `~` and `~somebody` at its start are the homes of users.
+    """Returns a path with `~` or `~user` at its start expanded.
 
     Raises:
-        InputError: there is no such home, or the path cannot be one.
+        InputError: there is no such home, or the path is invalid.
     """
     check_path(name, path)
     text = os.fspath(path)
@@ -94,10 +94,10 @@ def user_path(name: str, path: str | os.PathLike[str]) -> str:
 
 
 def check_out(path: str | os.PathLike[str], suffix: str) -> Path:
-    """Where a file of that ending is written, as `user_path` has it.
+    """Returns the path of an output file with the given suffix, expanded by `user_path`.
 
     Raises:
-        InputError: it cannot be written there, as far as can be told before.
+        InputError: the suffix differs, or the folder does not exist.
     """
     out = Path(user_path("--out", path))
     check(out.suffix.lower() == suffix, "--out", out, f"must end in {suffix}")
@@ -106,14 +106,14 @@ def check_out(path: str | os.PathLike[str], suffix: str) -> Path:
 
 
 def check_options(name: str, options: Mapping[Any, Any]) -> None:
-    """Checks arguments that are handed on to somebody else's code: names of Python, and plain values or lists of them.
+    """Checks arguments for third-party code: Python names with plain values or lists of these.
 
     Raises:
-        InputError: one of them is something else.
+        InputError: a name or value is of another kind.
     """
     for key, value in options.items():
         check(isinstance(key, str) and key.isidentifier(), name, key, "must be the name of an argument")
-        fix = "must be a number, a text, true, false, null, or a list of these"
+        fix = "must be a number, text, true, false, null, or a list of these"
         check(_is_plain(value), f"{name}.{key}", value, fix)
 
 
@@ -124,14 +124,14 @@ def _is_plain(value: Any) -> bool:
 
 
 def check_types(section: str, config: Any) -> None:
-    """Brings every field of a frozen dataclass to its declared type: 1e6 is a whole number, a list becomes a tuple.
+    """Converts every field of a frozen dataclass to its declared type: 1e6 to a whole number, a list to a tuple.
 
     Args:
-        section: dotted prefix for messages; empty at the top.
+        section: dotted prefix for messages; empty at the top level.
         config: instance; its fields are replaced in place, so call this from `__post_init__`.
 
     Raises:
-        InputError: a value is of another kind, or not finite.
+        InputError: a value has the wrong type, or is not finite.
     """
     hints = typing.get_type_hints(type(config))
     for item in dataclasses.fields(config):
@@ -141,10 +141,10 @@ def check_types(section: str, config: Any) -> None:
 
 @dataclass(frozen=True)
 class Section:
-    """A section of settings. Values are brought to the declared types, so that 1e6 will do for a whole number.
+    """A section of settings. Values are converted to the declared types, so that 1e6 is accepted as a whole number.
 
     Class attributes:
-        section: its name.
+        section: name of the section.
         traced: fields that compiled programs take as arguments, see `config.traced`.
     """
 
@@ -201,7 +201,7 @@ def _to_bool(name: str, value: Any) -> bool:
 
 def _to_float(name: str, value: Any) -> float:
     number = _number(value)
-    # Not `math.isfinite`, which cannot take whole numbers that no float holds.
+    # `math.isfinite` raises OverflowError for integers beyond the range of floats.
     is_finite = number is not None and abs(number) <= sys.float_info.max
     check(is_finite, name, value, "must be a finite number")
     return float(typing.cast(float, number))
@@ -218,7 +218,7 @@ def _to_int(name: str, value: Any) -> int:
 
 def _to_text(name: str, value: Any) -> str:
     is_whole = isinstance(value, numbers.Integral) and not isinstance(value, bool)
-    check(isinstance(value, str) or is_whole, name, value, f"must be text; if it is, write '{name}=\"...\"'")
+    check(isinstance(value, str) or is_whole, name, value, f"must be text; put it in quotes: '{name}=\"...\"'")
     return str(value)
 
 

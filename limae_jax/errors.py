@@ -2,14 +2,14 @@
 
 
 class InputError(ValueError):
-    """A setting, name or path that cannot work; the message names the field, the value and the way out.
+    """An invalid setting, name or path; the message gives the field, the value and the fix.
 
     The command line exits with code 2.
     """
 
 
 class GameError(RuntimeError):
-    """A game in a process of its own kept failing; the message says how often, and what it said last.
+    """A game in a worker process kept failing; the message says how often, and gives its last error.
 
     The command line exits with code 1.
     """

@@ -1,7 +1,7 @@
-"""The only place that derives random keys.
+"""Derives random keys; no other module does.
 
 A key is folded from (seed, stream, index), never split and carried. So no key is part of a run's state, a new
-consumer moves nobody else's randomness, and a resumed run draws what the uninterrupted one would have drawn.
+consumer does not change the randomness of others, and a resumed run draws the same numbers as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -11,12 +11,12 @@ import enum
 import jax
 import numpy as np
 
-# As it is by default; another one would give each seed another meaning.
+# JAX's default; another implementation would change the results of every seed.
 _IMPLEMENTATION = "threefry2x32"
 
 
 class Stream(enum.IntEnum):
-    """What a key is for. Append only: the numbers are part of what a seed means."""
+    """Purposes of keys. Append only: other numbers would change the results of every seed."""
 
     INIT = 0
     RESET = 1
@@ -31,11 +31,11 @@ class Stream(enum.IntEnum):
 
 
 def stream_key(seed: jax.Array | np.int32, stream: Stream, index: jax.Array | np.int32 | int = 0) -> jax.Array:
-    """Key of one stream of one seed.
+    """Returns the key of one stream of one seed.
 
     Args:
-        seed: [] integer, the seed as the user numbers it; the same whatever group it runs in.
-        stream: purpose.
+        seed: [] integer, the user's number of the seed, independent of its group.
+        stream: purpose of the key.
         index: [] integer, usually the clock's iteration.
     """
     key = jax.random.fold_in(jax.random.key(seed, impl=_IMPLEMENTATION), int(stream))

@@ -1,4 +1,4 @@
-"""Names to things, with an error that lists the names; and the things that users add."""
+"""Checks of names, with an error that lists the choices, and the registry of users' parts."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ def check_name(field: str, name: str, choices: Iterable[str]) -> str:
     """Returns `name` if it is one of `choices`.
 
     Raises:
-        InputError: otherwise; the message lists the choices and guesses at the one meant.
+        InputError: otherwise; the message lists the choices and suggests the closest one.
     """
     choices = sorted(choices)
     if name in choices:
@@ -24,22 +24,22 @@ def check_name(field: str, name: str, choices: Iterable[str]) -> str:
 
 
 class Registered(NamedTuple):
-    """A part that is not of this package.
+    """A part from outside this package.
 
     Attributes:
-        make: makes it; what it takes goes by the kind of part.
-        plugin: the module that a run names to have it again.
+        make: builds the part; its arguments depend on the kind of part.
+        plugin: the module to import for the part, which a run stores.
     """
 
     make: Callable[..., Any]
     plugin: str
 
 
-# Kind of part, as the section of its settings is called -> its name -> how it is made.
+# Kind of part (the section of its settings) -> name -> how to build it.
 REGISTERED: dict[str, dict[str, Registered]] = {"env": {}, "system": {}, "mixer": {}, "masking": {}}
 
 
 def registered(kind: str, name: str) -> Callable[..., Any] | None:
-    """How a part of users is made; None if there is none of that name."""
+    """Returns the function that builds a user's part; None if there is no part of that name."""
     found = REGISTERED[kind].get(name)
     return found.make if found else None

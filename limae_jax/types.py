@@ -1,4 +1,4 @@
-"""Containers and axis letters that the whole package uses.
+"""Containers and axis letters used in the whole package.
 
 Axes: S seed, T time, B environment copy or row, A agent, U action, O observation, G state, H hidden.
 Learner arrays are time-major, [T, B, A, ...]. A boolean is named for what True means.
@@ -20,11 +20,11 @@ Metrics = dict[str, jax.Array]
 
 @dataclass(frozen=True)
 class ActionSpec:
-    """What each agent may do.
+    """The action space of each agent.
 
     Attributes:
-        size: U: how many actions there are, or the length of an action that is a vector.
-        bounds: lowest and highest value of a vector's entries; None if the actions are numbered, 0 .. U - 1.
+        size: U, the number of discrete actions, or the length of a continuous action vector.
+        bounds: lowest and highest value of a vector's entries; None if actions are discrete, 0 .. U - 1.
     """
 
     size: int
@@ -32,24 +32,24 @@ class ActionSpec:
 
     @property
     def is_discrete(self) -> bool:
-        """Whether the actions are numbered."""
+        """Whether the actions are discrete."""
         return self.bounds is None
 
 
 @dataclass(frozen=True)
 class EnvSpec:
-    """Sizes of an environment.
+    """Sizes and properties of an environment.
 
     Attributes:
         num_agents: A.
         obs_size: O.
         state_size: G.
-        actions: what each agent may do; U is its size.
-        episode_limit: most environment steps an episode can take.
-        outcome_names: what `Environment.outcome` reports; "win" among them if episodes are won or not.
-        own_features: where an agent's observation has its own health and position.
-        team_view: obs [A, O] -> what each observation says of each team-mate's `own_features`, [A, A - 1, len], and
-            whether it says anything, [A, A - 1]; None where it cannot be told.
+        actions: action space of each agent; U is its size.
+        episode_limit: most environment steps in an episode.
+        outcome_names: names of what `Environment.outcome` reports; includes "win" if episodes can be won.
+        own_features: indices of an agent's own health and position in its observation.
+        team_view: obs [A, O] -> each team-mate's `own_features` according to each observation, [A, A - 1, len], and
+            whether the observation shows them, [A, A - 1]; None if this is unknown.
     """
 
     name: str
@@ -65,12 +65,12 @@ class EnvSpec:
 
     @property
     def num_actions(self) -> int:
-        """U."""
+        """U, the size of the action space."""
         return self.actions.size
 
 
 class Timestep(struct.PyTreeNode):
-    """What a team meets before it acts, and how it got there. One environment; a leading [B] when vectorised.
+    """A team's observation before it acts, and the result of its last step. One environment; [B, ...] when vectorised.
 
     Attributes:
         obs: [A, O] each agent's own observation.
@@ -81,7 +81,7 @@ class Timestep(struct.PyTreeNode):
         is_first: [] bool, the episode starts here.
         terminal: [] bool, the step that led here ended the episode: nothing follows, its value is 0.
         truncated: [] bool, the step that led here hit the time limit: the value of this observation still counts.
-        agent_reward: [A] each agent's own reward of that step, where the game has rewards for each; None elsewhere.
+        agent_reward: [A] each agent's own reward of that step; None if the game has only a team reward.
     """
 
     obs: jax.Array
@@ -101,20 +101,20 @@ class Timestep(struct.PyTreeNode):
 
 
 class Rows(struct.PyTreeNode):
-    """Time-major rows of experience. Slot t holds what was seen, what was done, and what that brought.
+    """Time-major rows of experience. Slot t holds an observation, the action taken on it, and the result.
 
-    A row has `row_length` + 1 slots; the last one only supplies the value behind the row's end. An episode's final
+    A row has `row_length` + 1 slots; the last one only supplies the value for bootstrapping. An episode's final
     observation takes a slot of its own with `filled` False: no action, no loss, no per-agent error.
 
     Attributes:
         obs [T, B, A, O], state [T, B, G], avail [T, B, A, U], alive [T, B, A]: seen before the action.
-        action: [T, B, A] int32, or [T, B, A, U] float32 where actions are vectors.
+        action: [T, B, A] int32, or [T, B, A, U] float32 if actions are vectors.
         reward, terminal, truncated [T, B]: of the step taken *from* slot t.
         is_first [T, B]: an episode starts at slot t; recurrent states are reset here, for every agent.
         filled [T, B]: a real step was taken from slot t.
-        start: the acting carry before slot 0 (leaves [B, ...]).
-        extras: what the system recorded while it acted, by name, [T, B, ...]; see `systems.base.Acted`.
-        agent_reward: [T, B, A] of the step taken from slot t, where the game has rewards for each agent.
+        start: the actor's carry before slot 0 (leaves [B, ...]).
+        extras: what the system recorded while acting, by name, [T, B, ...]; see `systems.base.Acted`.
+        agent_reward: [T, B, A] of the step taken from slot t, if the game has a reward per agent.
     """
 
     obs: jax.Array
@@ -137,8 +137,8 @@ class Sample(struct.PyTreeNode):
 
     Attributes:
         rows: [T, B, ...].
-        index: [B] int32, where the rows lie in the replay; None if they were not drawn from one.
-        weight: [B] importance weights of the rows' TD errors; None if all weigh the same.
+        index: [B] int32, positions of the rows in the replay; None if they were not sampled from one.
+        weight: [B] importance weights of the rows' TD errors; None if all are equal.
     """
 
     rows: Rows
@@ -147,7 +147,7 @@ class Sample(struct.PyTreeNode):
 
 
 class Clock(struct.PyTreeNode):
-    """The one clock that all seeds of a run share; only it may gate work.
+    """The clock that all seeds of a run share; work may depend on no other clock.
 
     Attributes:
         iteration: [] int32 iterations done, over all phases.
@@ -157,11 +157,11 @@ class Clock(struct.PyTreeNode):
 
 
 class Counters(struct.PyTreeNode):
-    """What one seed has done. Schedules read these.
+    """Counters of one seed. Schedules read them.
 
     Attributes:
         env_steps: [] int32 real environment steps, all phases.
-        explore_env_steps: [] int32 those of phases whose epsilon decays.
+        explore_env_steps: [] int32 environment steps in phases whose epsilon decays.
         grad_steps: [] int32.
         episodes: [] int32 finished episodes.
     """

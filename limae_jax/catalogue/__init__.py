@@ -1,1 +1,1 @@
-"""What there is to choose from, as plain data: scenarios, maps, systems, masking rules. Starts no jax."""
+"""The available scenarios, maps, systems and masking rules, as plain data. Nothing here imports jax."""

@@ -1,4 +1,4 @@
-"""The games of jaxmarl as plain data: which can be played and which cannot, without importing jaxmarl or jax."""
+"""The games of jaxmarl as plain data: which are supported and which are not, without importing jaxmarl or jax."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from limae_jax.registry import check_name
 
 @dataclass(frozen=True)
 class JaxmarlGame:
-    """What has to be known of a game beyond what it says itself.
+    """Facts about a game that its jaxmarl environment does not provide.
 
     Attributes:
-        summary: the game in a line.
-        is_reward_shared: every agent gets the whole team's reward, which then counts once; else the agents' rewards are
-            added up.
-        max_steps: time limit of a game that has none of its own, longer than it can last.
+        summary: one-line description.
+        is_reward_shared: whether every agent gets the whole team's reward, which is then counted once; otherwise the
+            agents' rewards are summed.
+        max_steps: time limit of a game without its own, longer than the game can last.
     """
 
     summary: str
@@ -33,22 +33,20 @@ JAXMARL_GAMES = {
     "MPE_simple_spread_v3": JaxmarlGame("cover all landmarks without collisions"),
     "MPE_simple_speaker_listener_v4": JaxmarlGame("one agent knows the goal and speaks, the other moves"),
     "MPE_simple_reference_v3": JaxmarlGame("both move and speak; each knows only the other's goal"),
-    "switch_riddle": JaxmarlGame("prisoners tell by a light bulb who has been in the room", is_reward_shared=True),
-    # 50 cards: at most 40 are drawn in play, and a hint costs a token that a discard or a full colour brings back.
+    "switch_riddle": JaxmarlGame("prisoners signal with a light bulb who was in the room", is_reward_shared=True),
+    # 50 cards: at most 40 are drawn in play, and a hint costs a token that a discard or a full colour restores.
     "hanabi": JaxmarlGame("build fireworks from cards that only the others see", is_reward_shared=True, max_steps=100),
     "overcooked": JaxmarlGame("cook and deliver onion soups in a cramped kitchen", is_reward_shared=True),
     "overcooked_v2": JaxmarlGame("Overcooked with recipes and limited sight", is_reward_shared=True),
-    "coin_game": JaxmarlGame("pick up coins of one's own colour; a coin of the other's costs the other 2"),
-    "storm": JaxmarlGame("collect coins and meet; they decide a social dilemma's payoff; plays slowly"),
+    "coin_game": JaxmarlGame("pick up coins of your own colour; picking up the other's coin costs the other 2"),
+    "storm": JaxmarlGame("collect coins and meet; the coins decide a social dilemma's payoff; slow"),
     "storm_2p": JaxmarlGame("the same for two agents, as first released"),
     "storm_np": JaxmarlGame("the same for any number of agents on an open grid"),
-    "HeuristicEnemySMAX": JaxmarlGame(
-        "SMAX as jaxmarl has it, its state unscaled; prefer env=smax", is_reward_shared=True
-    ),
+    "HeuristicEnemySMAX": JaxmarlGame("jaxmarl's SMAX, with an unscaled state; prefer env=smax", is_reward_shared=True),
 }
 
-_CONTINUOUS = "has continuous actions; only games with discrete actions are played"
-_COMPETITIVE = "is competitive, its agents play against each other; choose a cooperative game"
+_CONTINUOUS = "has continuous actions; choose a game with discrete actions"
+_COMPETITIVE = "is competitive; choose a cooperative game"
 _ROBOTARIUM = "needs jaxrobotarium, which is not supported"
 # Game -> why it is refused.
 REFUSED_GAMES = {
@@ -63,15 +61,15 @@ REFUSED_GAMES = {
         ),
         _CONTINUOUS,
     ),
-    "SMAX": "is competitive, both teams are to be played; choose env=smax for one against a script",
+    "SMAX": "is competitive, with two learning teams; choose env=smax for a scripted enemy",
     "LearnedPolicyEnemySMAX": "needs a trained enemy; choose env=smax for a scripted one",
 }
 
 
 def registered_games() -> tuple[str, ...]:
-    """The games of the installed jaxmarl, read from its registry's file; importing it takes seconds and starts jax.
+    """Returns the games of the installed jaxmarl, or the games known here if its registry's file cannot be read.
 
-    Those that are known here, if the file is not as it was.
+    The file is parsed, because importing jaxmarl takes seconds and starts jax.
     """
     spec = importlib.util.find_spec("jaxmarl")
     known = (*JAXMARL_GAMES, *REFUSED_GAMES)
@@ -88,22 +86,22 @@ def registered_games() -> tuple[str, ...]:
 
 
 def why_refused(name: str) -> str | None:
-    """Why a registered game is not played; None if it is, as far as can be told before it is built."""
+    """Returns why a registered game is not supported; None if it is, as far as is known before building it."""
     return _ROBOTARIUM if name.startswith("JaxRobotarium") else REFUSED_GAMES.get(name)
 
 
 def playable_games() -> list[str]:
-    """Registered games that are not refused, the known ones first."""
+    """Returns the registered games that are not refused, the known ones first."""
     registered = registered_games()
     known = [name for name in JAXMARL_GAMES if name in registered]
     return known + [name for name in registered if name not in known and why_refused(name) is None]
 
 
 def check_jaxmarl_game(name: str) -> JaxmarlGame:
-    """What is known of the game of a name; of one that is registered and not known here, nothing.
+    """Returns the facts about a game; defaults for a registered game that is not known here.
 
     Raises:
-        InputError: jaxmarl has no such game, or it cannot be played.
+        InputError: jaxmarl has no such game, or it is not supported.
     """
     reason = why_refused(name)
     if reason is not None:

@@ -1,4 +1,4 @@
-"""Names of the masking rules, as plain data, so that the command line can check one without starting jax."""
+"""The masking rules as plain data, so that the command line can check a name without importing jax."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ GRANULARITIES = ("batch", "row", "step")
 
 
 class RuleSummary(NamedTuple):
-    """What `limae-jax list masking` shows.
+    """The summary of a rule in `limae-jax list masking`.
 
     Attributes:
         formula: when agent i is hidden; delta is its mean absolute TD error, theta the mean of delta over the agents.
-        granularities: that it can have, its default first.
-        is_control: an experiment's control, not a way to train.
+        granularities: supported granularities, the default first.
+        is_control: whether the rule is only a control in experiments.
     """
 
     formula: str
@@ -42,5 +42,5 @@ RULES = {
 
 
 def check_rule(name: str) -> str:
-    """Returns `name`, or raises InputError with the names there are."""
+    """Returns `name`, or raises InputError with the known names."""
     return check_name("masking.name", name, RULES)

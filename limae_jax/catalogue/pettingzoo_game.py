@@ -1,4 +1,4 @@
-"""What a worker process gets to know of an environment of PettingZoo or Gymnasium: plain data."""
+"""Settings that a worker process gets for an environment of PettingZoo or Gymnasium, as plain data."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ from typing import Any, ClassVar
 
 from limae_jax.checks import check
 
-# What a module of PettingZoo makes its parallel environment with.
+# The function of a PettingZoo module that creates its parallel environment.
 MAKER = "parallel_env"
 
 
 @dataclass(frozen=True)
 class ParallelSettings:
-    """One worker's environment; see `environments.workers.game.GameSettings`.
+    """Settings of one worker's environment; see `environments.workers.game.GameSettings`.
 
     Attributes:
-        game: what the worker plays.
-        name: where the environment is, see `place_of`.
-        seed: of the episodes. A worker of a pool adds its number to it.
+        game: "module:class" of the game that the worker plays.
+        name: module and function of the environment, see `place_of`.
+        seed: seed of the episodes; each worker of a pool adds its number.
         timeout_s: seconds without an answer after which the environment counts as hung.
-        max_steps: time limit beside the environment's own.
-        options: arguments of the function that makes it.
+        max_steps: time limit in addition to the environment's own.
+        options: arguments of the function that creates the environment.
     """
 
     game: ClassVar[str] = "limae_jax.environments.pettingzoo.parallel:ParallelGame"
@@ -37,10 +37,10 @@ class ParallelSettings:
 
 @dataclass(frozen=True)
 class GymnasiumSettings(ParallelSettings):
-    """One worker's environment of Gymnasium, whose observations, actions and rewards have an entry for each agent.
+    """Settings of one worker's Gymnasium environment; observations, actions and rewards have one entry per agent.
 
     Attributes:
-        name: what `gymnasium.make` makes, see `check_gymnasium_id`.
+        name: ID for `gymnasium.make`, see `check_gymnasium_id`.
     """
 
     game: ClassVar[str] = "limae_jax.environments.pettingzoo.gymnasium_game:GymnasiumGame"
@@ -50,19 +50,19 @@ def check_gymnasium_id(scenario: str) -> None:
     """Checks the form `Name-v0`, or `module:Name-v0` with the module that registers the name.
 
     Raises:
-        InputError: it has no such form.
+        InputError: the form differs.
     """
     module, colon, name = scenario.rpartition(":")
     is_module = all(part.isidentifier() for part in module.split(".")) if colon else True
-    fix = "must be what gymnasium.make makes, such as lbforaging:Foraging-8x8-2p-3f-v3"
+    fix = "must be an ID for gymnasium.make, such as lbforaging:Foraging-8x8-2p-3f-v3"
     check(is_module and re.fullmatch(r"[\w./-]+", name) is not None, "env.scenario", scenario, fix)
 
 
 def place_of(scenario: str) -> tuple[str, str]:
-    """Module and function of an environment, `module` or `module:function`; the function is `parallel_env` if not said.
+    """Returns the module and function of an environment, `module` or `module:function` (default `parallel_env`).
 
     Raises:
-        InputError: it has no such form.
+        InputError: the form differs.
     """
     module, colon, function = scenario.partition(":")
     names = [*module.split("."), function if colon else MAKER]

@@ -1,4 +1,4 @@
-"""Scenarios as plain data: what can be played, checked without importing jax or jaxmarl.
+"""Scenarios of SMAX and MPE as plain data, checked without importing jax or jaxmarl.
 
 A test compares the tables with jaxmarl's own.
 """
@@ -17,7 +17,7 @@ from limae_jax.registry import check_name
 UNIT_TYPES = ("marine", "marauder", "stalker", "zealot", "zergling", "hydralisk")
 UNIT_LETTERS = {"m": 0, "M": 1, "s": 2, "z": 3, "zg": 4, "h": 5}
 
-# What a unit costs in an observation grows with the square of the team sizes; StarCraft's largest map has 64 in a team.
+# The size of all observations grows with the square of the team sizes; SMAC's largest map has 64 units in a team.
 MAX_TEAM_SIZE = 100
 
 # SMAX's layout: four moves and stop, then one attack for each enemy.
@@ -33,10 +33,10 @@ class Scenario:
     """A battle of SMAX.
 
     Attributes:
-        unit_types: index into UNIT_TYPES of every unit, allies first.
+        unit_types: index of every unit's type in UNIT_TYPES, allies first.
         num_allies, num_enemies: team sizes.
-        random_positions: teams start surrounded or mirrored at random, as in SMACv2.
-        random_unit_types: unit types are drawn anew for every episode, as in SMACv2; `unit_types` is not used.
+        random_positions: whether teams start surrounded or mirrored at random, as in SMACv2.
+        random_unit_types: whether unit types are sampled in every episode, as in SMACv2; `unit_types` is not used.
     """
 
     unit_types: tuple[int, ...]
@@ -85,12 +85,12 @@ SMAX_SCENARIOS = {
 
 
 def parse_scenario(name: str) -> Scenario:
-    """The scenario of a name: one of SMAX_SCENARIOS, or any `<team>_vs_<team>` or `<team>` (both sides the same).
+    """Returns the scenario of a name: one of SMAX_SCENARIOS, or any `<team>_vs_<team>` or `<team>` (both sides equal).
 
     A team is a list of counts and unit letters, such as `3s5z`.
 
     Raises:
-        InputError: the name has an unknown letter, an empty or too large team, or no such form.
+        InputError: the name has an unknown letter, an empty or too large team, or another form.
     """
     if name in SMAX_SCENARIOS:
         return SMAX_SCENARIOS[name]
@@ -111,10 +111,10 @@ def _parse_team(name: str, team: str, side: str) -> tuple[int, ...]:
     for digits, letters in re.findall(r"([0-9]+)([A-Za-z]+)", team):
         if letters not in UNIT_LETTERS:
             raise _bad_scenario(name, f"no unit '{show(letters)}'")
-        # Measured by its digits first: int() refuses numbers of thousands of digits.
+        # int() refuses numbers with thousands of digits.
         count = int(digits) if len(digits) <= 6 else MAX_TEAM_SIZE + 1
         if count == 0:
-            raise _bad_scenario(name, f"'{show(digits + letters)}' is no unit at all")
+            raise _bad_scenario(name, f"'{show(digits + letters)}' has no units")
         if len(unit_types) + count > MAX_TEAM_SIZE:
             raise _bad_scenario(name, f"more than {MAX_TEAM_SIZE} units in the {side} team")
         unit_types += [UNIT_LETTERS[letters]] * count
@@ -129,7 +129,7 @@ def _bad_scenario(name: str, problem: str) -> InputError:
 
 
 class SmaxSettings(Protocol):
-    """What sizes depend on; `SmaxConfig`, which is checked against this module, has it."""
+    """The settings that sizes depend on; `SmaxConfig` implements this protocol."""
 
     @property
     def scenario(self) -> str:
@@ -141,11 +141,11 @@ class SmaxSettings(Protocol):
 
     @property
     def max_steps(self) -> int | None:
-        """Time limit in environment steps; None is that of SMAC's map of the same name."""
+        """Time limit in environment steps; None takes the limit of SMAC's map of the same name."""
 
 
 def smax_sizes(config: SmaxSettings) -> Sizes:
-    """Sizes of the environment that `config` describes."""
+    """Returns the sizes of the environment that `config` describes."""
     scenario = parse_scenario(config.scenario)
     num_units = scenario.num_allies + scenario.num_enemies
     slots = num_units - 1 if config.observation_type == "unit_list" else _CONIC_SLOTS
@@ -154,7 +154,7 @@ def smax_sizes(config: SmaxSettings) -> Sizes:
         obs_size=UNIT_FEATURES * slots + OWN_FEATURES,
         state_size=(OWN_FEATURES + 2) * num_units,
         num_actions=NUM_MOVE_ACTIONS + scenario.num_enemies,
-        episode_limit=cast(int, config.max_steps),  # settled by SmaxConfig
+        episode_limit=cast(int, config.max_steps),  # SmaxConfig replaces None
     )
 
 
@@ -163,10 +163,10 @@ class MpeScenario:
     """A cooperative particle environment.
 
     Attributes:
-        jaxmarl_id: its name in jaxmarl.
-        summary: the task in a line.
-        num_agents: team size that jaxmarl gives it.
-        resizable: whether `env.num_agents` may change that; the landmarks then follow the agents.
+        jaxmarl_id: name in jaxmarl.
+        summary: one-line description of the task.
+        num_agents: jaxmarl's team size.
+        resizable: whether `env.num_agents` may change the team size, and the number of landmarks with it.
     """
 
     jaxmarl_id: str
@@ -187,10 +187,10 @@ MPE_SCENARIOS = {
 
 
 def check_mpe_scenario(name: str, num_agents: int | None = None) -> MpeScenario:
-    """The scenario of a name.
+    """Returns the scenario of a name.
 
     Raises:
-        InputError: there is none, or its team size is not to be chosen.
+        InputError: the name is unknown, or the scenario's team size is fixed.
     """
     scenario = MPE_SCENARIOS[check_name("env.scenario", name, MPE_SCENARIOS)]
     if num_agents is not None and not scenario.resizable and num_agents != scenario.num_agents:

@@ -1,4 +1,4 @@
-"""What a worker process is told about a game of SMAC. Plain data, for it crosses to another process."""
+"""Settings that a worker process gets for a game of SMAC, as plain data that can be sent to it."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from typing import Any, ClassVar
 
 @dataclass(frozen=True)
 class GameSettings:
-    """One worker's game of StarCraft II; see `environments.workers.game.GameSettings`.
+    """Settings of one worker's game of StarCraft II; see `environments.workers.game.GameSettings`.
 
     Attributes:
-        game: what the worker plays.
-        map_name: one of `maps.SMAC_MAPS`.
-        difficulty: of the built-in enemy, "1" to "9" and "A"; "7" ("very hard") is the published protocol's.
-        step_mul: game loops for each action, of which the game makes 22.4 a second.
-        seed: of the game. A worker of a pool adds its number to it.
+        game: "module:class" of the game that the worker plays.
+        map_name: one of `smac_maps.SMAC_MAPS`.
+        difficulty: level of the built-in enemy, "1" to "9" and "A"; the published protocol uses "7" ("very hard").
+        step_mul: game loops per action; the game runs 22.4 per second.
+        seed: seed of the game; each worker of a pool adds its number.
         timeout_s: seconds without an answer after which the game counts as hung. The pool waits a little longer
-            before it gives the worker up.
+            before it gives up on the worker.
         options: further arguments of SMAC's constructor, such as `obs_last_action`.
         shows_units: whether the units are read at every step, for translation.
-        env_factory: "module:function", called in the worker with these settings; it gives an object with the
+        env_factory: "module:function", called in the worker with these settings; it returns an object with the
             interface of `StarCraft2Env`.
     """
 

@@ -1,6 +1,6 @@
-"""SMAC's maps as plain data: what can be played, checked without importing numpy, jax or smac.
+"""SMAC's maps as plain data, checked without importing numpy, jax or smac.
 
-A test compares the table with smac's own, and the sizes with those that its environment reports.
+A test compares the table with smac's own, and the sizes with those that smac's environment reports.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ class SmacMap:
     Attributes:
         allies, enemies: name of each unit's type, in SMAC's order of the allies (sorted by type).
         limit: most steps of an episode.
-        num_shown_types: length of the one-hot unit types in observations; 0 where the map has one type a team.
+        num_shown_types: length of the one-hot unit types in observations; 0 if each team has a single type.
     """
 
     allies: tuple[str, ...]
@@ -36,12 +36,12 @@ class SmacMap:
 
     @property
     def num_agents(self) -> int:
-        """A."""
+        """A, the number of allies."""
         return len(self.allies)
 
     @property
     def num_enemies(self) -> int:
-        """E."""
+        """E, the number of enemies."""
         return len(self.enemies)
 
 
@@ -86,16 +86,16 @@ SMAC_MAPS = {
 
 
 def check_map(name: str) -> SmacMap:
-    """The map of a name.
+    """Returns the map of a name.
 
     Raises:
-        InputError: SMAC has no such map; the message lists those it has.
+        InputError: SMAC has no such map; the message lists its maps.
     """
     return SMAC_MAPS[check_name("env.scenario", name, SMAC_MAPS)]
 
 
 def smac_sizes(name: str) -> Sizes:
-    """Sizes of a map as SMAC's environment has them by default.
+    """Returns the sizes of a map with the default options of SMAC's environment.
 
     Raises:
         InputError: SMAC has no such map.
@@ -104,9 +104,9 @@ def smac_sizes(name: str) -> Sizes:
     num_agents, num_enemies, bits = battle.num_agents, battle.num_enemies, battle.num_shown_types
     ally_shield, enemy_shield = (int(team[0] in _PROTOSS) for team in (battle.allies, battle.enemies))
     num_actions = FIRST_ATTACK_ACTION + num_enemies
-    # Of another unit: attackable or visible, distance, dx, dy, health, shield, type; of oneself the last three.
+    # Per other unit: attackable or visible, distance, dx, dy, health, shield, type; for the own unit the last three.
     obs_size = _NUM_MOVE_BITS + num_enemies * (5 + enemy_shield + bits) + (num_agents - 1) * (5 + ally_shield + bits)
     obs_size += 1 + ally_shield + bits
-    # Of an ally: health, cooldown, x, y, shield, type and last action; an enemy has no cooldown and no action.
+    # Per ally: health, cooldown, x, y, shield, type and last action; an enemy has no cooldown and no action.
     state_size = num_agents * (4 + ally_shield + bits + num_actions) + num_enemies * (3 + enemy_shield + bits)
     return Sizes(num_agents, obs_size, state_size, num_actions, battle.limit)

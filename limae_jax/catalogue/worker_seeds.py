@@ -1,4 +1,4 @@
-"""How the games that run in processes of their own share out the seeds."""
+"""Seeds of games in worker processes."""
 
-# The games of one seed of a run have seeds of their own, this far from those of the next.
+# Each seed of a run reserves this many seeds for its games.
 MAX_WORKERS = 1000

@@ -1,4 +1,4 @@
-"""What the command line takes, and its help."""
+"""The arguments of the command line, and its help."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from limae_jax.errors import InputError
 from limae_jax.version import __version__
 
 _OVERRIDES = """\
-overrides choose, or set one value each (later ones win):
+each override makes a choice or sets a value (later ones win):
   experiment=quickstart  system=li_ma2e  masking=ema   choices, see `limae-jax list`
   env.scenario=8m  run.num_seeds=3  system.gamma=0.95  settings, see `limae-jax config`
 """
@@ -48,7 +48,7 @@ _SWEEP = "sweep system=qmix,li_ma2e env.scenario=3m,8m system.learning_rate=5e-4
 
 
 class _Parser(argparse.ArgumentParser):
-    """Reports mistakes as InputError."""
+    """Raises usage errors as InputError."""
 
     def error(self, message: str) -> NoReturn:
         raise InputError(f"{message}; see {self.prog} --help")
@@ -57,7 +57,7 @@ class _Parser(argparse.ArgumentParser):
 def _build_parser() -> argparse.ArgumentParser:
     parser = _Parser(
         prog="limae-jax",
-        description="Train QMIX, LI-MA2E and their relatives on SMAX in JAX: many seeds in one compiled program.",
+        description="Train QMIX, LI-MA2E and related systems on SMAX in JAX: many seeds in one compiled program.",
         epilog=f"{_OVERRIDES}\n{_EXAMPLES}",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -65,34 +65,34 @@ def _build_parser() -> argparse.ArgumentParser:
     parser.add_argument("--version", action="version", version=f"limae-jax {__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True, title="commands")
 
-    command = _add(commands, "train", "train, or continue the run in its directory", "train experiment=quickstart")
+    command = _add(commands, "train", "start a run, or continue it in its directory", "train experiment=quickstart")
     _add_overrides(command)
     _add_hosts(command)
-    command = _add(commands, "resume", "continue a run, longer if you say so", "resume runs/quickstart")
+    command = _add(commands, "resume", "continue a run, or extend it", "resume runs/quickstart")
     _add_run_dir(command)
     _add_overrides(command)
     _add_hosts(command)
     command = _add(commands, "sweep", "train a grid of settings, or continue it", _SWEEP, _SWEEPS)
-    command.add_argument("--dry-run", action="store_true", help="show the runs and what is done of them; train nothing")
+    command.add_argument("--dry-run", action="store_true", help="show the runs and their progress; train nothing")
     _add_overrides(command)
     _add_evaluate(commands)
-    command = _add(commands, "report", "compare finished runs: tables, pictures, a page", "report runs/* --out report")
+    command = _add(commands, "report", "compare finished runs in tables and figures", "report runs/* --out report")
     command.add_argument("run_dirs", metavar="RUN_DIR", type=Path, nargs="+", help="made by `train` or `sweep`")
     command.add_argument("--out", metavar="DIR", type=Path, required=True, help="where to write the report")
-    command = _add(commands, "render", "show a greedy battle of a trained team", "render runs/quickstart --agent 1")
+    command = _add(commands, "render", "render a greedy battle of a trained team", "render runs/quickstart --agent 1")
     _add_run_dir(command)
     _add_team(command)
-    command.add_argument("--agent", type=int, default=0, metavar="I", help="whose beliefs are shown (default: 0)")
-    command.add_argument("--battle", type=int, default=0, metavar="N", help="which one, from 0 on (default: 0)")
+    command.add_argument("--agent", type=int, default=0, metavar="I", help="agent whose beliefs are shown (default: 0)")
+    command.add_argument("--battle", type=int, default=0, metavar="N", help="number of the battle, from 0 (default: 0)")
     command.add_argument("--out", metavar="FILE", type=Path, help="the GIF to write (default: RUN_DIR/battle.gif)")
     _add_export_and_prune(commands)
-    command = _add(commands, "list", "show what there is to choose from", "list scenarios")
+    command = _add(commands, "list", "list the available choices", "list scenarios")
     command.add_argument("what", metavar="scenarios|systems|masking|experiments")
     command = _add(commands, "config", "print the settings that a run would have", "config system=vdn env.scenario=8m")
-    command.add_argument("--explain", action="store_true", help="say what each of them means, in place of YAML")
+    command.add_argument("--explain", action="store_true", help="explain each setting instead of printing YAML")
     _add_overrides(command)
-    command = _add(commands, "doctor", "check what is installed, and say what to do about what is not", "doctor smac")
-    command.add_argument("what", metavar="smac", nargs="?", help="real StarCraft II: checks it and launches a game")
+    command = _add(commands, "doctor", "check the installation, and say how to fix it", "doctor smac")
+    command.add_argument("what", metavar="smac", nargs="?", help="check real StarCraft II and launch a game")
     return parser
 
 
@@ -107,7 +107,7 @@ def _add(
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    text = "import parts of your own from this module first; may be given several times"
+    text = "import this module with your own parts first; can be repeated"
     command.add_argument("--plugin", metavar="MODULE", action="append", default=[], help=text)
     return command
 
@@ -116,7 +116,7 @@ def _add_evaluate(commands: argparse._SubParsersAction) -> None:
     command = _add(commands, "evaluate", "play trained teams greedily", "evaluate runs/quickstart --checkpoint best")
     command.add_argument("run_dirs", metavar="RUN_DIR", nargs="+", help="made by `train` or `sweep`")
     _add_overrides(command)
-    command.add_argument("--checkpoint", default="last", metavar="last|best", help="which one (default: last)")
+    command.add_argument("--checkpoint", default="last", metavar="last|best", help="checkpoint to use (default: last)")
     command.add_argument("--replays", action="store_true", help="with env=smac: save the games in RUN_DIR/smac/replays")
 
 
@@ -125,16 +125,16 @@ def _add_export_and_prune(commands: argparse._SubParsersAction) -> None:
     command = _add(commands, "export", "write a trained team's parameters as safetensors", example)
     _add_run_dir(command)
     _add_team(command)
-    command.add_argument("--out", metavar="FILE", type=Path, required=True, help="ends in .safetensors")
-    summary = "drop the replay of finished runs, and older checkpoints; they can still be evaluated and extended"
+    command.add_argument("--out", metavar="FILE", type=Path, required=True, help="file to write, *.safetensors")
+    summary = "delete the replay and older checkpoints of finished runs, which can still be evaluated and extended"
     command = _add(commands, "prune", summary, "prune runs/* --dry-run")
     command.add_argument("run_dirs", metavar="RUN_DIR", type=Path, nargs="+", help="made by `train` or `sweep`")
     command.add_argument("--dry-run", action="store_true", help="show what would be freed; change nothing")
 
 
 def _add_team(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--seed", type=int, metavar="N", help="whose team (default: the run's first seed)")
-    command.add_argument("--checkpoint", default="last", metavar="last|best", help="which one (default: last)")
+    command.add_argument("--seed", type=int, metavar="N", help="seed of the team (default: the run's first seed)")
+    command.add_argument("--checkpoint", default="last", metavar="last|best", help="checkpoint to use (default: last)")
 
 
 def _add_run_dir(command: argparse.ArgumentParser) -> None:
@@ -150,17 +150,17 @@ def _add_overrides(command: argparse.ArgumentParser) -> None:
 def _add_hosts(command: argparse.ArgumentParser) -> None:
     hosts = command.add_argument_group("several hosts (start the same command on each)")
     hosts.add_argument("--coordinator", metavar="HOST:PORT", help="of process 0; `auto` asks the cluster (SLURM, ...)")
-    hosts.add_argument("--num-processes", type=int, metavar="N", help="processes in all")
-    hosts.add_argument("--process-id", type=int, metavar="I", help="which one this is, from 0")
+    hosts.add_argument("--num-processes", type=int, metavar="N", help="number of processes")
+    hosts.add_argument("--process-id", type=int, metavar="I", help="index of this process, from 0")
 
 
 def parse(argv: Sequence[str] | None) -> argparse.Namespace:
-    """Reads the command line; None takes the program's own.
+    """Parses the command line; None takes `sys.argv`.
 
     Raises:
-        InputError: it makes no sense.
+        InputError: the arguments are invalid.
     """
-    # argparse gives up on overrides that follow an option; they come back as unknown arguments.
+    # argparse returns overrides after an option as unknown arguments.
     parser = _build_parser()
     args, others = parser.parse_known_args(argv)
     options = [other for other in others if other.startswith("-") or not hasattr(args, "overrides")]

@@ -1,4 +1,4 @@
-"""`limae-jax doctor`: what is there, what is missing, and what to do about it."""
+"""`limae-jax doctor`: checks the installation and says how to fix it."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from limae_jax.errors import GameError, InputError
 from limae_jax.version import __version__
 
 PACKAGES = ("jax", "jaxlib", "flax", "optax", "jaxmarl", "flashbax", "orbax-checkpoint", "hydra-core", "numpy")
-# Enough to see that the game moves.
+# Enough to see that the game runs.
 _STEPS = 5
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at.
+    """The result of one check.
 
     Attributes:
-        name: what it is.
-        is_fine: whether it will do.
+        name: what was checked.
+        is_fine: whether the check passed.
         text: what was found, or what to do.
     """
 
@@ -33,14 +33,14 @@ class Finding:
 
 
 def examine() -> Iterator[Finding]:
-    """This package, what it stands on, and the devices."""
+    """Checks this package, its dependencies, and the devices."""
     yield Finding("limae-jax", True, f"{__version__}, Python {platform.python_version()}")
     yield _find("packages", _packages)
     yield _find("devices", _devices)
 
 
 def examine_smac() -> Iterator[Finding]:
-    """StarCraft II, from its packages to a game that is launched and played for some steps."""
+    """Checks StarCraft II, from its packages to launching a game and playing a few steps."""
     from limae_jax.environments.smac.installation import CHECKS, installed_maps
 
     findings = [_find(name, check) for name, check in CHECKS.items()]
@@ -92,7 +92,7 @@ def _play(map_name: str) -> str:
     with BattlePool(GameSettings(map_name), num_workers=1, max_crashes=2) as games:
         steps = games.reset()
         for _ in range(_STEPS):
-            # The dead have no-op, 0, only.
+            # Dead agents can only choose no-op, action 0.
             steps = games.step(steps.avail[..., STOP_ACTION].astype(int) * STOP_ACTION)
         seconds = time.monotonic() - began
         return f"StarCraft II {games.info.game_version}: launched, {_STEPS} steps of {map_name} played, {seconds:.1f} s"

@@ -1,4 +1,4 @@
-"""What each setting means, read from the docstrings of the dataclasses that check it. Nothing here imports jax."""
+"""Explains each setting, from the docstrings of the dataclasses that check it. Nothing here imports jax."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _INDENT = 6
 
 
 def meanings(settings: type) -> dict[str, str]:
-    """Field of a dataclass of settings -> what its docstring, or that of a class above it, says of it."""
+    """Returns field -> description, from the docstrings of a settings dataclass and its base classes."""
     found: dict[str, str] = {}
     for one in reversed(settings.__mro__):
         doc = inspect.cleandoc(one.__doc__ or "")
@@ -29,14 +29,14 @@ def meanings(settings: type) -> dict[str, str]:
 
 
 def _entries(attributes: str) -> list[tuple[list[str], str]]:
-    """(names, text) of each entry `name, name: text`, whose further lines are indented more."""
+    """Returns (names, text) of each entry `name, name: text`; continuation lines are indented further."""
     entries = re.split(r"\n(?= {4}\S)", attributes)
     pairs = (" ".join(entry.split()).partition(": ") for entry in entries)
     return [(names.split(", "), text) for names, colon, text in pairs if colon]
 
 
 def print_settings(config: TrainConfig) -> None:
-    """Prints every setting that a run reads: its name, its value, and below them what it means."""
+    """Prints every setting that a run reads: its name and value, and its meaning on the next line."""
     console = make_console()
     for section, values in to_dict(config).items():
         known = meanings(type(getattr(config, section)))
@@ -47,6 +47,6 @@ def print_settings(config: TrainConfig) -> None:
 def _print_setting(console: Console, setting: str, meaning: str) -> None:
     console.print(Text(setting, style="bold"), soft_wrap=True)
     if meaning:
-        # A log's lines stay whole.
+        # Lines of a log are not wrapped.
         text = hanging(" " * _INDENT + meaning, console.width, _INDENT) if console.is_terminal else f"  {meaning}"
         console.print(Text(text), soft_wrap=True)

@@ -1,4 +1,4 @@
-"""Tables of the command line. Nothing here imports jax."""
+"""Prints the tables of the command line. Nothing here imports jax."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from limae_jax.metrics.tables import Column, fits, hanging, table
 from limae_jax.metrics.terminal import make_console
 from limae_jax.replay.memory import row_bytes
 
-# Columns of an evaluation that stand beside each other, where there is room.
+# Most columns of an evaluation side by side.
 _SEEDS_ABREAST = 8
 
 
@@ -38,15 +38,15 @@ def list_things(what: str) -> None:
 
 
 def print_finding(finding: Finding) -> None:
-    """Prints a line of `limae-jax doctor`, in several where the terminal is narrow."""
+    """Prints a finding of `limae-jax doctor` on one line, wrapped on narrow terminals."""
     console = make_console()
     line = f"{'ok' if finding.is_fine else 'FIX':4}  {finding.name:12}  {finding.text}"
-    # A log's lines stay whole.
+    # Lines of a log are not wrapped.
     console.print(Text(hanging(line, console.width, 6) if console.is_terminal else line), soft_wrap=True)
 
 
 def print_evaluation(rows: Sequence[Mapping[str, Any]]) -> None:
-    """Prints a column for each evaluated seed, and their medians; as many seeds at a time as there is room for."""
+    """Prints a column per evaluated seed and their medians, as many side by side as fit."""
     console = make_console()
     shared = [name for name, value in rows[0].items() if name != "seed" and isinstance(value, str)]
     about = ", ".join(f"{name} {rows[0][name]}" for name in shared)
@@ -79,7 +79,7 @@ _SMAC_COLUMNS: tuple[tuple[str, str, str], ...] = (
     ("steps", "test_length_mean", ".1f"),
     ("seconds", "test_seconds_mean", ".1f"),
     ("time\nlimit", "test_timeouts", ","),
-    ("own\ndead", "test_ally_deaths_mean", ".2f"),
+    ("allies\ndead", "test_ally_deaths_mean", ".2f"),
     ("enemies\ndead", "test_enemy_deaths_mean", ".2f"),
     ("crashes", "crashes", ","),
     ("dis-\ncarded", "discarded_episodes", ","),
@@ -88,7 +88,7 @@ _SMAC_COLUMNS: tuple[tuple[str, str, str], ...] = (
 
 @contextlib.contextmanager
 def smac_evaluations() -> Iterator[tuple[Callable[[str], None], Callable[[Mapping[str, Any]], None]]]:
-    """Gives two functions: one shows what is going on, where somebody looks; the other prints a report."""
+    """Yields two functions: one shows the status on a terminal, the other prints a report."""
     console = make_console()
     with console.status("") as line:
         yield lambda text: line.update(escape(text)), lambda report: _print_smac_evaluation(console, report)
@@ -106,9 +106,9 @@ def _print_smac_evaluation(console: Console, report: Mapping[str, Any]) -> None:
     console.print(Text(trained), soft_wrap=True)
     console.print()
     console.print(table(console, columns, rows))
-    over_seeds = "; of all seeds: bootstrap over them" if len(seeds) > 1 else ""
-    console.print(f"[dim]interval of a seed: Wilson{over_seeds}[/]")
-    console.print("[dim]greedy play; return in SMAC's units, a perfect win brings 20[/]")
+    over_seeds = "; over all seeds: bootstrap" if len(seeds) > 1 else ""
+    console.print(f"[dim]interval per seed: Wilson{over_seeds}[/]")
+    console.print("[dim]greedy play; return in SMAC's units (20 for a perfect win)[/]")
     console.print(Text(f"{report['file']}\n"), soft_wrap=True)
 
 
@@ -119,10 +119,10 @@ def _smac_cells(row: Mapping[str, Any]) -> list[str]:
 
 def _how(report: Mapping[str, Any]) -> str:
     if report["mode"] == "native":
-        return f"{report['step_mul']} game loops a step"
+        return f"{report['step_mul']} game loops per step"
     view = "privileged: sees more than SMAC shows" if report["is_privileged"] else "sees what SMAC shows"
     options = f"sight {report['sight']}, attack mask {report['attack_mask']}; {view}"
-    return f"{report['step_mul']} game loops a step\ntranslated: {options}"
+    return f"{report['step_mul']} game loops per step\ntranslated: {options}"
 
 
 def _training(report: Mapping[str, Any]) -> str:
@@ -161,10 +161,10 @@ def _scenarios(console: Console) -> None:
     _print_table(console, "env=smax", _BATTLE, rows)
     letters = ", ".join(f"{letter} {UNIT_TYPES[index]}" for letter, index in UNIT_LETTERS.items())
     console.print(
-        "Any other battle by its name: <team> against the same, or <team>_vs_<team>, a team being counts and units"
+        "Name any other battle <team> (against the same team) or <team>_vs_<team>; a team is a list of counts and units"
         f" ({letters}), as in 2s3z or 3s_vs_4z.\n"
         f"A replay row holds replay.row_length={TrainConfig().replay.row_length} steps;"
-        f" replay.capacity_rows={TrainConfig().replay.capacity_rows} rows are kept for each seed.\n"
+        f" replay.capacity_rows={TrainConfig().replay.capacity_rows} rows are kept per seed.\n"
     )
     rows = [
         [name, particles.summary, f"{particles.num_agents}{' or env.num_agents' if particles.resizable else ''}"]
@@ -185,9 +185,9 @@ def _scenarios(console: Console) -> None:
         rows.append([name, *described, *map(str, sizes), f"{row_bytes(config, sizes):,}"])
     _print_table(console, "env=smac, real StarCraft II", _BATTLE, rows)
     console.print(
-        "env=pettingzoo: env.scenario is any module with a parallel environment of discrete actions, such as"
+        "env=pettingzoo: env.scenario is any module of a parallel environment with discrete actions, such as"
         " mpe2.simple_spread_v3, or module:function; see docs/games.md.\n"
-        "env=gymnasium: env.scenario is any environment of Gymnasium with an entry for each agent, such as"
+        "env=gymnasium: env.scenario is any Gymnasium environment whose spaces have one entry per agent, such as"
         " lbforaging:Foraging-8x8-2p-3f-v3."
     )
 
@@ -196,7 +196,7 @@ def _jaxmarl_games(console: Console) -> None:
     rows = []
     for name in playable_games():
         game = JAXMARL_GAMES.get(name)
-        reward = "shared, counts once" if game and game.is_reward_shared else "sum of the agents'"
+        reward = "shared, counted once" if game and game.is_reward_shared else "sum over agents"
         rows.append([name, game.summary if game else "not known to limae_jax", reward])
     columns = [Column("env.scenario"), Column("game"), Column("team reward")]
     _print_table(console, "env=jaxmarl", columns, rows)
@@ -205,7 +205,7 @@ def _jaxmarl_games(console: Console) -> None:
         if reason := why_refused(name):
             refused.setdefault(reason, []).append(name)
     rows = [[", ".join(names), reason] for reason, names in refused.items()]
-    _print_table(console, "", [Column("not played"), Column("why")], rows)
+    _print_table(console, "", [Column("not supported"), Column("reason")], rows)
     if GAME_SUMMARIES:
         own = [list(item) for item in GAME_SUMMARIES.items()]
         _print_table(console, "from plug-ins", [Column("env"), Column("game")], own)
@@ -225,14 +225,14 @@ def _team(unit_types: Sequence[int]) -> str:
 
 
 def _systems(console: Console) -> None:
-    _print_table(console, "", [Column("system"), Column("what it is")], [list(item) for item in SYSTEMS.items()])
+    _print_table(console, "", [Column("system"), Column("description")], [list(item) for item in SYSTEMS.items()])
 
 
 def _masking(console: Console) -> None:
-    columns = [Column(title) for title in ("rule", "hidden are", "settings", "granularity", "use")]
+    columns = [Column(title) for title in ("rule", "hidden agents", "settings", "granularity", "use")]
     rows = []
     for name, rule in RULES.items():
-        # The probability is read by every rule, in pre-training.
+        # Every rule reads the probability, in pre-training.
         shared = ("name", "granularity", *(("probability",) if name != "random" else ()))
         read = [item for item in fields(MASKING_CONFIGS[name]) if item.name not in shared]
         settings = "\n".join(f"masking.{item.name}={item.default}" for item in read)
@@ -241,19 +241,19 @@ def _masking(console: Console) -> None:
     _print_table(console, "", columns, rows)
     console.print(
         "delta_i is agent i's mean absolute TD error, theta the mean of delta over the agents."
-        " Of masking.granularity, one mask for each of these, a rule's own comes first; a step is a window of"
-        " mae.window steps."
+        " masking.granularity: one mask per batch, row or step (a window of mae.window steps); a rule's default"
+        " comes first."
     )
 
 
 def _experiments(console: Console) -> None:
-    columns = [Column("experiment"), Column("what it is"), Column("system", is_whole=True), Column("scenario")]
+    columns = [Column("experiment"), Column("description"), Column("system", is_whole=True), Column("scenario")]
     columns += [Column(title, is_number=True) for title in ("seeds", "env steps")]
     _print_table(console, "", columns, [_experiment(name) for name in options("experiment")])
 
 
 def _experiment(name: str) -> list[str]:
-    """An experiment's line. Read from the files themselves: composing each of them would take seconds."""
+    """Returns the table row of an experiment, read directly from the files: composing all would take seconds."""
     text = _configs("experiment", name)
     data = yaml.safe_load(text) or {}
     chosen = _choices(yaml.safe_load(_configs("", "train"))) | _choices(data)
@@ -264,7 +264,7 @@ def _experiment(name: str) -> list[str]:
     what = [system["name"], (env | data.get("env", {}))["scenario"]]
     if "sweep" in data:
         what = ["sweep", f"{math.prod(map(len, axes))} cells"]
-    # The dataclass brings numbers, however written, to what a run would have.
+    # The dataclass converts numbers as in a run.
     run = RunConfig(**data.get("run", {}))
     return [name, summary, *what, str(run.num_seeds), f"{run.total_env_steps:,}"]
 
@@ -274,7 +274,7 @@ def _configs(group: str, name: str) -> str:
 
 
 def _choices(data: Mapping[str, Any]) -> dict[str, str]:
-    """What a defaults list chooses of each group."""
+    """Returns group -> choice of a defaults list."""
     entries = [entry for entry in data.get("defaults", ()) if isinstance(entry, Mapping)]
     return {key.removeprefix("override /"): name for entry in entries for key, name in entry.items()}
 

@@ -1,9 +1,9 @@
 """Every setting of a run, as frozen dataclasses. YAML and the command line are checked against them.
 
-Nothing here imports jax, so a mistake is answered at once. Fields that count environment steps end in
-`_env_steps`; one environment step is one joint action of a team. What is due on the clock that all seeds share
-(evaluations, pre-training) counts time steps, environment steps and the final observation of each episode, and ends
-in `_time_steps`.
+Nothing here imports jax, so mistakes are reported immediately. Fields that count environment steps end in
+`_env_steps`; one environment step is one joint action of a team. Fields that follow the clock shared by all seeds
+(evaluation, pre-training) end in `_time_steps`; time steps are environment steps and the final observation of each
+episode.
 """
 
 from limae_jax.config.context import MaeConfig, WindowConfig

@@ -1,7 +1,7 @@
-"""From the command line's overrides to checked settings: Hydra chooses among configs/, the dataclasses check.
+"""Composes checked settings from command-line overrides: Hydra chooses among configs/, the dataclasses check.
 
-Hydra gets only the choices (`system=vdn`). Settings (`system.gamma=0.9`) are parsed by Hydra's grammar, but set here,
-so that each mistake is known by name and answered in one line.
+Hydra gets only the choices (`system=vdn`). Settings (`system.gamma=0.9`) are parsed by Hydra's grammar, but applied
+here, so that each mistake is reported by name and on one line.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ __all__ = [
 ]
 
 
-# Sections that another choice of a group replaces by its own.
+# Sections that are reset when another choice of the group is made.
 _CHOSEN_WITH = {"system": ("mixer", "mae", "masking")}
 
 
@@ -59,10 +59,10 @@ def load_config(overrides: Sequence[str] = ()) -> TrainConfig:
 
     Args:
         overrides: choices (`env=mpe`, `system=vdn`, `experiment=quickstart`) and settings (`run.num_seeds=3`), in any
-            order; settings win over choices, the last of two wins.
+            order; settings override choices, and later overrides win.
 
     Raises:
-        InputError: one of them cannot work.
+        InputError: an override is invalid.
     """
     data = _load(overrides)
     if "sweep" in data:
@@ -71,14 +71,14 @@ def load_config(overrides: Sequence[str] = ()) -> TrainConfig:
 
 
 def load_cell(overrides: Sequence[str]) -> TrainConfig:
-    """As `load_config`, for a cell of the sweep that the experiment may be."""
+    """Same as `load_config` for a cell of a sweep: the experiment may be a sweep."""
     data = _load(overrides)
     data.pop("sweep", None)
     return from_dict(data)
 
 
 def experiment_sweep(experiment: str) -> dict[str, Any]:
-    """Section `sweep` of an experiment; empty if it is a single run.
+    """Returns section `sweep` of an experiment; empty if the experiment is a single run.
 
     Args:
         experiment: `experiment=...`
@@ -99,16 +99,16 @@ def _load(overrides: Sequence[str]) -> dict[str, Any]:
 
 
 def override_config(config: TrainConfig, overrides: Sequence[str]) -> TrainConfig:
-    """Settings on top of a run's own.
+    """Applies overrides to the settings of a run.
 
     Args:
-        config: of the run.
+        config: settings of the run.
         overrides: as for `load_config`; `env=` and `system=` replace the whole section, an experiment is refused.
 
     Raises:
-        InputError: one of them cannot work.
+        InputError: an override is invalid.
     """
-    check_is_data(config)  # only what was typed just now is ever filled in
+    check_is_data(config)  # interpolations are resolved only in the overrides
     parsed = [parse_override(text) for text in overrides]
     data = to_dict(config)
     for override in parsed:
@@ -122,7 +122,10 @@ def override_config(config: TrainConfig, overrides: Sequence[str]) -> TrainConfi
 
 
 def profile_of(env: SmaxConfig) -> str:
-    """The file in configs/env that has these settings, whatever the scenario and its limit; or "own settings"."""
+    """Returns the name of the file in configs/env with these settings, or "own settings".
+
+    Settings scenario, max_steps and num_envs may differ.
+    """
     for name in options("env"):
         profile = _compose([parse_override(f"env={name}")])["env"]
         given = dataclasses.asdict(env) | {field: profile.get(field) for field in ("scenario", "max_steps", "num_envs")}
@@ -132,7 +135,7 @@ def profile_of(env: SmaxConfig) -> str:
 
 
 def _compose(choices: Iterable[Override]) -> dict[str, Any]:
-    # The cells of a sweep differ in settings more often than in choices.
+    # Cached: the cells of a sweep often share their choices.
     return copy.deepcopy(_composed(tuple(override.input_line or "" for override in choices)))
 
 
@@ -152,9 +155,9 @@ def _composed(choices: tuple[str, ...]) -> dict[str, Any]:
 
 
 def _store_defaults() -> None:
-    """Names defaults for the YAML files: `limae_jax_schema`, and `<family>_schema` in group env.
+    """Stores the defaults that YAML files refer to: `limae_jax_schema`, and `<family>_schema` in group env.
 
-    What the system chooses the class of is left out: `_with_settings` fills it in.
+    Sections whose class depends on the system are left out: `_with_settings` fills them in.
     """
     store = ConfigStore.instance()
     plain = defaults(ChosenNames())
@@ -164,7 +167,7 @@ def _store_defaults() -> None:
         node = to_dict(TrainConfig(env=make()))["env"]
         name = family if family in REGISTERED["env"] else f"{family}_schema"
         store.store(group="env", name=name, node=node)
-    # Parts of users have no files.
+    # Parts from plug-ins have no YAML files.
     for group in ("system", "mixer", "masking"):
         for name in REGISTERED[group]:
             store.store(group=group, name=name, node={"name": name})
@@ -173,7 +176,7 @@ def _store_defaults() -> None:
 def _with_settings(data: dict[str, Any], settings: Iterable[Override]) -> dict[str, Any]:
     settings = list(settings)
     for override in settings:
-        if override.key_or_group == "replay.kind":  # which settings there are goes by it
+        if override.key_or_group == "replay.kind":  # selects the class of the section
             data = {**data, "replay": {**data.get("replay", {}), "kind": override.value()}}
     chosen = chosen_in(data)
     completed = {section: values | data.get(section, {}) for section, values in defaults(chosen).items()}
@@ -193,11 +196,11 @@ def _check_setting(chosen: ChosenNames, name: str, value: Any) -> None:
     given = f"{name}={show(value)}"
     if name in chosen.classes():
         example = next(key for key in known if key.startswith(f"{name}."))
-        raise InputError(f"{given}: a section of settings; set them one by one, such as {example}=...")
+        raise InputError(f"{given}: is a section; set its fields one by one, such as {example}=...")
     if name not in known:
         raise unknown_setting(name, value, chosen, GROUPS)
     section, _, field = name.partition(".")
     if field == "name" and section in chosen.names():
-        raise InputError(f"{given}: chosen as a whole; write {section}={show(value)}")
+        raise InputError(f"{given}: cannot be set here; write {section}={show(value)}")
     if value == "???":
         raise InputError(f"{given}: needs a value")

@@ -1,4 +1,4 @@
-"""Settings of what agents believe about their team: the window that they remember, and the masked auto-encoder."""
+"""Settings of the agents' context: the window that they remember, and the masked auto-encoder."""
 
 from __future__ import annotations
 
@@ -11,16 +11,15 @@ from limae_jax.config.bounds import MAX_LAYERS, MAX_UPDATES, MAX_WIDTH
 
 @dataclass(frozen=True)
 class WindowConfig(Section):
-    """The windows of the team that an agent draws context from; the oracle reads the true ones.
+    """Settings of the team's windows that an agent draws context from; the oracle reads the true windows.
 
     Attributes:
         window: L, time steps of an agent's trajectory.
-        width: D of the context, and of the auto-encoder's tokens.
-        num_heads: attention heads; divide the width.
+        width: D, size of the context and of the auto-encoder's tokens.
+        num_heads: attention heads; must divide the width.
         pretrain_time_steps: time steps of random legal play, after the warm-up, in which only the auto-encoder learns;
-            rounded up to whole chunks of 4096. The oracle, which has no auto-encoder, plays as many and learns nothing.
-        context: what the attention reads of each window, `last_step` or the whole `window`; `off` leaves the agent
-            without context.
+            rounded up to whole chunks of 4096. The oracle, which has no auto-encoder, plays them without learning.
+        context: what the attention reads of each window, `last_step` or the whole `window`; `off` disables context.
     """
 
     section: ClassVar[str] = "mae"
@@ -42,18 +41,18 @@ class WindowConfig(Section):
 
 @dataclass(frozen=True)
 class MaeConfig(WindowConfig):
-    """The masked auto-encoder over agents' trajectories, and the context that agents draw from it.
+    """Settings of the masked auto-encoder over agents' trajectories, and of the context that agents draw from it.
 
     Attributes:
-        encoder_layers, decoder_layers: of the transformer.
+        encoder_layers, decoder_layers: layers of the transformer.
         learning_rate: Adam's step size for the auto-encoder.
-        max_grad_norm: its gradients are scaled down to this global norm.
-        loss_weight: lambda, factor on its loss. With an optimiser of its own, Adam all but cancels it.
+        max_grad_norm: the auto-encoder's gradients are clipped to this global norm.
+        loss_weight: lambda, factor on the auto-encoder's loss; its separate Adam optimiser almost cancels it.
         pretrain_updates_per_iteration: gradient steps in pre-training after each collected block of `env.num_envs`
             rows.
-        freeze_after_pretraining: whether the auto-encoder stays as phase 1 left it; a control. The masking rule then
-            counts for nothing but its probability.
-        td_gradient_to_mae: whether the TD loss trains the auto-encoder too.
+        freeze_after_pretraining: whether the auto-encoder is frozen after phase 1; a control. Only the masking rule's
+            probability then has an effect.
+        td_gradient_to_mae: whether the TD loss also trains the auto-encoder.
         target_copy: whether the target network has a copy of the auto-encoder from the last target update; otherwise
             it shares the online network's reconstruction, which is cheaper.
     """

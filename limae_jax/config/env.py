@@ -1,4 +1,4 @@
-"""Settings of the environments. `limae_jax.config` has them together with all others."""
+"""Settings of the environments; `limae_jax.config` re-exports them."""
 
 from __future__ import annotations
 
@@ -15,33 +15,33 @@ from limae_jax.config.other_games import GymnasiumConfig, JaxmarlConfig, Petting
 
 @dataclass(frozen=True)
 class SmaxConfig(CompiledConfig):
-    """SMAX against its scripted enemy.
+    """Settings of SMAX against its scripted enemy.
 
-    The `unit_type_*` lists give one number for each of marine, marauder, stalker, zealot, zergling, hydralisk; null
-    keeps jaxmarl's.
+    The `unit_type_*` lists hold one number each for marine, marauder, stalker, zealot, zergling and hydralisk; null
+    keeps jaxmarl's values.
 
     Attributes:
-        sight_scale: factor on how far the *allies* see, in (0, 1]; the scripted enemy sees as before.
-        enemy_shoots: False gives an enemy that only walks.
+        sight_scale: factor on the *allies'* sight range, in (0, 1]; the scripted enemy keeps its own.
+        enemy_shoots: whether the enemy shoots; otherwise it only walks.
         attack_mode: how the enemy picks a target, `closest` or `random`.
         walls_cause_death: whether touching the map's edge kills.
         see_enemy_actions: whether observations show the enemies' last moves and targets.
-        observes_enemy_cooldowns: whether the allies' observations show how soon an enemy can shoot again.
-        observes_positions_and_cooldowns: whether an ally's observation shows its own place on the map, and how soon it
-            and its team-mates can shoot again; where others are relative to it is always shown.
-        max_steps: time limit in environment steps; an episode that reaches it is truncated, not lost. null is the
+        observes_enemy_cooldowns: whether the allies' observations show the enemies' weapon cooldowns.
+        observes_positions_and_cooldowns: whether an ally's observation shows its own position on the map, and the
+            weapon cooldowns of its team; relative positions are always shown.
+        max_steps: time limit in environment steps; an episode that reaches it is truncated, not lost. null takes the
             limit of SMAC's map of the same name.
-        won_battle_bonus: reward for killing the last enemy; damage brings 1 in all.
-        use_self_play_reward: damage brings nothing, and losing costs `won_battle_bonus`.
-        map_width, map_height: of the field, in SMAX's units of length.
-        world_steps_per_env_step: ticks of the game for each action.
-        time_per_step: seconds of the game for each tick.
+        won_battle_bonus: reward for killing the last enemy; rewards for damage sum to 1.
+        use_self_play_reward: whether damage earns nothing and losing costs `won_battle_bonus`.
+        map_width, map_height: size of the map, in SMAX's units of length.
+        world_steps_per_env_step: game ticks per action.
+        time_per_step: game seconds per tick.
         observation_type: `unit_list` or `conic`.
-        unit_type_velocities: how far a unit moves in a second.
-        unit_type_attacks: damage of a shot.
+        unit_type_velocities: distance that a unit moves per second.
+        unit_type_attacks: damage per shot.
         unit_type_attack_ranges, unit_type_sight_ranges: how far a unit shoots and sees.
-        unit_type_radiuses: size of a unit.
-        unit_type_health: of a unit at full health.
+        unit_type_radiuses: radius of a unit.
+        unit_type_health: full health of a unit.
         unit_type_weapon_cooldowns: seconds between two shots.
     """
 
@@ -77,7 +77,7 @@ class SmaxConfig(CompiledConfig):
         self._one_of("attack_mode", "closest", "random")
         self._one_of("observation_type", "unit_list", "conic")
         for name in ("observes_enemy_cooldowns", "observes_positions_and_cooldowns"):
-            # Whom an entry of a cone shows, and so whether it may be hidden, is not known.
+            # An entry of a conic observation does not tell which unit it shows, so it cannot be hidden.
             can_hide = getattr(self, name) or self.observation_type == "unit_list"
             self._check(can_hide, name, "needs env.observation_type=unit_list")
         parse_scenario(self.scenario)
@@ -85,23 +85,23 @@ class SmaxConfig(CompiledConfig):
         for name in (item.name for item in dataclasses.fields(self) if item.name.startswith("unit_type_")):
             values = getattr(self, name)
             if values is not None:
-                self._check(len(values) == len(UNIT_TYPES), name, f"needs {len(UNIT_TYPES)} numbers, one a unit type")
+                self._check(len(values) == len(UNIT_TYPES), name, f"needs {len(UNIT_TYPES)} numbers, one per unit type")
                 self._check(all(value > 0 for value in values), name, "must hold numbers greater than 0")
 
     def _settle_max_steps(self) -> None:
         if self.max_steps is None:
-            fix = f"SMAC has no map {self.scenario} whose limit it could take; give a number"
+            fix = f"SMAC has no map {self.scenario} to take the limit from; give a number"
             self._check(self.scenario in SMAC_MAPS, "max_steps", fix)
             object.__setattr__(self, "max_steps", SMAC_MAPS[self.scenario].limit)
 
 
 @dataclass(frozen=True)
 class MpeConfig(CompiledConfig):
-    """Cooperative multi-agent particle environments of jaxmarl.
+    """Settings of jaxmarl's cooperative multi-agent particle environments.
 
     Attributes:
         scenario: see `catalogue.scenarios.MPE_SCENARIOS`.
-        num_agents: team size where the scenario lets one choose; null keeps jaxmarl's.
+        num_agents: team size, if the scenario allows a choice; null keeps jaxmarl's.
         max_steps: time limit in environment steps.
         reward_scale: see `EnvConfig`.
     """
@@ -123,12 +123,12 @@ class MpeConfig(CompiledConfig):
 
 @dataclass(frozen=True)
 class MatrixConfig(CompiledConfig):
-    """Games of a few stages whose best play is known; they prove learners.
+    """Settings of games of a few stages with a known optimum, for testing learners.
 
     Attributes:
         scenario: see `environments.matrix_games.MATRIX_SCENARIOS`.
-        penalty: what the `penalty` game pays where the agents mix up its two best payoffs.
-        length: stages of the `cliffwalk`.
+        penalty: payoff of the `penalty` game when the agents mix up its two optima.
+        length: stages of `cliffwalk`.
         reward_scale: see `EnvConfig`.
     """
 
@@ -150,18 +150,18 @@ class MatrixConfig(CompiledConfig):
 
 @dataclass(frozen=True)
 class SmacConfig(HostPlayedConfig):
-    """Real StarCraft II through oxwhirl/smac, one game in each of several worker processes.
+    """Settings of real StarCraft II through oxwhirl/smac, one game per worker process.
 
-    The fields from `sight` on are for evaluating teams trained on SMAX, which play translated.
+    The fields from `sight` on are for evaluating teams trained on SMAX, which play through a translation.
 
     Attributes:
         scenario: SMAC map, see `limae-jax list scenarios`.
-        difficulty: of the built-in enemy, 1 to 9 and A; 7 ("very hard") is the published protocol's.
-        step_mul: game loops for each action, of which the game makes 22.4 a second.
-        sight: `smac` shows SMAX's units only within SMAC's range of 9, `smax` as far as SMAX would.
+        difficulty: level of the built-in enemy, 1 to 9 and A; the published protocol uses 7 ("very hard").
+        step_mul: game loops per action; the game runs 22.4 per second.
+        sight: `smac` shows units within SMAC's range of 9, `smax` within SMAX's sight range.
         attack_mask: `smac` allows an attack where the game does (within 6), `weapon` within SMAX's weapon range.
-        is_strict: hide what SMAC's own observations do not have: an agent's place on the map, all cooldowns, and what
-            the enemies did last.
+        is_strict: whether to hide what SMAC's own observations lack: an agent's position on the map, all cooldowns,
+            and the enemies' last actions.
     """
 
     name: str = "smac"
@@ -182,7 +182,7 @@ class SmacConfig(HostPlayedConfig):
         check_map(self.scenario)
 
 
-# Which settings an environment family has, by `env.name`.
+# `env.name` -> the class of its settings.
 ENV_CONFIGS: dict[str, type[EnvConfig]] = {
     "smax": SmaxConfig,
     "mpe": MpeConfig,

@@ -1,4 +1,4 @@
-"""What the settings of all environments share."""
+"""Base classes of the environments' settings."""
 
 from __future__ import annotations
 
@@ -8,18 +8,18 @@ from typing import ClassVar
 from limae_jax.catalogue.worker_seeds import MAX_WORKERS
 from limae_jax.checks import Section
 
-# Copies of a game, steps of an episode or a row, and ticks of a step, that still make sense and can be built.
+# Upper bounds on environment copies, steps of an episode or a row, and ticks of a step: larger ones cannot be built.
 MAX_ENVS, MAX_STEPS, MAX_TICKS = 1_000_000, 1_000_000, 10_000
 
 
 @dataclass(frozen=True)
 class EnvConfig(Section):
-    """What all environments share.
+    """Settings that all environments share.
 
     Attributes:
         name: environment family, see `limae-jax list scenarios`.
         scenario: map or task within the family.
-        reward_scale: what `system.reward_scale` is unless it is set; SMAX's brings the best return to about 20, SMAC's.
+        reward_scale: default of `system.reward_scale`; on SMAX it scales the best return to about 20, as in SMAC.
     """
 
     section: ClassVar[str] = "env"
@@ -30,21 +30,21 @@ class EnvConfig(Section):
 
     @property
     def num_envs(self) -> int:
-        """Copies that one seed plays at the same time."""
+        """Environment copies that one seed plays in parallel."""
         raise NotImplementedError
 
     @property
     def is_played_by_host(self) -> bool:
-        """Whether the game runs in processes of its own, and not inside the compiled program."""
+        """Whether the game runs in worker processes instead of inside the compiled program."""
         return False
 
 
 @dataclass(frozen=True)
 class CompiledConfig(EnvConfig):
-    """What environments written in JAX share.
+    """Settings that environments written in JAX share.
 
     Attributes:
-        num_envs: copies that one seed plays at the same time.
+        num_envs: environment copies that one seed plays in parallel.
     """
 
     num_envs: int = 8
@@ -57,12 +57,12 @@ class CompiledConfig(EnvConfig):
 
 @dataclass(frozen=True)
 class HostPlayedConfig(EnvConfig):
-    """What games in processes of their own share.
+    """Settings that games in worker processes share.
 
     Attributes:
-        workers: games at the same time.
+        workers: worker processes, each with one game.
         timeout_s: seconds without an answer after which a game counts as hung.
-        max_crashes: crashes of one game in a row after which the run gives up.
+        max_crashes: consecutive crashes of one game after which the run stops.
     """
 
     reward_scale: ClassVar[float] = 1.0
@@ -79,10 +79,10 @@ class HostPlayedConfig(EnvConfig):
 
     @property
     def num_envs(self) -> int:
-        """Copies that one seed plays at the same time."""
+        """Environment copies that one seed plays in parallel."""
         return self.workers
 
     @property
     def is_played_by_host(self) -> bool:
-        """Whether the game runs in processes of its own, and not inside the compiled program."""
+        """Whether the game runs in worker processes instead of inside the compiled program."""
         return True

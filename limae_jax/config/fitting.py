@@ -1,6 +1,6 @@
-"""Whether a team that was trained in one environment can play another, told from the settings alone.
+"""Checks whether a team trained in one environment can play another, from the settings alone.
 
-Nothing here imports jax, so that a mistake is answered at once.
+Nothing here imports jax, so mistakes are reported immediately.
 """
 
 from __future__ import annotations
@@ -12,15 +12,15 @@ from limae_jax.checks import check
 from limae_jax.config.env import MatrixConfig, SmacConfig, SmaxConfig
 from limae_jax.config.env_base import EnvConfig
 
-# Settings of SmacConfig that only teams trained on SMAX are played by, and their defaults.
+# Settings of SmacConfig that apply only to teams trained on SMAX, and their defaults.
 _OF_TRANSLATION = {"sight": "smac", "attack_mask": "smac", "is_strict": False}
 
 
 def check_fit(trained: EnvConfig, other: EnvConfig) -> None:
-    """Checks that a team can play another environment, as far as can be told without the game.
+    """Checks that a team can play another environment, as far as possible without building the game.
 
     Raises:
-        InputError: the environments do not fit, or a setting of the other one is not for this team.
+        InputError: the environments do not fit, or a setting of the other one does not apply to this team.
     """
     if isinstance(other, SmacConfig):
         if isinstance(trained, SmaxConfig):
@@ -28,13 +28,13 @@ def check_fit(trained: EnvConfig, other: EnvConfig) -> None:
         elif isinstance(trained, SmacConfig):
             _check_native(trained, other)
         else:
-            fix = f"only teams trained on smax or smac can play it, and this one was trained on {trained.name}"
+            fix = f"can be played only by teams trained on smax or smac; this one was trained on {trained.name}"
             check(False, "env", other.name, fix)
     elif trained.name != other.name and {"pettingzoo", "gymnasium"} & {trained.name, other.name}:
-        fix = f"the team was trained on {trained.name}, whose observations and actions are others"
+        fix = f"the team was trained on {trained.name}, whose observations and actions differ"
         check(False, "env", other.name, f"{fix}; choose env={trained.name}")
     elif isinstance(trained, SmacConfig):
-        fix = "the team was trained on smac, whose observations and actions are others; choose env=smac"
+        fix = "the team was trained on smac, whose observations and actions differ; choose env=smac"
         check(False, "env", other.name, fix)
     elif isinstance(trained, SmaxConfig) and isinstance(other, SmaxConfig):
         _check_sizes(trained, smax_sizes(trained), other, smax_sizes(other))
@@ -46,8 +46,8 @@ def check_translation(trained: SmaxConfig, game: SmacConfig) -> None:
     """Checks that a team trained on SMAX can play a map of SMAC.
 
     Raises:
-        InputError: the map has units that SMAX lacks, the teams differ in size, or the team's observations have no
-            place where `game.is_strict` could hide something.
+        InputError: the map has units that SMAX lacks, the team sizes differ, or `game.is_strict` cannot hide anything
+            in the team's observations.
     """
     battle, scenario = check_map(game.scenario), parse_scenario(trained.scenario)
     lacking = sorted({unit for unit in battle.allies + battle.enemies if unit not in UNIT_TYPES})
@@ -55,20 +55,20 @@ def check_translation(trained: SmaxConfig, game: SmacConfig) -> None:
     check(not lacking, "env.scenario", game.scenario, fix)
     sizes, trained_sizes = (battle.num_agents, battle.num_enemies), (scenario.num_allies, scenario.num_enemies)
     fix = "has {} allies and {} enemies, not {} and {}".format(*sizes, *trained_sizes)
-    check(sizes == trained_sizes, "env.scenario", game.scenario, f"{fix} as {trained.scenario}, the team's own")
+    check(sizes == trained_sizes, "env.scenario", game.scenario, f"{fix} as in {trained.scenario}, the team's scenario")
     can_hide = not game.is_strict or trained.observation_type == "unit_list"
-    check(can_hide, "env.is_strict", game.is_strict, "the team was not trained with env.observation_type=unit_list")
+    check(can_hide, "env.is_strict", game.is_strict, "needs a team trained with env.observation_type=unit_list")
 
 
 def _check_native(trained: SmacConfig, other: SmacConfig) -> None:
     for name, default in _OF_TRANSLATION.items():
         value = getattr(other, name)
-        check(value == default, f"env.{name}", value, "is for teams trained on smax; this one plays SMAC as it is")
+        check(value == default, f"env.{name}", value, "is only for teams trained on smax; leave it out")
     _check_sizes(trained, smac_sizes(trained.scenario), other, smac_sizes(other.scenario))
 
 
 def _check_sizes(trained: EnvConfig, sizes: Sizes, other: EnvConfig, other_sizes: Sizes) -> None:
     pairs = zip(Sizes._fields, sizes, other_sizes, strict=True)
     unequal = [f"{name} {new}, not {old}" for name, old, new in pairs if old != new and name != "episode_limit"]
-    fix = f"the team was trained on {trained.scenario}; choose a scenario of the same team sizes"
+    fix = f"the team was trained on {trained.scenario}; choose a scenario with the same team sizes"
     check(not unequal, "env.scenario", other.scenario, f"has {', '.join(unequal)}; {fix}")

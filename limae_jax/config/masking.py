@@ -1,4 +1,4 @@
-"""Settings of the masking rules, which choose the agents that the auto-encoder must guess."""
+"""Settings of the masking rules, which choose the agents that the auto-encoder must reconstruct."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from limae_jax.config.bounds import MAX_UPDATES
 
 @dataclass(frozen=True)
 class MaskingConfig(Section):
-    """What all rules have; `limae-jax list masking` shows the rules.
+    """Settings that all masking rules share; `limae-jax list masking` shows the rules.
 
     Attributes:
-        name: rule; the system has one of its own.
-        granularity: one mask for each `batch`, `row` or `step` (a window of mae.window steps); null is the rule's own.
-        probability: p of hiding an agent, in `random` and while pre-training.
+        name: masking rule; each system has a default.
+        granularity: one mask per `batch`, `row` or `step` (a window of mae.window steps); null is the rule's default.
+        probability: p, probability of hiding an agent, in `random` and in pre-training.
     """
 
     section: ClassVar[str] = "masking"
@@ -36,17 +36,17 @@ class MaskingConfig(Section):
 
     @property
     def unit(self) -> str:
-        """The granularity in force."""
+        """The granularity in use."""
         return self.granularity or RULES[self.name].granularities[0]
 
 
 @dataclass(frozen=True)
 class ThresholdConfig(MaskingConfig):
-    """Rules that hide the agents whose score is above the team's mean.
+    """Settings of rules that hide the agents whose score is above the team's mean.
 
     Attributes:
         tolerance: a score counts as high if it exceeds the mean by this fraction.
-        top_k: agents hidden if no score is high.
+        top_k: number of agents hidden if no score is high.
     """
 
     traced: ClassVar[tuple[str, ...]] = ("probability", "tolerance")
@@ -63,7 +63,7 @@ class ThresholdConfig(MaskingConfig):
 
 @dataclass(frozen=True)
 class EmaConfig(ThresholdConfig):
-    """Scores averaged over the batches.
+    """Settings of the rule that averages scores over batches.
 
     Attributes:
         alpha: weight of the newest batch; 0.1 is stable, 0.9 reactive.
@@ -81,10 +81,10 @@ class EmaConfig(ThresholdConfig):
 
 @dataclass(frozen=True)
 class VdsConfig(ThresholdConfig):
-    """Variance between episodes times the slope over batches.
+    """Settings of the rule that scores by variance between episodes times slope over batches.
 
     Attributes:
-        history_batches: K, batches that the slope is taken over.
+        history_batches: K, number of batches for the slope.
     """
 
     name: str = "vds"
@@ -99,10 +99,10 @@ class VdsConfig(ThresholdConfig):
 
 @dataclass(frozen=True)
 class RefdsConfig(ThresholdConfig):
-    """Errors weighted by how near the episode's end is.
+    """Settings of the rule that weights errors by how near the episode's end is.
 
     Attributes:
-        time_constant_steps: tau, environment steps.
+        time_constant_steps: tau, in environment steps.
     """
 
     traced: ClassVar[tuple[str, ...]] = ("probability", "tolerance", "time_constant_steps")

@@ -1,4 +1,4 @@
-"""Settings that older versions wrote, under the names and in the sections of today."""
+"""Converts settings written by older versions to the current names and sections."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 from limae_jax.config.sections import chosen_in, dotted_names
 
-# Until format 3 that the auto-encoder was not trained after phase 1 was the choice of a masking rule.
+# Until format 3, this masking rule stood for an auto-encoder that is not trained after phase 1.
 _FROZEN_RULE = "frozen"
-# Until format 2. Old name -> name of today.
+# Until format 2: old name -> current name.
 _RENAMED = {
     "evaluation.every_env_steps": "evaluation.every_time_steps",
     "mae.pretrain_env_steps": "mae.pretrain_time_steps",
@@ -19,7 +19,7 @@ _RENAMED = {
     "system.mixer_num_heads": "mixer.num_heads",
     "system.mixer_num_layers": "mixer.num_layers",
 }
-# Until format 2 a file could hold settings that its run did not read, if they had these defaults of that time.
+# Until format 2, a file could hold settings that its run did not read, if they had these (then) defaults.
 _UNREAD_DEFAULTS: dict[str, Any] = {
     "mixer.name": None,
     "mixer.embed_dim": 32,
@@ -51,10 +51,10 @@ _UNREAD_DEFAULTS: dict[str, Any] = {
 
 
 def migrated(data: Any, version: int) -> Any:
-    """Settings as a file of today would have them.
+    """Converts settings to the current format.
 
     Args:
-        data: nested plain data, as they were read; left alone if they are none.
+        data: nested plain data as read from a file; anything else is returned unchanged.
         version: format of the file, or an older one.
     """
     if version > 3 or not isinstance(data, Mapping) or not all(isinstance(part, Mapping) for part in data.values()):
@@ -77,7 +77,7 @@ def migrated(data: Any, version: int) -> Any:
 
 
 def names_in(data: Mapping[str, Mapping[str, Any]]) -> set[str]:
-    """The settings that nested plain data holds, null or not, as section.field under the names of today."""
+    """Returns the settings in nested plain data, null or not, as section.field under their current names."""
     flat = (f"{section}.{name}" for section, part in data.items() for name in part)
     return {_RENAMED.get(name, name) for name in flat}
 

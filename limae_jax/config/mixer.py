@@ -11,10 +11,10 @@ from limae_jax.config.bounds import MAX_LAYERS, MAX_WIDTH
 
 @dataclass(frozen=True)
 class MixerConfig(Section):
-    """How the team's value is made of the agents' utilities.
+    """Settings of the mixer, which combines the agents' utilities into the team's value.
 
     Attributes:
-        name: `none` (each agent learns alone), `vdn`, `qmix` or `qplex`.
+        name: `none` (agents learn independently), `vdn`, `qmix` or `qplex`.
     """
 
     section: ClassVar[str] = "mixer"
@@ -22,13 +22,13 @@ class MixerConfig(Section):
     name: str = "none"
 
     def floats_per_slot(self, num_agents: int) -> int:
-        """A rough upper estimate of the numbers that a gradient step holds of each slot of a row for mixing."""
+        """Returns a rough upper estimate of the floats that mixing holds per slot of a row in a gradient step."""
         return num_agents
 
 
 @dataclass(frozen=True)
 class QmixMixerConfig(MixerConfig):
-    """QMIX's monotone mixing (Rashid et al. 2018).
+    """Settings of QMIX's monotone mixer (Rashid et al. 2018).
 
     Attributes:
         embed_dim: width of the mixing layer.
@@ -45,18 +45,18 @@ class QmixMixerConfig(MixerConfig):
         self._at_most(MAX_WIDTH, "embed_dim", "hypernet_dim")
 
     def floats_per_slot(self, num_agents: int) -> int:
-        """The weights that the hypernetworks make, their hidden layers and gradients."""
+        """Counts the weights from the hypernetworks, their hidden layers and gradients."""
         return num_agents * self.embed_dim * 6
 
 
 @dataclass(frozen=True)
 class QplexMixerConfig(MixerConfig):
-    """QPLEX's duplex dueling (Wang et al. 2021).
+    """Settings of QPLEX's duplex dueling mixer (Wang et al. 2021).
 
     Attributes:
-        hypernet_dim: width of the hidden layers of its networks.
-        num_heads: heads that the weights of the advantages are summed over.
-        num_layers: layers of the networks of these weights.
+        hypernet_dim: width of the hidden layers of the mixer's networks.
+        num_heads: heads whose advantage weights are summed.
+        num_layers: layers of the networks that compute these weights.
     """
 
     name: str = "qplex"
@@ -71,7 +71,7 @@ class QplexMixerConfig(MixerConfig):
         self._at_most(MAX_LAYERS, "num_heads", "num_layers")
 
     def floats_per_slot(self, num_agents: int) -> int:
-        """The hidden layers of every head, and their gradients."""
+        """Counts the hidden layers of every head and their gradients."""
         return self.num_heads * (self.hypernet_dim * self.num_layers + num_agents) * 10
 
 

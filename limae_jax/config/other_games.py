@@ -1,4 +1,4 @@
-"""Settings of games that others have made, played by their names; `limae_jax.config` has them with all others."""
+"""Settings of third-party games, chosen by name; `limae_jax.config` re-exports them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from limae_jax.config.env_base import MAX_STEPS, CompiledConfig, HostPlayedConfi
 
 @dataclass(frozen=True)
 class JaxmarlConfig(CompiledConfig):
-    """Any cooperative game of jaxmarl with discrete actions.
+    """Settings of any cooperative game of jaxmarl with discrete actions.
 
     Attributes:
-        scenario: its name in jaxmarl's registry, see `limae-jax list scenarios`.
-        max_steps: time limit in environment steps, at which an episode is truncated; null is the game's own.
+        scenario: the game's name in jaxmarl's registry, see `limae-jax list scenarios`.
+        max_steps: time limit in environment steps, at which an episode is truncated; null keeps the game's own limit.
         options: arguments of the game's constructor, such as {layout: coord_ring}.
         reward_scale: see `EnvConfig`.
     """
@@ -37,18 +37,18 @@ class JaxmarlConfig(CompiledConfig):
         check_jaxmarl_game(self.scenario)
 
     def __hash__(self) -> int:
-        # A mapping has none of its own; equal settings need equal ones, others need not differ.
+        # A dict is not hashable. Equal settings need equal hashes, but unequal settings may collide.
         return hash((self.scenario, self.num_envs, self.max_steps, frozenset(self.options)))
 
 
 @dataclass(frozen=True)
 class ParallelConfig(HostPlayedConfig):
-    """What environments of others share that are not in JAX and have discrete actions, each in a worker process.
+    """Settings that third-party environments in worker processes share; their actions are discrete.
 
     Attributes:
-        max_steps: time limit in environment steps, at which an episode is truncated; the environment's own may be
-            shorter.
-        options: arguments of the function that makes it, such as {N: 2, max_cycles: 50}.
+        max_steps: time limit in environment steps, at which an episode is truncated; the environment's own limit may
+            be shorter.
+        options: arguments of the function that creates the environment, such as {N: 2, max_cycles: 50}.
     """
 
     max_steps: int = 1000
@@ -67,10 +67,10 @@ class ParallelConfig(HostPlayedConfig):
 
 @dataclass(frozen=True)
 class PettingzooConfig(ParallelConfig):
-    """Any parallel environment of PettingZoo.
+    """Settings of any parallel environment of PettingZoo.
 
     Attributes:
-        scenario: the module that makes it, such as mpe2.simple_spread_v3, or module:function.
+        scenario: the environment's module, such as mpe2.simple_spread_v3, or module:function.
     """
 
     name: str = "pettingzoo"
@@ -85,10 +85,10 @@ class PettingzooConfig(ParallelConfig):
 
 @dataclass(frozen=True)
 class GymnasiumConfig(ParallelConfig):
-    """Any environment of Gymnasium whose observations and actions are tuples with an entry for each agent.
+    """Settings of any environment of Gymnasium whose observations and actions are tuples with one entry per agent.
 
     Attributes:
-        scenario: what `gymnasium.make` makes, `module:Name-v0` with the module that registers the name.
+        scenario: ID for `gymnasium.make`, such as `module:Name-v0` with the module that registers the name.
     """
 
     name: str = "gymnasium"

@@ -1,4 +1,4 @@
-"""One override of the command line: Hydra's grammar reads it, and what it says is checked as far as it stands alone."""
+"""Parses one command-line override with Hydra's grammar, and checks what can be checked without the other overrides."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ from limae_jax.registry import REGISTERED, check_name
 
 GROUPS = ("env", "system", "mixer", "masking", "experiment")
 
-# Hydra's parser takes seconds for more, and more stack than there is.
+# Beyond these, Hydra's parser takes seconds and overflows the stack.
 _LONGEST, _DEEPEST = 4000, 32
 _MOST_VALUES = 1000
-# What Hydra's grammar gives a meaning; other characters that it does not know stand for themselves.
+# Characters with a meaning in Hydra's grammar; unknown characters are taken literally.
 _SPECIAL = set("\"'()[]{},$\\")
 
 
 def config_dir() -> Path:
-    """The folder of YAML files: inside an installed package, beside it in a checkout.
+    """Returns the folder of YAML files: inside an installed package, or beside it in a checkout.
 
     Raises:
-        InputError: it is in neither place.
+        InputError: neither folder exists.
     """
     package = Path(__file__).resolve().parents[1]
     for folder in (package / "configs", package.parent / "configs"):
@@ -50,16 +50,16 @@ def config_dir() -> Path:
 
 
 def options(group: str) -> list[str]:
-    """What a group offers, such as the names of all experiments; parts of users too."""
+    """Returns the choices of a group, such as the names of all experiments, including those of plug-ins."""
     files = (path.stem for path in (config_dir() / group).glob("*.yaml"))
     return sorted([*files, *REGISTERED.get(group, ())])
 
 
 class Choices(list[str]):
-    """The overrides that one with several values stands for, each with one value.
+    """The single-valued overrides that an override with several values expands to.
 
     Attributes:
-        value: the value, if it is one.
+        value: the value, if there is only one.
     """
 
     value: Any = None
@@ -69,10 +69,10 @@ def read_choices(text: str) -> Choices:
     """Reads an override that may have several values: `system=qmix,vdn`, `choice(...)`, `range(...)`.
 
     Returns:
-        Overrides with one value each, equal ones written alike.
+        Overrides with one value each; equal overrides have equal text.
 
     Raises:
-        InputError: it cannot be read, or its values cannot be listed.
+        InputError: the override cannot be read, or its values cannot be listed.
     """
     override = parse_override(text, may_sweep=True)
     if not override.is_sweep_override():
@@ -85,7 +85,7 @@ def read_choices(text: str) -> Choices:
     except (HydraException, ValueError):
         raise InputError(f"{show(text)}: its values cannot be listed; write them with commas or range()") from None
     if not values:
-        raise InputError(f"{show(text)}: has no values; a range runs from its first number up to below its second")
+        raise InputError(f"{show(text)}: has no values; a range excludes its second number")
     return Choices(f"{override.key_or_group}={value}" for value in values)
 
 
@@ -94,41 +94,41 @@ def _check_range(override: Override) -> None:
     if not isinstance(values, RangeSweep):
         return
     start, stop, step = values.start or 0, values.stop or 0, values.step
-    # Not `math.isfinite`, which cannot take whole numbers that no float holds.
+    # `math.isfinite` raises OverflowError for integers beyond the range of floats.
     is_finite = all(abs(number) <= sys.float_info.max for number in (start, stop, step)) and step != 0
-    fix = f"a range has finite numbers, a step that is not 0, and at most {_MOST_VALUES} values"
+    fix = f"a range needs finite numbers, a non-zero step and at most {_MOST_VALUES} values"
     if not is_finite or abs(stop - start) > _MOST_VALUES * abs(step):
         raise InputError(f"{show(override.input_line)}: {fix}")
 
 
 def parse_override(text: str, may_sweep: bool = False) -> Override:
-    """Reads `section.field=value`, or the choice of a group.
+    """Parses `section.field=value`, or the choice of a group.
 
     Args:
-        text: as given on the command line. What a text setting is given counts as it is typed, but for its quotes.
-        may_sweep: whether it may have several values.
+        text: override as given on the command line. Values of text settings are kept as typed, except for quotes.
+        may_sweep: whether the override may have several values.
 
     Raises:
-        InputError: it cannot be read, or chooses what there is not.
+        InputError: the override cannot be read, or its choice does not exist.
     """
     if len(text) > _LONGEST or _depth(text) > _DEEPEST:
-        fix = f"an override has at most {_LONGEST} characters, and brackets within each other at most {_DEEPEST} deep"
+        fix = f"an override has at most {_LONGEST} characters and {_DEEPEST} levels of brackets"
         raise InputError(f"{show(text)}: {fix}")
     try:
         override = _read(text)
     except HydraException:
         raise _malformed(text) from None
-    except ValueError:  # Python reads no whole number of more than 4300 digits
-        raise InputError(f"{show(text)}: has a number of too many digits; write it shorter, such as 1e6") from None
+    except ValueError:  # Python parses no integer of more than 4300 digits
+        raise InputError(f"{show(text)}: has a number with too many digits; write it shorter, such as 1e6") from None
     name, line = override.key_or_group, show(text)
     if override.type is not OverrideType.CHANGE or override.package is not None or not name:
-        raise InputError(f"{line}: +, ~ and @ have no use here; write section.field=value")
+        raise InputError(f"{line}: +, ~ and @ are not supported; write section.field=value")
     if name in _texts_of(tuple(every_class())):
         override = _as_typed(override)
     if override.is_sweep_override():
         if may_sweep:
             return override
-        raise InputError(f"{line}: takes one value, not several; a list is written [1,2]")
+        raise InputError(f"{line}: takes one value, not several; write a list as [1,2]")
     if name in GROUPS:
         check_name(name, show(override.value()), options(name))
     return override
@@ -143,7 +143,7 @@ def _depth(text: str) -> int:
 
 
 def _read(text: str) -> Override:
-    """By Hydra's grammar; it lacks most characters, so a text of them is put in quotes first."""
+    """Parses with Hydra's grammar; text with characters that the grammar lacks is quoted first."""
     parser = OverridesParser.create()
     try:
         return parser.parse_override(text)
@@ -157,7 +157,7 @@ def _read(text: str) -> Override:
 
 @functools.cache
 def _texts_of(classes: tuple[type, ...]) -> set[str]:
-    """The settings of these classes whose value is text, as section.field."""
+    """Returns the settings of these classes whose value is text, as section.field."""
     makes: list[Any] = [*classes, SweepConfig]
     return {
         f"{make.section}.{name}"
@@ -168,7 +168,7 @@ def _texts_of(classes: tuple[type, ...]) -> set[str]:
 
 
 def _as_typed(override: Override) -> Override:
-    """Undoes what Hydra makes of texts that look like numbers: `2026_11_25` is no 20261125, `1e3` no 1000.0."""
+    """Undoes Hydra's conversion of text that looks like a number: `2026_11_25` to 20261125, `1e3` to 1000.0."""
     given, line = override._value, override.input_line or ""
     typed = line.partition("=")[2].strip()
     if not override.is_sweep_override():
@@ -180,7 +180,7 @@ def _as_typed(override: Override) -> Override:
             texts = [_text_of(value, piece.strip()) for value, piece in zip(given.list, pieces, strict=True)]
             return dataclasses.replace(override, _value=dataclasses.replace(given, list=texts))
         if any(isinstance(value, int | float) for value in given.list):
-            raise InputError(f"{show(line)}: has a number where text is meant; put each value in quotes")
+            raise InputError(f"{show(line)}: has a number where text is expected; put each value in quotes")
     return override
 
 

@@ -1,8 +1,8 @@
-"""Environments, mixers, masking rules and systems of users: registered in Python, found by entry point or by --plugin.
+"""Registers users' environments, mixers, masking rules and systems, found by entry point or by --plugin.
 
-A plug-in is a module that calls the functions below when it is imported. From then on its parts are chosen, listed,
-checked, trained, resumed, swept and reported as those of this package are; a run's settings name the plug-ins that it
-needs (`run.plugins`).
+A plug-in is a module that calls the functions below when it is imported. Its parts are then chosen, listed, checked,
+trained, resumed, swept and reported like those of this package; a run's settings name the plug-ins that it needs
+(`run.plugins`).
 """
 
 from __future__ import annotations
@@ -29,36 +29,36 @@ from limae_jax.registry import REGISTERED, Registered
 
 ENTRY_POINTS = "limae_jax.plugins"
 
-# The plug-ins that are being imported, the innermost last, and those that have been.
+# The plug-ins that are being imported (innermost last), the imported ones, and whether entry points were searched.
 _importing: list[str] = []
 _loaded: set[str] = set()
 _searched: list[bool] = []
 
 
 def register_environment(config: type[EnvConfig], make: Callable[[Any], Any], summary: str) -> None:
-    """Adds a game, `env=<name>`.
+    """Registers an environment, `env=<name>`.
 
     Args:
-        config: its settings; the default of `name` is the game's name. `config.CompiledConfig` is a good base.
+        config: class of its settings; the default of `name` is the game's name. `config.CompiledConfig` is a good base.
         make: settings -> an `environments.base.Environment`.
         summary: one line for `limae-jax list scenarios`.
 
     Raises:
-        ValueError: the name is taken, or the class does not fit.
+        ValueError: the name is taken, or `config` is not a dataclass based on `EnvConfig`.
     """
     _register("env", config, EnvConfig, ENV_CONFIGS, make)
     GAME_SUMMARIES[_name_of(config)] = summary
 
 
 def register_mixer(config: type[MixerConfig], make: Callable[[Any, Any], Any]) -> None:
-    """Adds a mixer, `mixer=<name>` of every system that has a choice of mixers.
+    """Registers a mixer, `mixer=<name>`, for every system that has a choice of mixers.
 
     Args:
-        config: its settings; the default of `name` is the mixer's name.
+        config: class of its settings; the default of `name` is the mixer's name.
         make: (settings, EnvSpec) -> a flax module that is called as mixer(MixerInputs) -> [T, B].
 
     Raises:
-        ValueError: the name is taken, or the class does not fit.
+        ValueError: the name is taken, or `config` is not a dataclass based on `MixerConfig`.
     """
     _register("mixer", config, MixerConfig, MIXER_CONFIGS, make)
 
@@ -69,16 +69,16 @@ def register_masking_rule(
     formula: str,
     granularities: tuple[str, ...] = GRANULARITIES,
 ) -> None:
-    """Adds a masking rule, `masking=<name>`.
+    """Registers a masking rule, `masking=<name>`.
 
     Args:
-        config: its settings; the default of `name` is the rule's name.
+        config: class of its settings; the default of `name` is the rule's name.
         make: (settings, number of agents, window) -> a `masking.base.MaskingRule`.
         formula: when agent i is hidden, for `limae-jax list masking`.
-        granularities: that it can have, its default first.
+        granularities: supported granularities, the default first.
 
     Raises:
-        ValueError: the name is taken, or the class does not fit.
+        ValueError: the name is taken, or `config` is not a dataclass based on `MaskingConfig`.
     """
     _register("masking", config, MaskingConfig, MASKING_CONFIGS, make)
     RULES[_name_of(config)] = RuleSummary(formula, granularities)
@@ -87,18 +87,18 @@ def register_masking_rule(
 def register_system(
     config: type[SystemConfig], make: Callable[[Any, Any], Any], summary: str, is_decentralised: bool = True
 ) -> None:
-    """Adds a learner, `system=<name>`.
+    """Registers a system, `system=<name>`.
 
     Args:
-        config: its settings; the default of `name` is the system's name. `config.ValueBasedConfig` is the base of those
-            on the shared core.
+        config: class of its settings; the default of `name` is the system's name. Systems on the shared core use the
+            base `config.ValueBasedConfig`.
         make: (TrainConfig, EnvSpec) -> a `systems.value_based.ValueBasedSpec`, or a whole `systems.base.System`.
         summary: one line for `limae-jax list systems`.
-        is_decentralised: whether its agents read at execution only what a real agent could know; where they read
-            more, every table and picture says so.
+        is_decentralised: whether its agents read at execution only what a real agent could know; otherwise every
+            table and figure says so.
 
     Raises:
-        ValueError: the name is taken, or the class does not fit.
+        ValueError: the name is taken, or `config` is not a dataclass based on `SystemConfig`.
     """
     _register("system", config, SystemConfig, SYSTEM_CONFIGS, make)
     name = _name_of(config)
@@ -107,7 +107,7 @@ def register_system(
         NOT_DECENTRALISED.append(name)
 
 
-# Game -> one line, of the games of users.
+# Environment from a plug-in -> its one-line summary.
 GAME_SUMMARIES: dict[str, str] = {}
 
 
@@ -122,7 +122,7 @@ def _register(
         raise ValueError(f"{config!r}: must be a frozen dataclass with the base {base.__name__}")
     name = _name_of(config)
     if classes.get(name, config) is not config:
-        raise ValueError(f"{kind}={name}: there is one of that name; give `name` of {config.__name__} another default")
+        raise ValueError(f"{kind}={name}: the name is taken; give `name` of {config.__name__} another default")
     plugin = _importing[-1] if _importing else make.__module__.partition(".")[0]
     _loaded.add(plugin)
     classes[name] = config
@@ -130,7 +130,7 @@ def _register(
 
 
 def plugins_of(chosen: Iterable[tuple[str, str | None]]) -> tuple[str, ...]:
-    """The plug-ins that the chosen parts, as (kind, name), come from; in order."""
+    """Returns the sorted plug-ins that the chosen parts, given as (kind, name), come from."""
     found = (REGISTERED[kind].get(name) for kind, name in chosen if name is not None)
     return tuple(sorted({part.plugin for part in found if part is not None}))
 
@@ -139,20 +139,20 @@ def check_plugins(names: Iterable[Any]) -> None:
     """Checks that the plug-ins of a run have been imported. They are not imported here: stored settings run no code.
 
     Raises:
-        InputError: one has not.
+        InputError: a plug-in has not been imported.
     """
     load_installed()
     for name in names:
         if name not in _loaded:
-            fix = f"add --plugin {one_line(name)}, or install the package that it comes with"
+            fix = f"add --plugin {one_line(name)}, or install the package that provides it"
             raise InputError(f"run.plugins={one_line(name)}: the run needs this plug-in; {fix}")
 
 
 def load_plugins(modules: Iterable[str]) -> None:
-    """Imports plug-ins by the names of their modules, which may lie in the current folder.
+    """Imports plug-ins by the names of their modules, which may be in the current folder.
 
     Raises:
-        InputError: one cannot be imported.
+        InputError: a plug-in cannot be imported.
     """
     if (here := str(Path.cwd())) not in sys.path:
         sys.path.append(here)
@@ -161,10 +161,10 @@ def load_plugins(modules: Iterable[str]) -> None:
 
 
 def load_installed() -> None:
-    """Imports the plug-ins of installed packages, which name them as entry points of `limae_jax.plugins`; once.
+    """Imports the plug-ins of installed packages, declared as entry points of `limae_jax.plugins`, once per process.
 
     Raises:
-        InputError: one cannot be imported.
+        InputError: a plug-in cannot be imported.
     """
     if _searched:
         return
@@ -179,7 +179,7 @@ def _load(module: str, given: str, load: Callable[[], Any]) -> None:
         load()
     except Exception as error:
         problem = one_line(f"{type(error).__name__}: {error}")
-        raise InputError(f"{given}: cannot be imported ({problem}); mend it, or leave it out") from None
+        raise InputError(f"{given}: cannot be imported ({problem}); fix it, or leave it out") from None
     finally:
         _importing.pop()
     _loaded.add(module)

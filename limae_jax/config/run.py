@@ -1,4 +1,4 @@
-"""Settings of a run and of what it keeps: replay, evaluation, checkpoints, metrics."""
+"""Settings of a run, its replay, evaluation, checkpoints and metrics."""
 
 from __future__ import annotations
 
@@ -9,26 +9,26 @@ from typing import ClassVar
 from limae_jax.checks import MAX_INT, Section, check_path
 from limae_jax.config.env_base import MAX_STEPS
 
-# More seeds are several runs, see `run.first_seed`.
+# Split more seeds over several runs, see `run.first_seed`.
 MAX_SEEDS = 10_000
 
 
-# An evaluation of more does not end in days.
+# More episodes would take days.
 MAX_EPISODES = 1_000_000
 
 
 @dataclass(frozen=True)
 class ReplayConfig(Section):
-    """Replay of rows: `row_length` consecutive time steps of one environment copy.
+    """Settings of the replay. It holds rows: `row_length` consecutive time steps of one environment copy.
 
     Attributes:
-        row_length: time steps a row; also the steps that each environment copy plays between updates.
-        capacity_rows: rows kept for each seed; the oldest is overwritten.
-        batch_rows: rows in a gradient step's batch.
+        row_length: time steps per row; also the steps that each environment copy plays between updates.
+        capacity_rows: rows kept per seed; the oldest are overwritten.
+        batch_rows: rows in the batch of a gradient step.
         min_rows: rows of random legal play before the first gradient step; rounded up to chunks of 4096 time steps.
         observation_dtype: `float32`, or `float16` to halve the memory of observations and states.
         initial_carry: `stored` starts a sampled row from the recurrent state it was collected with, `zeros` from 0.
-        kind: `uniform` draws all rows alike, `prioritised` those more often that there is more to learn from.
+        kind: `uniform` samples all rows equally often, `prioritised` samples rows with high TD errors more often.
     """
 
     section: ClassVar[str] = "replay"
@@ -55,14 +55,14 @@ class ReplayConfig(Section):
 
 @dataclass(frozen=True)
 class PrioritisedReplayConfig(ReplayConfig):
-    """Rows with priorities.
+    """Settings of prioritised replay.
 
     Attributes:
-        priority: whose absolute TD errors make a row's priority, the `team`'s or those of its living `agents`.
-        priority_exponent: alpha, how much the priority counts; 0 is not at all.
-        importance_exponent: beta at first, how far importance weights make up for it in the TD loss; 1 is in full.
-        importance_anneal_env_steps: environment steps after which beta has risen to 1, linearly.
-        recency_decay: factor on a row's probability for each later block of `env.num_envs` rows; 1 is none.
+        priority: whose absolute TD errors define a row's priority, the `team`'s or those of its living `agents`.
+        priority_exponent: alpha, exponent of the priorities; 0 ignores them.
+        importance_exponent: initial beta, how far importance weights correct the TD loss; 1 corrects it fully.
+        importance_anneal_env_steps: environment steps over which beta rises linearly to 1.
+        recency_decay: factor on a row's probability for each later block of `env.num_envs` rows; 1 disables it.
     """
 
     traced: ClassVar[tuple[str, ...]] = (
@@ -94,11 +94,11 @@ REPLAY_CONFIGS: dict[str, type[ReplayConfig]] = {"uniform": ReplayConfig, "prior
 
 @dataclass(frozen=True)
 class EvalConfig(Section):
-    """Greedy evaluation.
+    """Settings of greedy evaluation.
 
     Attributes:
-        every_time_steps: evaluate whenever this many time steps of each seed have passed, at most once a chunk (4096).
-        num_episodes: environments, each of which plays one episode to its end.
+        every_time_steps: time steps of each seed between evaluations; at most one evaluation per chunk (4096).
+        num_episodes: number of environments, each of which plays one whole episode.
     """
 
     section: ClassVar[str] = "evaluation"
@@ -114,12 +114,12 @@ class EvalConfig(Section):
 
 @dataclass(frozen=True)
 class CheckpointConfig(Section):
-    """Saving.
+    """Settings of checkpoints.
 
     Attributes:
-        every_s: seconds of work that a kill -9 may cost at most.
-        keep_replay: whether a finished run keeps its replay on disk, so that extending it equals never having stopped.
-            Otherwise the replay is dropped at the end, and a run that is extended first fills it again.
+        every_s: most seconds of work that a kill -9 may lose.
+        keep_replay: whether a finished run keeps its replay on disk, so that an extended run equals one that never
+            stopped. Otherwise the replay is dropped at the end, and an extended run first refills it.
     """
 
     section: ClassVar[str] = "checkpoint"
@@ -134,15 +134,15 @@ class CheckpointConfig(Section):
 
 @dataclass(frozen=True)
 class MetricsConfig(Section):
-    """Where metrics go beside metrics.jsonl.
+    """Settings of the metrics' destinations other than metrics.jsonl.
 
     Attributes:
-        tensorboard: write event files to RUN_DIR/tensorboard (extra `tensorboard`).
-        wandb: log to Weights & Biases (extra `wandb`).
-        wandb_project, wandb_entity: the project there, and whose it is; null is the login's own.
-        wandb_group: gathers runs there; null is the cell of a sweep, or the run's name without its seeds.
-        wandb_tags: of the run there.
-        wandb_video: log a battle of the best seed at the end, for runs on SMAX.
+        tensorboard: whether to write event files to RUN_DIR/tensorboard (extra `tensorboard`).
+        wandb: whether to log to Weights & Biases (extra `wandb`).
+        wandb_project, wandb_entity: W&B project and its owner; a null owner is the login's default.
+        wandb_group: W&B group; null is the cell of a sweep, or the run's name without its seeds.
+        wandb_tags: W&B tags of the run.
+        wandb_video: whether to log a battle of the best seed at the end, for runs on SMAX.
     """
 
     section: ClassVar[str] = "metrics"
@@ -162,8 +162,8 @@ class MetricsConfig(Section):
             self._check_wandb()
 
     def _check_wandb(self) -> None:
-        """What the service would refuse, once training has begun."""
-        fix = "must have 1 to 128 characters, none of them one of / \\ # ? % :"
+        """Checks what Weights & Biases would refuse only after training has begun."""
+        fix = "must have 1 to 128 characters and none of / \\ # ? % :"
         self._check(bool(re.fullmatch(r"[^/\\#?%:]{1,128}", self.wandb_project)), "wandb_project", fix)
         for name in ("wandb_entity", "wandb_group"):
             value = getattr(self, name)
@@ -173,19 +173,19 @@ class MetricsConfig(Section):
 
 @dataclass(frozen=True)
 class RunConfig(Section):
-    """The run.
+    """Settings of the run.
 
     Attributes:
-        name: names the run directory `runs/<name>`; null means `<system>_<scenario>`.
-        dir: run directory, in place of `runs/<name>`.
+        name: name of the run directory `runs/<name>`; null means `<system>_<scenario>`.
+        dir: run directory, instead of `runs/<name>`.
         num_seeds, first_seed: seeds first_seed .. first_seed + num_seeds - 1, each an independent run.
         total_env_steps: the run ends when every seed has made this many environment steps.
         seed_batching: `vmapped` trains all seeds at once, `sequential` one after the other, a number in groups of
-            that size; `auto` is `vmapped` on an accelerator, and on a CPU one seed a core.
-        deterministic: on a GPU, use only deterministic kernels, so that runs repeat bit for bit.
-        compilation_cache: keep compiled programs on disk, so that the next start is quick.
-        max_memory_gib: memory that a run may plan for, in GiB; null asks the device.
-        plugins: modules that the run needs beside this package; filled in by itself.
+            that size; `auto` is `vmapped` on an accelerator, and one seed per core on a CPU.
+        deterministic: whether to use only deterministic kernels on a GPU, so that runs repeat bit for bit.
+        compilation_cache: whether to keep compiled programs on disk, so that the next start is quick.
+        max_memory_gib: memory budget of the run in GiB; null asks the device.
+        plugins: plug-in modules that the run needs; filled in automatically.
     """
 
     section: ClassVar[str] = "run"

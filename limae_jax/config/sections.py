@@ -1,4 +1,4 @@
-"""Which class the settings of each section have: it goes by the game, the system, its mixer and its masking rule."""
+"""Selects the settings class of each section by the names of the game, system, mixer, masking rule and replay kind."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _ALWAYS = (EvalConfig, CheckpointConfig, MetricsConfig, RunConfig)
 
 
 class ChosenNames(NamedTuple):
-    """What the classes of a run's settings go by.
+    """The names that select the classes of a run's settings.
 
     Attributes:
-        env, system: names.
-        mixer, masking: names; None is the system's own, if it has one.
-        replay: kind.
+        env, system: names of the game and the system.
+        mixer, masking: names; None is the system's default, if it has one.
+        replay: kind of replay.
     """
 
     env: str = EnvConfig.name
@@ -37,10 +37,10 @@ class ChosenNames(NamedTuple):
     replay: str = ReplayConfig.kind
 
     def classes(self) -> dict[str, type[Section]]:
-        """Section -> class of its settings, of the sections that the run reads.
+        """Returns section -> class of its settings, for the sections that the run reads.
 
         Raises:
-            InputError: there is no such game, system, mixer or rule, or the system cannot have it.
+            InputError: a game, system, mixer, masking rule or replay kind is unknown.
         """
         check_name("env", self.env, ENV_CONFIGS)
         check_name("system", self.system, SYSTEM_CONFIGS)
@@ -55,26 +55,26 @@ class ChosenNames(NamedTuple):
         return found | {one.section: one for one in _ALWAYS}
 
     def names(self) -> dict[str, str]:
-        """Section -> what its field `name` is, of the sections that have one."""
+        """Returns section -> value of its field `name`, for the sections that have one."""
         system = SYSTEM_CONFIGS[self.system]
         named = {"env": self.env, "system": self.system, "mixer": self.mixer or system.mixers[0]}
         return named | ({"masking": self.masking or system.rule} if system.rule else {})
 
 
 def chosen_in(data: Mapping[str, Mapping[str, Any]]) -> ChosenNames:
-    """What nested plain data chooses; what it leaves out is the default."""
+    """Returns the names that nested plain data chooses; missing names keep their defaults."""
     named = {section: data.get(section, {}).get("name") for section in ("env", "system", "mixer", "masking")}
     named["replay"] = data.get("replay", {}).get("kind")
     return ChosenNames(**{section: str(name) for section, name in named.items() if name is not None})
 
 
 def dotted_names(choices: ChosenNames) -> list[str]:
-    """Every setting that a run with these choices reads, as section.field."""
+    """Returns every setting that a run with these choices reads, as section.field."""
     return [f"{section}.{item.name}" for section, made in choices.classes().items() for item in fields(made)]
 
 
 def defaults(choices: ChosenNames) -> dict[str, dict[str, Any]]:
-    """Section -> field -> default."""
+    """Returns section -> field -> default."""
     found: dict[str, dict[str, Any]] = {}
     for section, made in choices.classes().items():
         found[section] = {item.name: item.default for item in fields(made) if item.default is not MISSING}
@@ -85,7 +85,7 @@ def defaults(choices: ChosenNames) -> dict[str, dict[str, Any]]:
 
 
 def every_class() -> list[type[Section]]:
-    """All classes of settings that there are."""
+    """Returns all classes of settings."""
     chosen = [*ENV_CONFIGS.values(), *SYSTEM_CONFIGS.values(), *MIXER_CONFIGS.values(), *MASKING_CONFIGS.values()]
     chosen += REPLAY_CONFIGS.values()
     beliefs = [made.beliefs for made in SYSTEM_CONFIGS.values() if made.beliefs is not None]
@@ -93,12 +93,12 @@ def every_class() -> list[type[Section]]:
 
 
 def unknown_setting(name: str, value: Any, choices: ChosenNames, more: Iterable[str] = ()) -> InputError:
-    """The error for a setting that a run does not read, with the choice that reads it or a guess at the one meant.
+    """Returns the error for a setting that a run does not read; it names the choice that reads it or a close match.
 
     Args:
-        name, value: of the setting.
-        choices: of the run.
-        more: further names that may be meant.
+        name, value: the setting and its value.
+        choices: choices of the run.
+        more: further names to match.
     """
     given = f"{name}={show(value)}"
     for group, readers in _readers(name, choices).items():
@@ -113,7 +113,7 @@ def unknown_setting(name: str, value: Any, choices: ChosenNames, more: Iterable[
 
 
 def _readers(name: str, choices: ChosenNames) -> dict[str, list[str]]:
-    """Group -> what would have to be chosen of it for the setting to be read; the smallest change first."""
+    """Returns group -> choices with which the setting would be read; the smallest change first."""
 
     def reading(group: str, options: Iterable[str]) -> list[str]:
         return [option for option in options if name in dotted_names(choices._replace(**{group: option}))]
@@ -131,13 +131,13 @@ def _readers(name: str, choices: ChosenNames) -> dict[str, list[str]]:
 
 
 def _may_read(system: str, name: str) -> bool:
-    """Whether a system reads a setting, with its own mixer and one of the masking rules."""
+    """Whether a system reads a setting, with its default mixer and any masking rule."""
     rules = MASKING_CONFIGS if SYSTEM_CONFIGS[system].rule else (None,)
     return any(name in dotted_names(ChosenNames(system=system, masking=rule)) for rule in rules)
 
 
 def closest(name: str, known: list[str]) -> str | None:
-    """The known setting that is likely meant by `name`."""
+    """Returns the known setting closest to `name`, if any is close."""
     by_field = {candidate.rpartition(".")[2]: candidate for candidate in known}
     field = name.rpartition(".")[2]
     if field in by_field:

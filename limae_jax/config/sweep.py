@@ -1,4 +1,4 @@
-"""Settings of a sweep; they are no part of a run's."""
+"""Settings of a sweep; they are not part of a run's settings."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from limae_jax.checks import Section
 
 @dataclass(frozen=True)
 class SweepConfig(Section):
-    """A grid of runs, its cells.
+    """Settings of a sweep: a grid of runs, its cells.
 
     Attributes:
-        dir: holds a run directory of each cell; null is `runs/<experiment>`, or `runs/sweep` without one.
-        axes: lists of choices; the grid has every combination. A choice is one override or several with blanks between
-            them, such as `system=ma2e masking=random_matched`. Comma lists on the command line are further axes.
-        cluster: `none` trains in this process; `slurm` sends each compiled program's cells as a job (extra `cluster`),
-            `local` starts all jobs on this machine at once.
+        dir: directory of the cells' run directories; null is `runs/<experiment>`, or `runs/sweep` without experiment.
+        axes: lists of choices; the grid has every combination. A choice is one override or several separated by
+            spaces, such as `system=ma2e masking=random_matched`. Comma lists on the command line are further axes.
+        cluster: `none` trains in this process; `slurm` submits the cells of each compiled program as a job (extra
+            `cluster`), `local` starts all jobs on this machine at once.
         cluster_options: parameters of submitit's executor, such as `{timeout_min: 600, slurm_partition: gpu}`.
     """
 

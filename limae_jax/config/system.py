@@ -1,6 +1,6 @@
-"""Settings of the learners: a class for each family, and what sets its systems apart.
+"""Settings of the systems (learners).
 
-A system's class says which other sections the system reads, and which of its settings compiled programs take as
+A system's class also says which other sections the system reads, and which of its settings compiled programs take as
 arguments.
 """
 
@@ -20,19 +20,19 @@ _ALL_MIXERS = ("qmix", "qplex", "vdn", "none")
 
 @dataclass(frozen=True)
 class SystemConfig(Section):
-    """What every learner has.
+    """Settings that all systems share.
 
     Class attributes:
-        mixers: names of the mixers that the system can have, its own first.
-        beliefs: class of section `mae`; None if the system's agents believe nothing about their team.
-        rule: the masking rule that the system comes with; None if it masks nothing.
+        mixers: names of the mixers that the system can have, its default first.
+        beliefs: class of section `mae`; None if the system's agents have no beliefs about their team.
+        rule: default masking rule; None if the system masks nothing.
 
     Attributes:
         name: system, see `limae-jax list systems`.
         hidden_size: width of the agent's input layer and of its GRU.
         gamma: discount per environment step.
         learning_rate: Adam's step size.
-        max_grad_norm: gradients are scaled down to this global norm.
+        max_grad_norm: gradients are clipped to this global norm.
         reward_scale: factor on the reward before it enters a target; null: 10 on SMAX, else 1.
     """
 
@@ -59,12 +59,12 @@ class SystemConfig(Section):
 
 @dataclass(frozen=True)
 class ValueBasedConfig(SystemConfig):
-    """Q-learning on replayed rows. Defaults are PyMARL2's where they carry over (see docs/differences.md).
+    """Settings of Q-learning on replayed rows. Defaults are PyMARL2's where applicable (see docs/differences.md).
 
     Attributes:
         td_lambda: 0 is one-step TD, 1 is Monte Carlo within a row.
-        double_q: whether the online network picks the action that the target network values.
-        target_update_env_steps: the target network is copied whenever this many environment steps have passed.
+        double_q: whether the online network picks the action that the target network evaluates.
+        target_update_env_steps: environment steps between updates of the target network.
         updates_per_iteration: gradient steps after each collected block of `env.num_envs` rows.
         epsilon_start, epsilon_end, epsilon_decay_env_steps: linear exploration schedule of the training phase.
     """
@@ -93,7 +93,7 @@ class ValueBasedConfig(SystemConfig):
 
 @dataclass(frozen=True)
 class IqlConfig(ValueBasedConfig):
-    """Independent learners; as in PyMARL2 with one-step targets and a smaller step size than with a mixer."""
+    """Independent Q-learning; as in PyMARL2, with one-step targets and a smaller step size than with a mixer."""
 
     name: str = "iql"
     learning_rate: float = 5e-4
@@ -102,7 +102,7 @@ class IqlConfig(ValueBasedConfig):
 
 @dataclass(frozen=True)
 class VdnConfig(ValueBasedConfig):
-    """The sum of the agents' values."""
+    """VDN: the team's value is the sum of the agents' values."""
 
     mixers: ClassVar[tuple[str, ...]] = ("vdn",)
 
@@ -111,7 +111,7 @@ class VdnConfig(ValueBasedConfig):
 
 @dataclass(frozen=True)
 class QmixConfig(ValueBasedConfig):
-    """A monotone, state-conditioned mix."""
+    """QMIX: a monotone, state-conditioned mix of the agents' values."""
 
     mixers: ClassVar[tuple[str, ...]] = ("qmix",)
 
@@ -120,7 +120,7 @@ class QmixConfig(ValueBasedConfig):
 
 @dataclass(frozen=True)
 class QplexConfig(ValueBasedConfig):
-    """Duplex dueling."""
+    """QPLEX: duplex dueling."""
 
     mixers: ClassVar[tuple[str, ...]] = ("qplex",)
 
@@ -129,7 +129,7 @@ class QplexConfig(ValueBasedConfig):
 
 @dataclass(frozen=True)
 class Ma2eConfig(ValueBasedConfig):
-    """Context from a masked auto-encoder; masks are drawn at random."""
+    """MA2E: context from a masked auto-encoder; masks are drawn at random."""
 
     mixers: ClassVar[tuple[str, ...]] = _ALL_MIXERS
     beliefs: ClassVar[type[WindowConfig] | None] = MaeConfig
@@ -140,7 +140,7 @@ class Ma2eConfig(ValueBasedConfig):
 
 @dataclass(frozen=True)
 class LiMa2eConfig(Ma2eConfig):
-    """As MA2E; agents with a high TD error are hidden."""
+    """LI-MA2E: MA2E that hides agents with a high TD error."""
 
     rule: ClassVar[str | None] = "mean_td"
 
@@ -149,7 +149,7 @@ class LiMa2eConfig(Ma2eConfig):
 
 @dataclass(frozen=True)
 class OracleConfig(ValueBasedConfig):
-    """Context from the true windows of the team-mates."""
+    """The oracle: context from the true windows of the team-mates."""
 
     mixers: ClassVar[tuple[str, ...]] = _ALL_MIXERS
     beliefs: ClassVar[type[WindowConfig] | None] = WindowConfig
@@ -158,7 +158,7 @@ class OracleConfig(ValueBasedConfig):
 
 
 def mixers_of(system: type[SystemConfig]) -> tuple[str, ...]:
-    """Names of the mixers that a system can have, its own first: those of users too, where there is a choice."""
+    """Returns the names of a system's mixers, its default first; with those of plug-ins if there is a choice."""
     has_choice = len(system.mixers) > 1
     return (*system.mixers, *(REGISTERED["mixer"] if has_choice else ()))
 

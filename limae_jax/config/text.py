@@ -1,4 +1,4 @@
-"""A run's settings as plain data: dotted names, config.yaml, and what two runs differ in."""
+"""Conversion of a run's settings to and from plain data, dotted names and config.yaml."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from limae_jax.config.sections import chosen_in, dotted_names, unknown_setting
 from limae_jax.config.stored_yaml import plain_yaml, seal, unseal
 from limae_jax.errors import InputError
 
-# Settings that are younger than the checksum of config.yaml. A file without one need not have them; a file with one
-# may lack any, for it is whole, and has all settings of the version that wrote it.
+# Settings that are newer than the checksum of config.yaml. A file without a checksum need not have them; a file with
+# one may lack any setting, because it is known to be complete for the version that wrote it.
 _YOUNGER_THAN_THE_CHECKSUM = (
     "checkpoint.keep_replay",
     "mae.freeze_after_pretraining",
@@ -30,7 +30,7 @@ _YOUNGER_THAN_THE_CHECKSUM = (
 
 
 def to_dict(config: TrainConfig) -> dict[str, dict[str, Any]]:
-    """Settings as nested plain data: section -> field -> value, of the sections that the run reads."""
+    """Returns the settings as nested plain data: section -> field -> value, for the sections that the run reads."""
     data = dataclasses.asdict(config)
     return {
         section: {name: list(value) if isinstance(value, tuple) else value for name, value in fields.items()}
@@ -40,10 +40,10 @@ def to_dict(config: TrainConfig) -> dict[str, dict[str, Any]]:
 
 
 def from_dict(data: Any) -> TrainConfig:
-    """Checks nested plain data and builds the settings from it; what is left out keeps its default.
+    """Checks nested plain data and builds the settings from it; missing settings keep their defaults.
 
     Raises:
-        InputError: an unknown setting, a wrong type, or values that cannot go together.
+        InputError: an unknown setting, a wrong type, or values that do not fit together.
     """
     for section, fields in _mapping("settings", data).items():
         _mapping(section, fields)
@@ -71,30 +71,30 @@ def _mapping(name: str, value: Any) -> dict[Any, Any]:
 
 
 def to_yaml(config: TrainConfig) -> str:
-    """Settings as YAML. `from_yaml` gives back an equal object."""
-    # Not as Unicode: YAML reads some characters, such as U+0085, as line breaks.
+    """Returns the settings as YAML; `from_yaml` returns an equal object."""
+    # In ASCII: YAML reads some Unicode characters, such as U+0085, as line breaks.
     return yaml.safe_dump(to_dict(config), sort_keys=False)
 
 
 def from_yaml(text: str) -> TrainConfig:
-    """Reads what `to_yaml` wrote, in this version or before; what is left out keeps its default.
+    """Reads the output of `to_yaml` from this or an older version; missing settings keep their defaults.
 
     Raises:
-        InputError: it is no YAML, or `from_dict` refuses it.
+        InputError: the text is not YAML, or `from_dict` refuses it.
     """
     return from_dict(migrated(plain_yaml(text), 1))
 
 
 def to_file(config: TrainConfig) -> str:
-    """The text of config.yaml: `to_yaml` with a checksum."""
+    """Returns the text of config.yaml: `to_yaml` with a checksum."""
     return seal(to_yaml(config))
 
 
 def from_file(text: str) -> TrainConfig:
-    """Reads what `to_file` wrote, or what `to_yaml` did before there was a checksum.
+    """Reads the output of `to_file`, or of `to_yaml` from versions without a checksum.
 
     Raises:
-        InputError: it was altered or cut off, a setting is missing, or a value would have to be looked up.
+        InputError: the text was altered or cut off, a setting is missing, or a value is an interpolation.
     """
     version, data = unseal(text)
     config = from_dict(migrated(data, version))
@@ -113,16 +113,16 @@ def _check_complete(config: TrainConfig, found: set[str]) -> None:
 
 
 def check_is_data(config: TrainConfig) -> None:
-    """Checks that no setting asks for another value: stored settings are data, whoever wrote them.
+    """Checks that no setting is an interpolation: stored settings are only data, whoever wrote them.
 
     Raises:
-        InputError: one has an interpolation, such as ${oc.env:HOME}.
+        InputError: a setting has an interpolation, such as ${oc.env:HOME}.
     """
     for name, value in flat(config).items():
         if "${" in str(value):
-            raise InputError(f"{name}={show(value)}: ${{...}} is not filled in here; write the value itself")
+            raise InputError(f"{name}={show(value)}: ${{...}} is not resolved here; write the value itself")
 
 
 def flat(config: TrainConfig) -> dict[str, Any]:
-    """Settings as one level of plain data: section.field -> value."""
+    """Returns the settings as flat plain data: section.field -> value."""
     return {f"{section}.{name}": value for section, fields in to_dict(config).items() for name, value in fields.items()}

@@ -24,8 +24,7 @@ _Section = TypeVar("_Section", bound=Section)
 class TrainConfig:
     """All settings of one training run; `limae-jax config` prints them.
 
-    Sections that the system does not read are None; of those that it reads, one that is left out has the system's own
-    defaults.
+    Sections that the system does not read are None; a missing section that it reads gets the system's defaults.
     """
 
     env: EnvConfig = field(default_factory=SmaxConfig)
@@ -46,7 +45,7 @@ class TrainConfig:
         self._settle_mixer()
         self._settle_beliefs()
         fitting = REPLAY_CONFIGS[self.replay.kind]
-        fix = f"needs the settings of {fitting.__name__}"
+        fix = f"needs class {fitting.__name__}"
         check(type(self.replay) is fitting, "replay.kind", self.replay.kind, fix)
         rows, envs = self.replay.capacity_rows, self.env.num_envs
         check(rows >= envs, "replay.capacity_rows", rows, f"must be at least env.num_envs={envs}")
@@ -59,7 +58,7 @@ class TrainConfig:
         object.__setattr__(self, section, value)
 
     def _settle_mixer(self) -> None:
-        """Fills in the system's own mixer; refuses one that the system cannot have."""
+        """Fills in the system's default mixer; refuses a mixer that the system cannot have."""
         mixers = mixers_of(type(self.system))
         if self.mixer is None:
             self._set("mixer", MIXER_CONFIGS[mixers[0]](name=mixers[0]))
@@ -70,7 +69,7 @@ class TrainConfig:
         check(self.mixer.name in mixers, "mixer", self.mixer.name, fix)
 
     def _settle_beliefs(self) -> None:
-        """Fills in what the system's agents believe by, and its masking rule; refuses what it would not read."""
+        """Fills in the system's sections `mae` and `masking`; refuses sections that it does not read."""
         system = type(self.system)
         if self.mae is None and system.beliefs is not None:
             self._set("mae", system.beliefs())
@@ -78,7 +77,7 @@ class TrainConfig:
             self._set("masking", MASKING_CONFIGS[system.rule](name=system.rule))
         is_fitting = type(self.mae) is (system.beliefs or type(None))
         if not is_fitting:
-            raise InputError(f"mae: is not read by system={self.system.name} as it is; leave it out")
+            raise InputError(f"mae: does not fit system={self.system.name}; leave it out")
         if self.masking is not None:
             _check_class("masking", self.masking, MASKING_CONFIGS)
             if system.rule is None:
@@ -86,7 +85,7 @@ class TrainConfig:
 
     @property
     def run_dir(self) -> str:
-        """Where the run lives: `run.dir`, else `runs/<run.name>`, else `runs/<system>_<scenario>`."""
+        """The run directory: `run.dir`, else `runs/<run.name>`, else `runs/<system>_<scenario>`."""
         return self.run.dir or f"runs/{self.run.name or f'{self.system.name}_{self.env.scenario}'}"
 
     @property
@@ -102,7 +101,7 @@ class TrainConfig:
 
     @property
     def team_window(self) -> WindowConfig:
-        """Settings of what agents draw context from; ValueError if the system has no such thing."""
+        """Settings of the windows that agents draw context from; ValueError if the system has none."""
         return _there(self.mae, WindowConfig)
 
     @property
@@ -122,7 +121,7 @@ class TrainConfig:
 
     @property
     def has_context(self) -> bool:
-        """Whether the agents have beliefs about their team, and remember a window for them."""
+        """Whether the agents have beliefs about their team, and remember a window to form them."""
         return self.mae is not None and self.mae.context != "off"
 
     @property
@@ -138,7 +137,7 @@ def _there(section: Any, kind: type[_Section]) -> _Section:
 
 
 def _check_class(section: str, settings: Any, classes: dict[str, Any]) -> None:
-    """Checks that the settings are of the class that their name asks for."""
+    """Checks that the settings have the class that their name selects."""
     check_name(section, settings.name, classes)
     fitting: type[Section] = classes[settings.name]
-    check(type(settings) is fitting, f"{section}.name", settings.name, f"needs the settings of {fitting.__name__}")
+    check(type(settings) is fitting, f"{section}.name", settings.name, f"needs class {fitting.__name__}")

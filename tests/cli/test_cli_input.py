@@ -198,7 +198,7 @@ def test_a_run_that_cannot_go_on_as_asked(capsys, calls, run_dir):
     assert "not a run directory" in mistake(capsys, "resume", str(run_dir.parent / "run" / ".."))
     for damage in ("run: [", f"run: {{num_seeds: {'1' * 5000}}}"):
         (run_dir / "config.yaml").write_text(damage)
-        assert "config.yaml: no valid YAML" in mistake(capsys, "resume", str(run_dir))
+        assert "config.yaml: not valid YAML" in mistake(capsys, "resume", str(run_dir))
     assert calls == []
 
 

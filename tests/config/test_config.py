@@ -131,8 +131,8 @@ def test_each_impossible_value_is_named(make, name, value, said):
 
 def test_combinations_of_sections_are_checked():
     assert message(TrainConfig, env=3) == "env=3: must be a section of settings"
-    assert message(TrainConfig, env=EnvConfig()).startswith("env.name=smax: needs the settings of SmaxConfig")
-    assert message(TrainConfig, env=SmaxConfig(name="mpe")).startswith("env.name=mpe: needs the settings of MpeConfig")
+    assert message(TrainConfig, env=EnvConfig()).startswith("env.name=smax: needs class SmaxConfig")
+    assert message(TrainConfig, env=SmaxConfig(name="mpe")).startswith("env.name=mpe: needs class MpeConfig")
     assert message(TrainConfig, env=SmaxConfig(name="chess")).startswith("env=chess: unknown")
     assert message(QmixConfig, name="qmxi").endswith("Did you mean 'qmix'?")
     few = ReplayConfig(capacity_rows=4, min_rows=4, batch_rows=4)

@@ -76,7 +76,7 @@ def test_texts_of_a_sweep_count_as_they_are_typed():
 
 @pytest.mark.parametrize("values", [f"range({limits})" for limits in ENDLESS])
 def test_ranges_without_end_are_refused(values):
-    with pytest.raises(InputError, match="a range has finite numbers, a step that is not 0, and at most 1000 values"):
+    with pytest.raises(InputError, match="a range needs finite numbers, a non-zero step and at most 1000 values"):
         read_choices(f"system.learning_rate={values}")
 
 

@@ -122,7 +122,7 @@ class Qmix(MixerConfig):
 
 
 def test_what_does_not_fit_is_refused():
-    with pytest.raises(ValueError, match="mixer=qmix: there is one of that name"):
+    with pytest.raises(ValueError, match="mixer=qmix: the name is taken"):
         limae_jax.register_mixer(Qmix, lambda config, env: None)
     with pytest.raises(ValueError, match="must be a frozen dataclass with the base SystemConfig"):
         limae_jax.register_system(Qmix, lambda config, env: None, "no system")  # type: ignore[arg-type]

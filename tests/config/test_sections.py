@@ -152,7 +152,7 @@ def test_the_oracle_has_a_window_and_no_auto_encoder():
     assert config.mae == WindowConfig(**values) and values.keys() == READ_BY_THE_ORACLE
     said = refused("oracle", mae={"encoder_layers": 2})
     assert said.endswith("system=oracle does not read it; choose system=ma2e or li_ma2e")
-    assert message(TrainConfig, system=OracleConfig(), mae=MaeConfig()).startswith("mae: is not read by system=oracle")
+    assert message(TrainConfig, system=OracleConfig(), mae=MaeConfig()).startswith("mae: does not fit system=oracle")
     with pytest.raises(ValueError, match="has no MaeConfig"):
         _ = config.auto_encoder
     with pytest.raises(ValueError, match="has no MaskingConfig"):
@@ -188,11 +188,11 @@ def test_a_system_comes_with_its_rule_and_takes_another(system, rule):
 
 
 def test_settings_of_another_class_are_refused():
-    assert message(TrainConfig, system=QmixConfig(name="vdn")) == "system.name=vdn: needs the settings of VdnConfig"
+    assert message(TrainConfig, system=QmixConfig(name="vdn")) == "system.name=vdn: needs class VdnConfig"
     said = message(TrainConfig, system=LiMa2eConfig(), masking=MaskingConfig(name="ema"))
-    assert said == "masking.name=ema: needs the settings of EmaConfig"
+    assert said == "masking.name=ema: needs class EmaConfig"
     said = message(TrainConfig, mixer=MixerConfig(name="qmix"))
-    assert said == "mixer.name=qmix: needs the settings of QmixMixerConfig"
+    assert said == "mixer.name=qmix: needs class QmixMixerConfig"
 
 
 def test_a_granularity_that_the_rule_lacks_is_refused():
@@ -244,7 +244,7 @@ def test_a_rule_is_chosen_on_the_command_line(rule):
 def test_a_mixer_is_chosen_on_the_command_line():
     config = load_config(["system=oracle", "mixer=qplex", "mixer.num_heads=2"])
     assert config.mixing == QplexMixerConfig(num_heads=2)
-    assert message(load_config, overrides=["mixer.name=vdn"]) == "mixer.name=vdn: chosen as a whole; write mixer=vdn"
+    assert message(load_config, overrides=["mixer.name=vdn"]) == "mixer.name=vdn: cannot be set here; write mixer=vdn"
     assert load_config(["system=vdn"]).system == VdnConfig(reward_scale=10.0)
 
 

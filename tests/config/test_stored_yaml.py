@@ -91,7 +91,7 @@ def test_no_line_and_no_character_can_be_lost_or_changed():
 
 def test_the_way_out_works():
     said = refusal(to_file(CONFIG).replace("num_seeds: 3", "num_seeds: 4"))
-    assert "checksum" in said and "remove its first and its last line" in said
+    assert "checksum" in said and "remove its first and last lines" in said
     opened = to_file(CONFIG).replace("num_seeds: 3", "num_seeds: 4").splitlines(keepends=True)[1:-1]
     assert from_file("".join(opened)).run.num_seeds == 4
 
@@ -126,19 +126,19 @@ def test_a_whole_file_may_lack_what_later_versions_added():
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a: 1\na: 2\n", "a is there twice"),
-        ("a: {b: 1, c: 2, 'b': 3}\n", "b is there twice"),
-        ("a: &x [1]\nb: *x\n", "no settings: has YAML anchors, aliases or tags"),
-        ("a: *x\n", "no settings: has YAML anchors, aliases or tags"),
-        ("a: !!int ''\n", "no settings: has YAML anchors, aliases or tags"),
-        ("a: !!python/object/apply:os.system [ls]\n", "no settings: has YAML anchors, aliases or tags"),
-        ("[" * 100_000, "no settings: nested more than 5 deep"),
-        ("{a: " * 100_000, "no settings: nested more than 5 deep"),
-        ("- " * 50_000, "no settings: nested more than 5 deep"),
-        ("a: 2026-99-99\n", "no valid YAML: month must be in 1..12"),
-        (f"a: {'1' * 5000}\n", "no valid YAML: Exceeds the limit"),
-        ("a: \x00", "no valid YAML: unacceptable character"),
-        ("? [1]\n: 2\n", "no valid YAML: while constructing a mapping"),
+        ("a: 1\na: 2\n", "a appears twice"),
+        ("a: {b: 1, c: 2, 'b': 3}\n", "b appears twice"),
+        ("a: &x [1]\nb: *x\n", "not settings: has YAML anchors, aliases or tags"),
+        ("a: *x\n", "not settings: has YAML anchors, aliases or tags"),
+        ("a: !!int ''\n", "not settings: has YAML anchors, aliases or tags"),
+        ("a: !!python/object/apply:os.system [ls]\n", "not settings: has YAML anchors, aliases or tags"),
+        ("[" * 100_000, "not settings: nested more than 5 deep"),
+        ("{a: " * 100_000, "not settings: nested more than 5 deep"),
+        ("- " * 50_000, "not settings: nested more than 5 deep"),
+        ("a: 2026-99-99\n", "not valid YAML: month must be in 1..12"),
+        (f"a: {'1' * 5000}\n", "not valid YAML: Exceeds the limit"),
+        ("a: \x00", "not valid YAML: unacceptable character"),
+        ("? [1]\n: 2\n", "not valid YAML: while constructing a mapping"),
     ],
 )
 def test_only_plain_data_is_read(text, said):
@@ -155,11 +155,11 @@ def test_a_stored_setting_asks_for_nothing(value, tmp_path, monkeypatch):
         run_dir = tmp_path / "stored" / "run"
         run_dir.mkdir(parents=True, exist_ok=True)
         (run_dir / "config.yaml").write_text(text)
-        with pytest.raises(InputError, match=r"metrics.wandb_project=.*is not filled in here") as caught:
+        with pytest.raises(InputError, match=r"metrics.wandb_project=.*is not resolved here") as caught:
             read_run(run_dir)
         assert "secret" not in str(caught.value)
     for use in (check_is_data, check_run_dir, lambda config: override_config(config, ["run.name='${env.scenario}'"])):
-        with pytest.raises(InputError, match=r"metrics.wandb_project=.*is not filled in here"):
+        with pytest.raises(InputError, match=r"metrics.wandb_project=.*is not resolved here"):
             use(config)
 
 

@@ -73,7 +73,7 @@ def test_options_are_plain_values_and_survive_the_stored_settings():
     config = load_config(overrides)
     assert config.env.options == {"num_agents": 3, "num_cards_of_rank": [3, 2]}
     assert from_file(to_file(config)) == config
-    for options, said in (({"a b": 1}, "name of an argument"), ({"layout": {"height": 1}}, "must be a number, a text")):
+    for options, said in (({"a b": 1}, "name of an argument"), ({"layout": {"height": 1}}, "must be a number, text")):
         with pytest.raises(InputError, match=said):
             JaxmarlConfig(options=options)
 

@@ -123,5 +123,5 @@ def test_the_profile_s_limit_is_that_of_smac_s_map(scenario):
 
 
 def test_a_map_that_smac_does_not_have_needs_a_limit():
-    with pytest.raises(InputError, match=r"env\.max_steps=null: SMAC has no map 5m_vs_3m whose limit"):
+    with pytest.raises(InputError, match=r"env\.max_steps=null: SMAC has no map 5m_vs_3m to take the limit"):
         load_config(["env=smax_smac_like", "env.scenario=5m_vs_3m"])

@@ -169,7 +169,7 @@ def test_mistakes_are_answered_before_any_game_is_launched(opened, run_dir, caps
     smax, mpe = run_dir("smax"), run_dir("mpe", "env=mpe")
     for command, said in (
         ([smax, "env=smac", "env.scenario=MMM2"], "env.scenario=MMM2: has units that SMAX lacks (medivac)"),
-        ([smax, mpe, "env=smac"], "env=smac: only teams trained on smax or smac can play it"),
+        ([smax, mpe, "env=smac"], "env=smac: can be played only by teams trained on smax or smac"),
         ([smax, "nowhere", "env=smac"], "RUN_DIR=nowhere: no such directory"),
         ([smax, "--replays"], "--replays: only games of StarCraft II have them"),
         (["env=smac"], "the following arguments are required: RUN_DIR"),

@@ -95,7 +95,7 @@ def test_the_command_line_picks_from_an_experiments_axes_and_sets_seeds_and_leng
         ("system.gama=0.9,0.8", "cell system.gama=0.9: system.gama=0.9: no such setting; did you mean system.gamma?"),
         ("system.gamma=interval(0,1)", "system.gamma=interval(0,1): its values cannot be listed"),
         ("replay.batch_rows=range(5,1)", "replay.batch_rows=range(5,1): has no values"),
-        ("replay.batch_rows=range(1,5,0)", "replay.batch_rows=range(1,5,0): a range has finite numbers"),
+        ("replay.batch_rows=range(1,5,0)", "replay.batch_rows=range(1,5,0): a range needs finite numbers"),
         (f"sweep.dir={'a' * 256}", f"sweep.dir={'a' * 57}...: a path has at most"),
         ("run.total_env_steps=1000,2000", "run.total_env_steps: takes one value, the same for all cells"),
         ("run.dir=x", "run.dir=x: a sweep names its runs itself; choose sweep.dir"),

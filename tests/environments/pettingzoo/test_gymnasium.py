@@ -104,7 +104,7 @@ def test_what_cannot_be_played_is_refused_by_name(name, options, said):
 
 
 def test_names_are_checked_before_anything_starts():
-    with pytest.raises(InputError, match=r"^env.scenario=no-module:Name-v0: must be what gymnasium.make makes"):
+    with pytest.raises(InputError, match=r"^env.scenario=no-module:Name-v0: must be an ID for gymnasium.make"):
         GymnasiumConfig(scenario="no-module:Name-v0")
     with pytest.raises(
         InputError, match=r"^env.scenario=absent_module:Name-v0: there is no module absent_module; install"

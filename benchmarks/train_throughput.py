@@ -134,8 +134,11 @@ def against(preset: str, num_seeds: int, args: argparse.Namespace) -> list[Row]:
 def in_a_process_of_its_own(args: argparse.Namespace, preset: str, num_seeds: int) -> list[Row]:
     """Measures the rows for one preset and number of seeds in a new process."""
     options = ["--preset", preset, "--seeds", str(num_seeds), "--seconds", str(args.seconds)]
+    options += ["--rounds", str(args.rounds)]
     if args.jaxmarl:
-        options += ["--jaxmarl", str(args.jaxmarl), "--rounds", str(args.rounds)]
+        options += ["--jaxmarl", str(args.jaxmarl)]
+    if args.against:
+        options += ["--against", *args.against]
     command = [sys.executable, __file__, *options, "--", *args.overrides]
     lines = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.splitlines()
     return [json.loads(line) for line in lines if line.startswith("{")]

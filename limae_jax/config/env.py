@@ -126,7 +126,7 @@ class MatrixConfig(CompiledConfig):
     """Settings of games of a few stages with a known optimum, for testing learners.
 
     Attributes:
-        scenario: see `environments.matrix_games.MATRIX_SCENARIOS`.
+        scenario: see `catalogue.matrix_games.MATRIX_SCENARIOS`.
         penalty: payoff of the `penalty` game when the agents mix up its two optima.
         length: stages of `cliffwalk`.
         reward_scale: see `EnvConfig`.

@@ -60,7 +60,7 @@ def locked(run_dir: Path) -> Iterator[list[str]]:
 
 @contextlib.contextmanager
 def _directory(run_dir: Path) -> Iterator[None]:
-    """Makes the directory if it is missing, and removes what it made if nothing was written there."""
+    """Creates missing directories, and removes them again if nothing was written there."""
     missing = [place for place in (run_dir, *run_dir.parents) if not place.exists()]
     try:
         run_dir.mkdir(parents=True, exist_ok=True)
@@ -69,7 +69,7 @@ def _directory(run_dir: Path) -> Iterator[None]:
     try:
         yield
     finally:
-        # The system removes no directory that holds something.
+        # The system does not remove a directory that is not empty.
         with contextlib.suppress(OSError):
             for place in missing:
                 place.rmdir()

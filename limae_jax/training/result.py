@@ -14,14 +14,14 @@ EXIT_SEED_FAILED = 1
 
 @dataclass(frozen=True, repr=False)
 class TrainResult:
-    """How a run went.
+    """The result of a run.
 
     Attributes:
-        run_dir: its directory.
-        config: its settings.
+        run_dir: directory of the run.
+        config: settings of the run.
         rows: every row of metrics.jsonl, in order.
-        failed_seeds: whose loss was not finite.
-        is_complete: whether every other seed has all its environment steps.
+        failed_seeds: seeds whose loss was not finite.
+        is_complete: whether every other seed has played all its environment steps.
         exit_code: 0 if complete without failures, 1 with failed seeds, 128 + signal if it was stopped.
     """
 
@@ -38,14 +38,14 @@ class TrainResult:
         return list({row["seed"]: row for row in self.rows}.values())
 
     def __repr__(self) -> str:
-        """In three lines: what was trained, how it went, where it is."""
+        """Three lines: the team, its score, the state and the directory of the run."""
         config, last = self.config, self.last_rows
         seeds = (
             f"seed {config.seeds[0]}" if config.run.num_seeds == 1 else f"seeds {config.seeds[0]}-{config.seeds[-1]}"
         )
         wins = [row["test_win_rate"] for row in last if row["test_win_rate"] is not None]
         name, scores = ("win rate", wins) if wins else ("return", [row["test_return_mean"] for row in last])
-        # Of many seeds the ends.
+        # For many seeds the range.
         shown = " ".join(f"{x:.2f}" for x in scores) if len(scores) <= 8 else f"{min(scores):.2f} to {max(scores):.2f}"
         state = "complete" if self.is_complete else f"stopped, continue with limae-jax resume {self.run_dir}"
         failed = f"; failed seeds: {' '.join(map(str, self.failed_seeds))}" if self.failed_seeds else ""

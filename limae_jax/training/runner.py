@@ -1,4 +1,4 @@
-"""The run as a whole: open its directory, train its groups of seeds one after the other, tell how it went.
+"""A whole run: opens its directory, trains its groups of seeds one after the other, and returns the result.
 
 Runs that share a compiled program are trained together, as if their seeds were seeds of one run.
 """
@@ -53,16 +53,16 @@ from limae_jax.training.signals import StopRequest
 
 
 def train(config: TrainConfig, console: bool = True, film: Film | None = None) -> TrainResult:
-    """Trains a run to its end, or continues it if its directory holds it already.
+    """Trains a run to its end, or continues it if its directory already holds it.
 
     Args:
         config: all settings.
         console: whether to show progress, warnings and a final table on the standard output.
-        film: what draws the battle of `metrics.wandb_video`.
+        film: draws the battle of `metrics.wandb_video`.
 
     Raises:
-        InputError: the settings cannot work here, or the directory holds something else.
-        GameError: a game that the host plays kept failing.
+        InputError: the settings cannot work on this machine, or the directory holds something else.
+        GameError: a game in a worker process kept failing.
     """
     check_env(config.env)
     check_extras(config.metrics)
@@ -75,26 +75,26 @@ def train(config: TrainConfig, console: bool = True, film: Film | None = None) -
 
 
 def check_film(config: TrainConfig, film: Film | None) -> None:
-    """Checks that battles can be drawn, if they are asked for."""
+    """Checks that battles can be drawn if `metrics.wandb_video` asks for them."""
     if config.metrics.wandb_video:
         fix = "only battles of env=smax can be shown; leave it out"
         check(isinstance(config.env, SmaxConfig), "metrics.wandb_video", True, fix)
-        fix = "needs what draws it: train(config, film=limae_jax.analysis.render.film_best)"
+        fix = "needs a function that draws it; call train(config, film=limae_jax.analysis.render.film_best)"
         check(film is not None, "metrics.wandb_video", True, fix)
 
 
 def resume(
     run_dir: str | Path, overrides: Sequence[str] = (), console: bool = True, film: Film | None = None
 ) -> TrainResult:
-    """Continues the run in `run_dir`; the result equals that of a run that was never interrupted, bit for bit.
+    """Continues the run in `run_dir`; the result equals that of an uninterrupted run, bit for bit.
 
     Args:
-        run_dir: of a run begun by `train`.
-        overrides: a larger `run.total_env_steps`, which extends the run, and what changes no result.
+        run_dir: of a run started by `train`.
+        overrides: a larger `run.total_env_steps`, which extends the run, and settings that change no result.
         console, film: as for `train`.
 
     Raises:
-        InputError: there is no run, or a setting would change.
+        InputError: there is no run, or an override would change its results.
     """
     from limae_jax.config.compose import override_config  # Hydra is for command lines; `train` does without.
 
@@ -112,21 +112,21 @@ def train_together(
     told: Sequence[str] = (),
     film: Film | None = None,
 ) -> list[TrainResult]:
-    """Trains runs that share a program, or continues them.
+    """Trains or continues runs that share a compiled program.
 
     Args:
-        configs: of the runs, with `run.dir` set; equal as `traced_settings.shares_program` has it.
-        home: directory for what they have in common, held by the caller; of a single run, its own.
-        stop: asked after every chunk.
-        consoles: of each run, where it shows itself.
-        told: warnings that concern them all.
+        configs: settings of the runs, with `run.dir` set; all share a program (`config.traced.shares_program`).
+        home: directory of the shared files, locked by the caller; for a single run, its own directory.
+        stop: checked after every chunk.
+        consoles: output of each run.
+        told: warnings that concern all runs.
         film: as for `train`.
 
     Returns:
-        How each run went.
+        The result of each run.
 
     Raises:
-        InputError: the settings cannot work here.
+        InputError: the settings cannot work on this machine.
     """
     began = time.monotonic()
     reports: list[RunReport] = []
@@ -145,11 +145,11 @@ def train_together(
                 report.warning(text)
         for text in told:
             reports[0].warning(text)
-        # Of runs that share a program, one tells what is compiled for all.
+        # The first run reports what is compiled for all of them.
         setup.compiler.watcher = reports[0]
         forecast = Forecast(setup.config, setup.plans, setup.compiler, len(groups))
         trainers = _restored(setup, groups, reports, home, forecast)
-        # Nothing is written before all is read and checked: what is refused stays as it was.
+        # Nothing is written before everything is read and checked, so a refused run stays as it was.
         _write_files(configs, groups, home)
         for report in reports:
             report.open()
@@ -168,13 +168,13 @@ def train_together(
 
 
 def _split_seeds(configs: Sequence[TrainConfig], setup: Setup, home: Path) -> list[Group]:
-    """The groups of the seeds, as they were begun if they were."""
+    """Returns the groups of seeds; a run that was started before keeps its groups."""
     seeds = [seed for config in configs for seed in config.seeds]
     check_saved(home, seeds)
     for directory in (home, *(Path(config.run_dir) for config in configs)):
         check_in_the_way(directory)
     for config in configs:
-        read_saved(Path(config.run_dir))  # written to later: if it is damaged, that is told before
+        read_saved(Path(config.run_dir))  # reports damage before anything is written
     groups = group_seeds(seeds, group_size(configs[0], jax.default_backend(), len(seeds)), setup.mesh.size)
     return share_groups(configs, groups_as_begun(home, groups, setup.mesh.size, seeds), home)
 
@@ -182,11 +182,11 @@ def _split_seeds(configs: Sequence[TrainConfig], setup: Setup, home: Path) -> li
 def _restored(
     setup: Setup, groups: Sequence[Group], reports: Sequence[RunReport], home: Path, forecast: Forecast
 ) -> Iterator[tuple[Group, GroupReport, GroupTrainer]]:
-    """Restores the first group and checks what the others will be restored from.
+    """Restores the first group and checks the checkpoints of the others.
 
     Returns:
-        The groups, each with its trainer; those after the first are restored when they are come to, since the memory
-        is for one at a time.
+        An iterator over the groups and their trainers. Groups after the first are restored when the iterator reaches
+        them, since memory holds one group at a time.
     """
     told = [(group, GroupReport(reports, group)) for group in groups]
     for group, report in told:
@@ -206,7 +206,7 @@ def _restored(
 
 
 def _write_files(configs: Sequence[TrainConfig], groups: Sequence[Group], home: Path) -> None:
-    """What a run directory holds beside metrics and checkpoints."""
+    """Writes the files of the run directories other than metrics and checkpoints."""
     wait_for_hosts("run files")
     for config in configs:
         write_run_files(config)
@@ -222,7 +222,7 @@ def _train_groups(
     stop: StopRequest,
     forecast: Forecast,
 ) -> list[list[int]]:
-    """Trains group after group until one is stopped; returns the seeds of each run that failed."""
+    """Trains group after group until one is stopped; returns the failed seeds of each run."""
     failed: list[list[int]] = [[] for _ in reports]
     is_told = False
     for group, report, trainer in trainers:
@@ -237,7 +237,7 @@ def _train_groups(
             failed[group.runs[index]].append(int(group.seeds[index]))
         report.saved(trainer.progress.save_s, trainer.progress.wall_s, trainer.staging_bytes)
         forecast.next_group()
-        del trainer  # the memory is for one group at a time
+        del trainer  # memory holds one group at a time
         if not is_complete:
             break
     return failed

@@ -5,7 +5,8 @@ python benchmarks/compare_programs.py HEAD --working-tree
 
 Each version trains every system for a few chunks, with all of its phases, in its own worktree. The optimised HLO of
 all programs with more than 200 instructions is compared as text, without metadata and with names replaced by numbers
-in order of appearance. The exit code is 1 if a program differs, and the texts are kept for `diff`.
+in order of appearance. For a program that differs, instructions that only one version has are counted. The exit code is
+1 if a program differs, and the texts are kept for `diff`.
 """
 
 from __future__ import annotations
@@ -17,6 +18,7 @@ import re
 import subprocess
 import sys
 import tempfile
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
@@ -54,6 +56,8 @@ runpy.run_module("limae_jax", run_name="__main__")
 
 _METADATA = re.compile(r", metadata=\{[^}]*\}")
 _NAME = re.compile(r"%[\w.\-]+")
+# Numbers that move when an argument is added: of a name, of a parameter and of an element of a tuple.
+_NUMBER = re.compile(r"%\d+|(?<=parameter)\(\d+\)|(?<=index=)\d+")
 
 
 def canonical(text: str) -> list[str]:
@@ -64,6 +68,12 @@ def canonical(text: str) -> list[str]:
     body = _NAME.sub(lambda name: numbers.setdefault(name[0], f"%{len(numbers)}"), body)
     # In the head of a computation, names of parameters have no % prefix.
     return [re.sub(r"\b[\w.\-]+: ", "", line.rstrip()) for line in body.splitlines() if line.strip()]
+
+
+def only_in_one(before: Sequence[str], after: Sequence[str]) -> tuple[int, int]:
+    """Counts the instructions that only one of two programs has, wherever they are and whatever their names."""
+    kinds = [Counter(_NUMBER.sub("", line).strip() for line in lines) for lines in (before, after)]
+    return (kinds[0] - kinds[1]).total(), (kinds[1] - kinds[0]).total()
 
 
 def spelled(setting: str, known: str) -> str:
@@ -114,6 +124,9 @@ def compare(roots: Sequence[Path], system: str, folder: Path) -> bool:
     sizes = ", ".join(str(len(lines)) for lines in second)
     verdict = "equal" if is_equal else f"{len(first)} against {len(second)}, programs {differ} differ"
     print(f"{system:8} {verdict}; instructions: {sizes}", flush=True)
+    for number in differ:
+        lost, new = only_in_one(first[number], second[number])
+        print(f"{'':8} program {number}: {lost} instructions only before, {new} only after", flush=True)
     return is_equal
 
 

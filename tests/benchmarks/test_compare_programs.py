@@ -32,6 +32,19 @@ def test_other_names_are_equal_and_another_number_is_not():
     assert text_of(one) != text_of(lambda x: jnp.sum(jnp.tanh(x) * 2 - 1, axis=0))
 
 
+def test_an_argument_more_moves_numbers_and_is_one_instruction():
+    def lines(function, *args):
+        return tool().canonical(jax.jit(function, keep_unused=True).lower(*args).compile().as_text())
+
+    x = jnp.ones((4, 3))
+    one = lines(lambda x: jnp.sum(jnp.tanh(x) * 2, axis=0), x)
+    unused = lines(lambda unused, x: jnp.sum(jnp.tanh(x) * 2, axis=0), jnp.ones(5), x)
+    counted = tool().only_in_one
+    # The head of the program lists its arguments.
+    assert counted(one, one) == (0, 0) and counted(one, unused) == (1, 2)
+    assert counted(one, lines(lambda x: jnp.sum(jnp.tanh(x) * 3, axis=0), x)) == (1, 1)
+
+
 def test_a_setting_is_spelled_as_a_version_knows_it():
     known = "evaluation:\n  every_time_steps: 5\n"
     spelled = tool().spelled

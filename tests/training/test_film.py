@@ -65,7 +65,10 @@ def test_a_run_that_was_finished_before_shows_nothing_again(report):
 
 @pytest.mark.parametrize(
     ("env", "film", "message"),
-    [(None, None, "needs a function that draws it; call train"), (MpeConfig(), lambda *_: Path(), "only battles of env=smax")],
+    [
+        (None, None, "needs a function that draws it; call train"),
+        (MpeConfig(), lambda *_: Path(), "only battles of env=smax"),
+    ],
 )
 def test_where_nothing_can_be_drawn_that_is_told_before_training(tmp_path, env, film, message):
     settings = {} if env is None else {"env": env}

@@ -99,7 +99,7 @@ def test_values_that_people_type():
         ("~run", "~run: +, ~ and @ are not supported"),
         ("env@run=smax", "env@run=smax: +, ~ and @ are not supported"),
         ("run=3", "run=3: is a section; set its fields one by one, such as run.name=..."),
-        ("run={num_seeds: 3}", "run={'num_seeds': 3}: a section of settings"),
+        ("run={num_seeds: 3}", "run={'num_seeds': 3}: is a section; set its fields one by one"),
         ("=3", "=3: +, ~ and @ are not supported; write section.field=value"),
         ("", "empty override: has no value"),
         ("foo", "foo: has no value; write section.field=value"),

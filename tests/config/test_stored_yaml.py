@@ -173,7 +173,7 @@ def test_a_file_too_large_for_settings_is_not_read(tmp_path):
     run_dir = tmp_path / "stored" / "run"
     run_dir.mkdir(parents=True)
     (run_dir / "config.yaml").write_text("# \n" * 500_000)
-    with pytest.raises(InputError, match="too large for settings"):
+    with pytest.raises(InputError, match="is too large for a settings file"):
         read_run(run_dir)
 
 

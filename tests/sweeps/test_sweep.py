@@ -287,7 +287,7 @@ def test_a_sweep_is_not_put_among_the_runs_of_another_one(uninterrupted):
 
 
 def test_a_sweep_s_own_setting_is_what_puts_its_runs_elsewhere(uninterrupted, tmp_path):
-    with pytest.raises(InputError, match=r"system\.gamma: .*choose another sweep\.dir for a new run$"):
+    with pytest.raises(InputError, match=r"system\.gamma: .*set another sweep\.dir for a new run$"):
         plan_programs(swept(uninterrupted[0].settings.dir, *GRID, "system.gamma=0.5"))
     (tmp_path / "vdn_2m_vs_2m" / "seeds_0_to_0").mkdir(parents=True)
     (tmp_path / "vdn_2m_vs_2m" / "seeds_0_to_0" / "notes.txt").write_text("")

@@ -102,8 +102,8 @@ def test_actions_are_checked_before_they_are_sent(pids):
         for action, message in (
             ([[1, 1, 6]], "worker 0: agent 2 cannot perform action 6"),
             ([[1, 1, 9]], "agent 2 cannot perform action 9"),
-            ([[1, 1]], r"whole numbers \(1, 3\)"),
-            ([[1.0, 1, 1]], "whole numbers"),
+            ([[1, 1]], r"must be integers \(1, 3\)"),
+            ([[1.0, 1, 1]], "must be integers"),
         ):
             with pytest.raises(ValueError, match=message):
                 pool.step(np.asarray(action))

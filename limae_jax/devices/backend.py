@@ -29,6 +29,11 @@ _DEFAULTS: dict[str, Any] = {
 }
 
 
+def available_cores() -> int:
+    """Returns the number of cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def import_jax() -> ModuleType:
     """Imports jax, which then reads its environment variables.
 

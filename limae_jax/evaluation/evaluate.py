@@ -25,7 +25,7 @@ from limae_jax.rollouts.evaluator import evaluate_seed
 from limae_jax.rollouts.host_player import HostPlayer, means_of
 from limae_jax.systems.base import Params, System
 from limae_jax.systems.build import build_system
-from limae_jax.training.compiler import Compiler
+from limae_jax.training.compiler import Compiler, compile_for
 from limae_jax.training.setup import available_memory, configure_jax
 from limae_jax.types import EnvSpec
 
@@ -119,7 +119,7 @@ def _compiled(
     compiler = Compiler(config, num_devices=1)
     compiler.watcher = status
     name = f"greedy evaluation of the {checkpoint} checkpoint"
-    play = compiler.compile(name, lambda: jitted.lower(*chosen[0]).compile())
+    play = compiler.compile(name, lambda: compile_for(jitted, *chosen[0]))
     for one in chosen:
         yield play(*one)
 

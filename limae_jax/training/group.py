@@ -23,7 +23,7 @@ from limae_jax.training.best_params import BestParams, load_shares, save_shares
 from limae_jax.training.forecast import Forecast
 from limae_jax.training.loop import SeedState
 from limae_jax.training.meter import Meter
-from limae_jax.training.plan import PhasePlan, is_evaluation_due, phase_at, rows_to_refill, with_refill
+from limae_jax.training.plan import PhasePlan, is_evaluation_due, phase_at, plans_after, rows_to_refill, with_refill
 from limae_jax.training.progress import Observer, Progress, progress_of
 from limae_jax.training.setup import Setup, clock_at
 from limae_jax.training.shares import Share, traced_arrays
@@ -76,7 +76,10 @@ class GroupTrainer:
         self.progress = Progress(0, 0.0, 0.0, [None] * count, [0] * count, None, 0)
         self._forecast = forecast or Forecast(setup.config, setup.plans, setup.compiler)
         setup.compiler.num_seeds = count
-        state: SeedState = setup.init(put_seeds(seeds, setup.mesh))
+        sharded_seeds = put_seeds(seeds, setup.mesh)
+        if not self._store.exists():
+            setup.start_compiling(sharded_seeds, setup.plans)
+        state: SeedState = setup.init(sharded_seeds)
         settings = {
             name: put_seeds(values.astype(state.settings[name].dtype), setup.mesh)
             for name, values in traced_arrays(self._shares).items()
@@ -95,6 +98,8 @@ class GroupTrainer:
         self._saved_iteration = self.progress.iteration if self.is_restored else -1
         if self.is_restored:
             self._best.restore(self.progress, observer.warning)
+            if not self.is_complete:
+                setup.start_compiling(sharded_seeds, plans_after(self._plans, self.progress.iteration))
 
     # Checkpoints
 

@@ -90,7 +90,12 @@ def rows_to_refill(config: TrainConfig, plans: Sequence[PhasePlan], iteration: i
 
 def phase_at(plans: Sequence[PhasePlan], iteration: int) -> PhasePlan:
     """Returns the phase at an iteration of the clock."""
-    return next(plan for plan in plans if plan.end is None or iteration < plan.end)
+    return plans_after(plans, iteration)[0]
+
+
+def plans_after(plans: Sequence[PhasePlan], iteration: int) -> list[PhasePlan]:
+    """Returns the phases that have not ended at an iteration of the clock."""
+    return [plan for plan in plans if plan.end is None or iteration < plan.end]
 
 
 def is_evaluation_due(config: TrainConfig, before: int, after: int) -> bool:

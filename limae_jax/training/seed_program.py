@@ -6,10 +6,10 @@ from collections.abc import Callable
 from typing import Any
 
 import jax
-from jax.sharding import Mesh
+from jax.sharding import Mesh, NamedSharding
 
 from limae_jax.devices.sharding import BY_SEED, SHARED
-from limae_jax.training.compiler import Compiler
+from limae_jax.training.compiler import Compiler, compile_for
 from limae_jax.types import PyTree
 
 
@@ -51,13 +51,30 @@ class SeedProgram:
         # check_vma=False: scans inside the environments start from constants, which the check rejects.
         sharded = jax.shard_map(batched, mesh=mesh, in_specs=(BY_SEED, SHARED), out_specs=BY_SEED, check_vma=False)
         self._jitted = jax.jit(sharded, donate_argnums=(0,) if donate else ())
-        self._name, self._compiler = name, compiler
+        self._name, self._compiler, self._mesh = name, compiler, mesh
         self._compiled: dict[int, Callable[..., Any]] = {}
 
     def __call__(self, per_seed: PyTree, *shared: PyTree) -> Any:
         """Returns the function's results with a leading [S]; compiles first if S is new."""
-        num_seeds = jax.tree.leaves(per_seed)[0].shape[0]
+        num_seeds = _num_seeds(per_seed)
         if num_seeds not in self._compiled:
-            build = lambda: self._jitted.lower(per_seed, shared).compile()  # noqa: E731
-            self._compiled[num_seeds] = self._compiler.compile(self._name, build)
+            self._compiled[num_seeds] = self._compiler.compile(self._name, self._build(per_seed, shared))
         return self._compiled[num_seeds](per_seed, shared)
+
+    def start(self, per_seed: PyTree, *shared: PyTree) -> None:
+        """Starts to compile for arguments of these shapes and shardings, unless that is done."""
+        if _num_seeds(per_seed) not in self._compiled:
+            self._compiler.start(self._name, self._build(per_seed, shared))
+
+    def shapes(self, per_seed: PyTree, *shared: PyTree) -> PyTree:
+        """Returns shapes, dtypes and shardings of the results, without compiling."""
+        by_seed = NamedSharding(self._mesh, BY_SEED)
+        shapes = self._jitted.eval_shape(per_seed, shared)
+        return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=by_seed), shapes)
+
+    def _build(self, per_seed: PyTree, shared: tuple[PyTree, ...]) -> Callable[[], Callable[..., Any]]:
+        return lambda: compile_for(self._jitted, per_seed, shared)
+
+
+def _num_seeds(per_seed: PyTree) -> int:
+    return int(jax.tree.leaves(per_seed)[0].shape[0])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -16,7 +16,7 @@ from jax.sharding import Mesh
 
 from limae_jax.checks import check
 from limae_jax.config import TrainConfig
-from limae_jax.devices.backend import keep_compiled, start_backend
+from limae_jax.devices.backend import available_cores, keep_compiled, start_backend
 from limae_jax.devices.host_memory import free_memory
 from limae_jax.devices.sharding import seed_mesh
 from limae_jax.environments import make_env, open_games
@@ -32,7 +32,7 @@ from limae_jax.systems.build import build_system
 from limae_jax.training.compiler import Compiler
 from limae_jax.training.forecast import EVALUATION
 from limae_jax.training.host_programs import HostChunk, HostEvaluation
-from limae_jax.training.loop import Parts, init_seed, make_chunk_under_own_settings, row_shapes
+from limae_jax.training.loop import Parts, SeedState, init_seed, make_chunk_under_own_settings, row_shapes
 from limae_jax.training.plan import PhasePlan, plan_phases, refill_plan
 from limae_jax.training.seed_program import SeedProgram
 from limae_jax.types import Clock, PyTree
@@ -69,15 +69,41 @@ class Setup:
     plans: list[PhasePlan]
     mesh: Mesh
     compiler: Compiler
-    init: SeedCallable
+    init: SeedProgram
     chunks: Mapping[str, SeedCallable]
     evaluate: SeedCallable
     player: HostPlayer | None = None
 
+    def start_compiling(self, seeds: jax.Array, plans: Iterable[PhasePlan]) -> None:
+        """Starts to compile the programs of a group side by side.
+
+        Several hosts compile one program after the other, so that all do so in the same order.
+
+        Args:
+            seeds: [S], of the group.
+            plans: phases that are still to come.
+        """
+        if jax.process_count() > 1:
+            return
+        state: SeedState = self.init.shapes(seeds)
+        self.init.start(seeds)
+        # Learning takes longest to compile and comes last.
+        *others, learning = [self.chunks[plan.phase.name] for plan in plans]
+        for chunk in (learning, *others):
+            _start(chunk, state, clock_at(0))
+        _start(self.evaluate, (state.seed, state.learner.params, state.seed))
+
     def close(self) -> None:
-        """Closes games that run on the host."""
+        """Closes games that run on the host, and drops programs that are not compiled yet."""
+        self.compiler.close()
         if self.player is not None:
             self.player.close()
+
+
+def _start(program: SeedCallable, *args: PyTree) -> None:
+    # Programs for games on the host compile on their first call.
+    if isinstance(program, SeedProgram):
+        program.start(*args)
 
 
 def make_setup(config: TrainConfig, num_devices: int | None = None) -> Setup:
@@ -116,7 +142,7 @@ def stored_bytes(parts: Parts) -> Callable[[TrainConfig], int]:
     return lambda config: allocated_bytes(build_replay(config, stores_rows), rows)
 
 
-def _compiled_programs(parts: Parts, mesh: Mesh, compiler: Compiler, init: SeedCallable) -> Setup:
+def _compiled_programs(parts: Parts, mesh: Mesh, compiler: Compiler, init: SeedProgram) -> Setup:
     config, env = parts.config, parts.env.env
     plans = plan_phases(config, parts.system.phases)
     chunks = {}
@@ -128,7 +154,7 @@ def _compiled_programs(parts: Parts, mesh: Mesh, compiler: Compiler, init: SeedC
     return Setup(config, env, parts, plans, mesh, compiler, init, chunks, evaluate)
 
 
-def _host_programs(parts: Parts, mesh: Mesh, compiler: Compiler, init: SeedCallable) -> Setup:
+def _host_programs(parts: Parts, mesh: Mesh, compiler: Compiler, init: SeedProgram) -> Setup:
     config, env = parts.config, parts.env.env
     # One iteration per chunk: games on the host are slow enough to hide other host work.
     plans = plan_phases(config, parts.system.phases, chunk_time_steps=1)
@@ -202,8 +228,7 @@ def stored_side_by_side(home: Path, seeds: Sequence[int]) -> int | None:
 
 def seeds_side_by_side(num_seeds: int) -> int:
     """Returns how many seeds to train at the same time on the CPU's cores, for as few rounds as possible."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    rounds = -(-num_seeds // cores)
+    rounds = -(-num_seeds // available_cores())
     return -(-num_seeds // rounds)
 
 

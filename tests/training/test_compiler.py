@@ -1,13 +1,17 @@
 """What compiling costs: told beforehand, measured, kept for the next run."""
 
 import json
+import threading
 
 import jax
+import numpy as np
 import pytest
 
 from limae_jax.config.compose import load_config
+from limae_jax.devices.sharding import put_seeds, seed_mesh
 from limae_jax.training import compiler as module
 from limae_jax.training.compiler import COSTS_FILE, Compiler, Cost, read_costs
+from limae_jax.training.seed_program import SeedProgram
 
 QMIX = ("system=qmix", "env.scenario=3m")
 
@@ -112,3 +116,80 @@ def test_jax_says_how_long_it_compiles():
     with module._durations() as durations:
         jax.jit(lambda x: x * 3 + 1).lower(1.0).compile()
     assert durations[module._COMPILED] > 0.0
+
+
+def test_a_started_program_is_compiled_once_in_another_thread_and_waited_for(home):
+    compiler, built = made(), []
+
+    def build():
+        built.append(threading.get_ident())
+        return "program"
+
+    compiler.start("train", build)
+    assert compiler.compile("train", build) == "program"
+    assert len(built) == 1 and built[0] != threading.get_ident()
+    assert [what and what.name for what in compiler.watcher.told] == ["train", None]
+    assert compiler.compile("train", build) == "program" and built[1] == threading.get_ident()
+    compiler.close()
+
+
+def test_what_other_threads_compile_counts_there():
+    with module._durations() as durations:
+        other = threading.Thread(target=jax.monitoring.record_event_duration_secs, args=(module._COMPILED, 9.0))
+        other.start()
+        other.join()
+        jax.monitoring.record_event_duration_secs(module._COMPILED, 2.0)
+    assert durations == {module._COMPILED: 2.0}
+
+
+def test_an_error_in_a_started_program_is_raised_where_the_program_is_needed(home):
+    compiler = made()
+
+    def fail():
+        raise MemoryError("too large")
+
+    compiler.start("train", fail)
+    with pytest.raises(MemoryError, match="too large"):
+        compiler.compile("train", lambda: "never built")
+    compiler.close()
+
+
+def test_programs_that_are_not_needed_any_more_are_dropped(home, monkeypatch):
+    monkeypatch.setattr(module, "available_cores", lambda: 1)
+    compiler, may_end, built = made(), threading.Event(), []
+    compiler.start("init", lambda: may_end.wait(60))
+    compiler.start("train", lambda: built.append("train"))
+    pool = compiler._pool
+    compiler.close()
+    may_end.set()
+    pool.shutdown(wait=True)
+    assert built == []
+    # A compiler that is used again starts anew.
+    assert compiler.compile("train", lambda: "built") == "built"
+
+
+def test_a_program_under_way_takes_what_is_left_of_its_time(home, monkeypatch):
+    compile_for(made(), monkeypatch, "train", 25.0, {})
+    compiler, may_end = made("env.scenario=8m"), threading.Event()
+    monkeypatch.setattr(module.time, "monotonic", lambda: 0.0)
+    compiler.start("train", lambda: may_end.wait(60))
+    monkeypatch.setattr(module.time, "monotonic", lambda: 10.0)
+    assert compiler.ahead(["train"]) == 15.0
+    monkeypatch.setattr(module.time, "monotonic", lambda: 30.0)
+    assert compiler.ahead(["train"]) == 0.0
+    may_end.set()
+    compiler.close()
+
+
+def test_a_program_that_was_started_by_shapes_is_the_one_that_is_called(home, monkeypatch):
+    compiler, mesh = made(), seed_mesh(1)
+    double = SeedProgram(lambda x, clock: {"value": x * 2 + clock}, mesh, "train", compiler, donate=True)
+    per_seed = put_seeds(np.arange(2, dtype=np.float32), mesh)
+    shapes = double.shapes(per_seed, np.float32(1))
+    assert shapes["value"].shape == (2,) and shapes["value"].sharding == per_seed.sharding
+    double.start(jax.ShapeDtypeStruct((2,), np.float32, sharding=per_seed.sharding), np.float32(0))
+    monkeypatch.setattr(module, "_timed", lambda build: pytest.fail("compiled again"))
+    assert double(per_seed, np.float32(1))["value"].tolist() == [1.0, 3.0]
+    double.start(shapes["value"], np.float32(0))
+    assert compiler._started == {}
+    compiler.close()

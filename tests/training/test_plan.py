@@ -13,6 +13,7 @@ from limae_jax.training.plan import (
     is_evaluation_due,
     phase_at,
     plan_phases,
+    plans_after,
     rows_to_refill,
     time_steps_per_iteration,
     with_refill,
@@ -50,6 +51,8 @@ def test_phases_lie_on_the_clock_in_order():
     ]
     names = [phase_at(plans, iteration).phase.name for iteration in (0, 127, 128, 129, 130, 10**6)]
     assert names == ["phase 0", "phase 0", "phase 1", "phase 1", "train", "train"]
+    left = [[plan.phase.name for plan in plans_after(plans, iteration)] for iteration in (0, 127, 128, 130)]
+    assert left == [["phase 0", "phase 1", "train"]] * 2 + [["phase 1", "train"], ["train"]]
 
 
 @settings(deadline=None, max_examples=100)

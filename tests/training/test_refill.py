@@ -18,6 +18,7 @@ from limae_jax.metrics.jsonl import read_rows
 from limae_jax.training import group, plan, runner
 from limae_jax.training.group import GroupTrainer
 from limae_jax.training.report import RunReport
+from limae_jax.training.seed_program import SeedProgram
 
 pytestmark = pytest.mark.slow
 
@@ -33,6 +34,19 @@ def short_chunks():
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(plan, "CHUNK_TIME_STEPS", 512)
         yield
+
+
+@pytest.fixture
+def started(monkeypatch):
+    """Names of the programs that are compiled ahead, in order."""
+    names, start = [], SeedProgram.start
+
+    def noted(self, *args):
+        names.append(self._name)
+        start(self, *args)
+
+    monkeypatch.setattr(SeedProgram, "start", noted)
+    return names
 
 
 @pytest.fixture(autouse=True)
@@ -105,6 +119,17 @@ def test_an_extended_run_first_collects_by_its_policy_and_learns_nothing(short, 
     )
     assert after[-1]["grad_steps"] > before[-1]["grad_steps"]
     assert not [name for name in state(run_dir) if name.startswith("rows_")]
+
+
+def test_programs_that_are_still_needed_are_compiled_ahead(tmp_path, started):
+    """Learning first, which takes longest; the phases that are over are left out."""
+    run_dir = tmp_path / "run"
+    assert main(["train", *OVERRIDES, SHORT, f"run.dir={run_dir}"]) == 0
+    assert started == ["init", "train", "warmup", "evaluation"]
+    assert main(["resume", str(run_dir)]) == 0
+    assert len(started) == 4
+    assert main(["resume", str(run_dir), LONG]) == 0
+    assert started[4:] == ["init", "train", "refill", "evaluation"]
 
 
 @pytest.mark.parametrize("chunks", [1, 2, 3, 4])

@@ -59,7 +59,9 @@ class Group:
         self.setup = make_setup(self.config)
         size = group_size(self.config, jax.default_backend())
         self.seeds = group_seeds(self.config.seeds, size, jax.device_count())[0]
-        self._state = self.setup.init(put_seeds(self.seeds, self.setup.mesh))
+        seeds = put_seeds(self.seeds, self.setup.mesh)
+        self.setup.start_compiling(seeds, self.setup.plans)
+        self._state = self.setup.init(seeds)
         self._iteration = 0
         while phase_at(self.setup.plans, self._iteration).end is not None:
             self._run_chunk()

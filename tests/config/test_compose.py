@@ -5,6 +5,7 @@ import os
 
 import hydra
 import pytest
+import yaml
 from hydra.core.global_hydra import GlobalHydra
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
@@ -152,6 +153,8 @@ def test_every_experiment_composes_and_every_group_is_complete():
     assert options("system") == sorted(SYSTEMS)
     for name in options("experiment"):
         text = (config_dir() / "experiment" / f"{name}.yaml").read_text(encoding="utf-8")
+        # A name in a section would silently win over a choice on the command line.
+        assert not [part for part in yaml.safe_load(text).items() if part[0] in GROUPS and "name" in part[1]], name
         if "\nsweep:" in text:
             assert refusal(f"experiment={name}").startswith("experiment: is a sweep of several runs; start it with")
         else:

@@ -74,13 +74,13 @@ class ValueBasedConfig(SystemConfig):
         *("epsilon_start", "epsilon_end", "epsilon_decay_env_steps"),
     )
 
-    td_lambda: float = 0.6
+    td_lambda: float = 0.8
     double_q: bool = True
     target_update_env_steps: int = 5000
     updates_per_iteration: int = 4
     epsilon_start: float = 1.0
     epsilon_end: float = 0.05
-    epsilon_decay_env_steps: int = 100_000
+    epsilon_decay_env_steps: int = 50_000
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -23,6 +23,7 @@ from limae_jax.analysis.pictures import (
     wrapped,
 )
 from limae_jax.analysis.runs import Cell
+from limae_jax.analysis.statistics import WINDOW
 from limae_jax.analysis.summary import GOALS, WIN, Outcomes, TableRow
 
 _FLOOR = 0.75  # height in inches of a panel with rows, without the rows
@@ -111,7 +112,7 @@ def steps_to_goals(outcomes: Outcomes, map_name: str, look: Look, file: str) -> 
         for goal in GOALS
     ]
     goals = ", ".join(f"{goal:.0%}" for goal in GOALS)
-    caption = f"{map_name}: env steps at which each seed's evaluation first won {goals} of the battles."
+    caption = f"{map_name}: env steps at which each seed's last {WINDOW} evaluations first won {goals} of the battles."
     yield Picture(f"steps_{file}", map_name, caption, panels)
 
 
@@ -150,7 +151,7 @@ def masking_rules(outcomes: Outcomes, look: Look) -> Iterator[Picture]:
         draw = partial(_draw_rules, here, measure, look)
         panels.append(Panel(map_name, draw, _rows_size(rules)))
     said = "" if baseline in rules else f" Grey lines: {baseline}, final and (dotted) mean."
-    caption = f"Masking rules: final win rate (filled) and its mean over the budget (white), with 95 % bootstrap.{said}"
+    caption = f"Masking rules: final win rate (filled) and its mean over the budget (white), 95 % t intervals.{said}"
     yield Picture("masking_rules", "Masking rules", caption, panels)
 
 

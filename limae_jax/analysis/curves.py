@@ -25,7 +25,7 @@ from limae_jax.analysis.summary import CURVES, WIN, Outcomes, TableRow
 _MOST_GROUPS = 3
 # Longer curves show every second, third, ... evaluation, counted from the last.
 _MOST_POINTS = 80
-_BAND = "interquartile mean over the seeds, band 95 % bootstrap"
+_BAND = "mean over the seeds, band 95 % t interval"
 ALL_MAPS = "All maps"
 
 
@@ -85,7 +85,7 @@ def map_curves(outcomes: Outcomes, map_name: str, look: Look, file: str) -> Pict
 def _draw_curves(outcomes: Outcomes, cells: Sequence[Cell], metric: str, look: Look, axis: Axes) -> None:
     for cell in cells:
         rows = thinned(outcomes.curve(cell, metric))
-        draw_line(axis, [row["env_steps"] / 1000 for row in rows], rows, "iqm", **look.line(cell.method))
+        draw_line(axis, [row["env_steps"] / 1000 for row in rows], rows, "mean", **look.line(cell.method))
     axis.set(xlabel="env steps (thousands)", ylabel=CURVES[metric], xlim=(0, None))
     if metric == "test_r2":
         # R² has no lower bound; the values are in curves.csv.
@@ -120,7 +120,7 @@ def hidden(outcomes: Outcomes, map_name: str, file: str) -> Iterator[Picture]:
     if not cells:
         return
     panels = [Panel(f"{cell.method} (n = {len(cell.seeds)})", partial(_draw_hidden, rows)) for cell, rows in cells]
-    caption = f"{map_name}: how often each agent was hidden from the auto-encoder, interquartile mean over the seeds."
+    caption = f"{map_name}: how often each agent was hidden from the auto-encoder, mean over the seeds."
     if max(rows[-1]["agent"] for _, rows in cells) >= MOST_LINES:
         caption += f" With more than {MOST_LINES} agents: the mean, and a band from the least to the most often hidden."
     yield Picture(f"hidden_{file}", map_name, caption, panels)
@@ -130,7 +130,7 @@ def _draw_hidden(rows: Sequence[TableRow], axis: Axes) -> None:
     agents = rows[-1]["agent"] + 1
     lines = [thinned([row for row in rows if row["agent"] == agent]) for agent in range(agents)]
     steps = [row["env_steps"] / 1000 for row in lines[0]]
-    shares = np.array([[row["iqm"] for row in line] for line in lines])
+    shares = np.array([[row["mean"] for row in line] for line in lines])
     if agents <= MOST_LINES:
         for agent, share in enumerate(shares):
             axis.plot(steps, share, label=f"agent {agent}", markevery=0.2, **agent_look(agent))

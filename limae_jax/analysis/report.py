@@ -76,10 +76,11 @@ def _markdown(
 def _facts(outcomes: Outcomes) -> list[str]:
     study = outcomes.study
     facts = [
-        "Evaluations are greedy. Env steps count those of pre-training. Curves and numbers are interquartile means over"
-        f" seeds; intervals are 95 % percentile bootstraps with {NUM_RESAMPLES} resamples of the seeds of each map."
-        " With fewer than four seeds the interquartile mean is the mean, and intervals are too narrow to be trusted;"
-        " if all resamples agree, no interval is shown, because equal seeds do not prove that others would agree.",
+        "Evaluations are greedy. Env steps count those of pre-training. Curves and numbers of one map are means over"
+        " the seeds with 95 % t intervals, which assume that seeds scatter normally; near 0 and 1 they do not quite."
+        f" Numbers over several maps are interquartile means with a stratified bootstrap ({NUM_RESAMPLES} resamples"
+        " of the seeds of each map). If all seeds agree, no interval is shown, because equal seeds do not prove that"
+        " others would agree.",
     ]
     for map_name in study.maps:
         cell = study.on(map_name)[0]

@@ -24,6 +24,8 @@ CURVES = {
     "test_length_mean": "episode length (env steps)",
     "test_r2": "R² of the guesses about team-mates",
 }
+# What methods are compared by: the end of training, and the area under the win-rate curve over the budget.
+PRIMARY = ("final_win_rate", "mean_win_rate")
 _PROFILE_THRESHOLDS = np.linspace(0.0, 1.0, 101)
 _SHARES = np.linspace(0.0, 1.0, 41)
 _HIDDEN = "mae/hidden_"
@@ -38,12 +40,12 @@ def short_metric(metric: str) -> str:
 
 
 def _bounds(name: str, estimate: st.Estimate) -> TableRow:
-    low, high = float(estimate.low), float(estimate.high)
-    return {
-        name: float(estimate.value),
-        f"{name}_low": None if math.isnan(low) else low,
-        f"{name}_high": None if math.isnan(high) else high,
-    }
+    value, low, high = (_known(float(bound)) for bound in estimate)
+    return {name: value, f"{name}_low": low, f"{name}_high": high}
+
+
+def _known(value: float) -> float | None:
+    return None if math.isnan(value) else value
 
 
 def _key(cell: Cell) -> TableRow:
@@ -51,13 +53,13 @@ def _key(cell: Cell) -> TableRow:
 
 
 def curve_rows(cell: Cell, metric: str) -> list[TableRow]:
-    """Returns a cell's learning curve: interquartile mean over its seeds with a band, at common env steps."""
+    """Returns a cell's learning curve: mean over its seeds with a band, at common env steps."""
     scored = [seed.env_steps[np.isfinite(seed.metric(metric))] for seed in cell.seeds]
     grid = st.common_grid(max(steps[0] for steps in scored), cell.every_time_steps, max(steps[-1] for steps in scored))
     curves = np.stack([st.at(seed.env_steps, seed.metric(metric), grid) for seed in cell.seeds])
-    estimate = st.iqm_estimate([curves])
+    estimate = st.mean_estimate(curves)
     return [
-        {**_key(cell), "metric": metric, "env_steps": int(steps), **_bounds("iqm", st.Estimate(*point))}
+        {**_key(cell), "metric": metric, "env_steps": int(steps), **_bounds("mean", st.Estimate(*point))}
         for steps, *point in zip(grid, *estimate, strict=True)
     ]
 
@@ -72,16 +74,13 @@ def _over_shares(seed: SeedCurve) -> np.ndarray:
     return st.at(seed.env_steps, seed.metric(WIN), _SHARES * _scored(seed)[-1])
 
 
-def _last(curve: np.ndarray) -> float:
-    return float(curve[np.isfinite(curve)][-1])
-
-
 def seed_row(cell: Cell, seed: SeedCurve) -> TableRow:
     """Returns the results of one seed; `steps_to_...` and `seconds_to_...` are infinite for goals never reached."""
     row: TableRow = {"map": cell.map, "method": cell.method, "seed": seed.seed, "run": str(seed.run_dir)}
     for metric in CURVES:
         if cell.has(metric):
-            row[f"final_{short_metric(metric)}"] = _last(seed.metric(metric))
+            curve = seed.metric(metric)
+            row[f"final_{short_metric(metric)}"] = st.final_score(curve[np.isfinite(curve)])
     if cell.has(WIN):
         scored, budget = np.isfinite(seed.metric(WIN)), cell.budget_env_steps
         steps, wins, seconds = (of[scored] for of in (seed.env_steps, seed.metric(WIN), seed.metric("wall_s")))
@@ -129,12 +128,12 @@ class Outcomes:
 
     @functools.cached_property
     def methods_on_maps(self) -> list[TableRow]:
-        """A row for each cell with win rates: interquartile means, and how many seeds reached each goal."""
+        """A row for each cell with win rates: means over the seeds, and how many of them reached each goal."""
         rows = []
         for cell in self._won:
             row = _key(cell)
             for name in ("final_win_rate", "best_window_win_rate", "mean_win_rate", "late_drop"):
-                row |= _bounds(name, st.iqm_estimate([self.of(cell, name)]))
+                row |= _bounds(name, st.mean_estimate(self.of(cell, name)))
             for goal in GOALS:
                 steps = self.of(cell, f"steps_to_{goal:.0%}")
                 row[f"reached_{goal:.0%}"] = int(np.isfinite(steps).sum())
@@ -144,9 +143,9 @@ class Outcomes:
 
     @functools.cached_property
     def returns(self) -> list[TableRow]:
-        """A row for each cell of a game without wins: interquartile mean of the last return."""
+        """A row for each cell of a game without wins: mean over the seeds of the final return."""
         cells = [cell for cell in self.study.cells if not cell.has(WIN) and cell.has("test_return_mean")]
-        return [{**_key(cell), **_bounds("return", st.iqm_estimate([self.of(cell, "final_return")]))} for cell in cells]
+        return [{**_key(cell), **_bounds("return", st.mean_estimate(self.of(cell, "final_return")))} for cell in cells]
 
     @functools.cached_property
     def comparisons(self) -> list[TableRow]:
@@ -155,9 +154,13 @@ class Outcomes:
         for map_name in self.study.maps:
             cells = [cell for cell in self.study.on(map_name) if cell in self._won]
             for baseline, cell in itertools.combinations(cells, 2):
-                finals = [self.of(one, "final_win_rate") for one in (cell, baseline)]
-                row = {"map": map_name, "method": cell.method, "baseline": baseline.method}
-                row |= _bounds("probability_of_improvement", st.probability_of_improvement(finals[:1], finals[1:]))
+                row: TableRow = {"map": map_name, "method": cell.method, "baseline": baseline.method}
+                for name in PRIMARY:
+                    scores = self.of(cell, name), self.of(baseline, name)
+                    row |= _bounds(f"{name}_difference", st.mean_difference(*scores))
+                    row[f"{name}_p"] = _known(st.permutation_p(*scores))
+                finals = (self.of(one, "final_win_rate") for one in (cell, baseline))
+                row["probability_of_improvement"] = float(st.share_won(*finals))
                 for goal in GOALS:
                     row |= self._speed_up(cell, baseline, goal)
                 rows.append(row)
@@ -173,9 +176,10 @@ class Outcomes:
 
     @functools.cached_property
     def shared_maps(self) -> list[str]:
-        """Maps with win rates on which every method was run."""
+        """Maps with win rates on which every method was run; empty if there is only one, which needs no averaging."""
         everyone = set(self.study.methods)
-        return [name for name in self.study.maps if {cell.method for cell in self._won if cell.map == name} == everyone]
+        maps = [name for name in self.study.maps if {cell.method for cell in self._won if cell.map == name} == everyone]
+        return maps if len(maps) > 1 else []
 
     def _strata(self, method: str, name: str) -> list[np.ndarray]:
         shared = self.shared_maps
@@ -189,7 +193,7 @@ class Outcomes:
         for method in self.study.methods if maps else ():
             finals = self._strata(method, "final_win_rate")
             row = {"method": method, "maps": len(maps), "seeds": sum(map(len, finals))}
-            for name in ("final_win_rate", "mean_win_rate"):
+            for name in PRIMARY:
                 row |= _bounds(name, st.iqm_estimate(self._strata(method, name)))
             better = st.probability_of_improvement(finals, self._strata(baseline, "final_win_rate"))
             title = "probability_of_improvement"

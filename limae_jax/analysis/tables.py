@@ -9,8 +9,8 @@ import re
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from limae_jax.analysis.statistics import WINDOW
-from limae_jax.analysis.summary import CENSORED, CURVES, GOALS, Outcomes, TableRow
+from limae_jax.analysis.statistics import LAST, WINDOW
+from limae_jax.analysis.summary import CENSORED, CURVES, GOALS, PRIMARY, Outcomes, TableRow
 from limae_jax.checks import printable
 
 NOT_REACHED = "not reached"
@@ -96,12 +96,12 @@ def _number(value: float | None, form: str = ".2f") -> str:
     return "-" if value is None else format(value, form)
 
 
-def _interval(row: TableRow, name: str) -> str:
-    """Formats `0.80 [0.75, 0.84]`, without brackets if there is no interval or the bootstrap found no spread."""
+def _interval(row: TableRow, name: str, form: str = ".2f") -> str:
+    """Formats `0.80 [0.75, 0.84]`, without brackets if there is no interval or the seeds have no spread."""
     if row[name] is None:
         return "-"
     low, high = row[f"{name}_low"], row[f"{name}_high"]
-    return _number(row[name]) + ("" if low == high else f" [{low:.2f}, {high:.2f}]")
+    return _number(row[name], form) + ("" if low == high else f" [{low:{form}}, {high:{form}}]")
 
 
 def _times_sooner(row: TableRow, goal: str) -> str:
@@ -114,14 +114,17 @@ def _env_steps(value: float) -> str:
     return f"{value:,.0f}" if math.isfinite(value) else NOT_REACHED
 
 
+_FINAL = f"Final: the mean of the last {LAST} evaluations, or of the last quarter if that is fewer."
+
+
 def _methods(outcomes: Outcomes) -> Table:
-    names = ("final_win_rate", "best_window_win_rate", "mean_win_rate", "late_drop")
+    names = ("final_win_rate", "mean_win_rate", "best_window_win_rate", "late_drop")
     return Table(
         "Win rates",
-        "Interquartile mean over the seeds (the mean of fewer than four) with 95 % bootstrap interval. Final: the last"
-        f" evaluation. Best window: the best {WINDOW} evaluations in a row. Mean: area under the curve divided by the"
-        f" budget. Late drop: the largest fall between windows of {WINDOW} evaluations in the second half of training.",
-        ("map", "method", "seeds", "final", "best window", "mean", "late drop"),
+        f"Mean over the seeds with 95 % t interval. {_FINAL} Mean: area under the curve divided by the budget. Best"
+        f" window: the best {WINDOW} evaluations in a row. Late drop: the largest fall between windows of {WINDOW}"
+        " evaluations in the second half of training.",
+        ("map", "method", "seeds", "final", "mean", "best window", "late drop"),
         [
             [row["map"], row["method"], str(row["seeds"]), *(_interval(row, name) for name in names)]
             for row in outcomes.methods_on_maps
@@ -132,8 +135,7 @@ def _methods(outcomes: Outcomes) -> Table:
 def _returns(outcomes: Outcomes) -> Table:
     return Table(
         "Returns",
-        "Games without wins: the last evaluation, interquartile mean over the seeds (the mean of"
-        " fewer than four) with 95 % bootstrap interval.",
+        f"Games without wins: mean over the seeds with 95 % t interval. {_FINAL}",
         ("map", "method", "seeds", "final"),
         [[row["map"], row["method"], str(row["seeds"]), _interval(row, "return")] for row in outcomes.returns],
     )
@@ -143,8 +145,9 @@ def _steps(outcomes: Outcomes) -> Table:
     goals = [f"{goal:.0%}" for goal in GOALS]
     return Table(
         "Env steps to a win rate",
-        "Median over the seeds of the env steps at the first evaluation with at least that win rate, and how many seeds"
-        " reached it. Seeds that never did count as later than all others.",
+        f"Median over the seeds of the env steps at the end of the first {WINDOW} evaluations with at least that mean"
+        " win rate, and how many seeds reached it. Seeds that never did count as later than all others. Where the win"
+        " rate levels off near the goal, chance decides when it is reached.",
         ("map", "method", *goals),
         [
             [
@@ -163,15 +166,19 @@ def _steps(outcomes: Outcomes) -> Table:
 def _comparisons(outcomes: Outcomes) -> Table:
     goals = [f"{goal:.0%}" for goal in GOALS]
     baseline = outcomes.study.methods[0]
+    names = [f"{name}_difference" for name in PRIMARY]
     return Table(
         f"Compared with {baseline}",
-        "P(better): probability that a seed's final win rate is above one of the baseline's; a tie counts half."
-        " Times sooner: mean env steps of the baseline to the goal, divided by the method's; seeds that never reached"
-        " it count with the whole budget, which makes the ratio a bound (at least, at most); it is left out"
-        " (censored) if seeds of both never did. 95 % bootstrap. All pairs are in comparisons.csv.",
-        ("map", "method", "P(better)", *(f"times sooner at {goal}" for goal in goals)),
+        "Differences of the final and the mean win rate, with Welch's 95 % t interval over the seeds; p: of a"
+        " permutation test of the mean win rate. P(better): share of pairs of seeds in which the method's final win"
+        " rate is the higher one; a tie counts half. Times sooner: geometric mean env steps of the baseline to the"
+        " goal, divided by the method's; seeds that never reached it count with the whole budget, which makes the"
+        " ratio a bound (at least, at most); it is left out (censored) if seeds of both never did. All pairs are in"
+        " comparisons.csv.",
+        ("map", "method", "final", "mean", "p", "P(better)", *(f"times sooner at {goal}" for goal in goals)),
         [
-            [row["map"], row["method"], _interval(row, "probability_of_improvement")]
+            [row["map"], row["method"], *(_interval(row, name, "+.2f") for name in names)]
+            + [_number(row["mean_win_rate_p"]), _number(row["probability_of_improvement"])]
             + [_times_sooner(row, goal) for goal in goals]
             for row in outcomes.comparisons
             if row["baseline"] == baseline
@@ -188,8 +195,8 @@ def _aggregate(outcomes: Outcomes) -> Table:
         ("method", "runs", "final win rate", "mean win rate", "P(better)"),
         [
             [row["method"], str(row["seeds"])]
-            + [_interval(row, name) for name in ("final_win_rate", "mean_win_rate", "probability_of_improvement")]
-            for row in (outcomes.aggregate if len(outcomes.study.maps) > 1 else ())
+            + [_interval(row, name) for name in (*PRIMARY, "probability_of_improvement")]
+            for row in outcomes.aggregate
         ],
     )
 
@@ -198,7 +205,7 @@ def _seeds(outcomes: Outcomes) -> Table:
     steps = [f"steps_to_{goal:.0%}" for goal in GOALS]
     return Table(
         "Seeds",
-        "The last evaluation of each seed, its best window, late drop, and env steps to each win rate.",
+        f"Final scores, best window, late drop, and env steps to each win rate. {_FINAL}",
         (
             *("map", "method", "seed", "win rate", "return", "length", "own lost", "killed", "R² of guesses"),
             *("best window", "late drop", *(f"env steps to {goal:.0%}" for goal in GOALS)),

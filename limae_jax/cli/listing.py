@@ -106,7 +106,7 @@ def _print_smac_evaluation(console: Console, report: Mapping[str, Any]) -> None:
     console.print(Text(trained), soft_wrap=True)
     console.print()
     console.print(table(console, columns, rows))
-    over_seeds = "; over all seeds: bootstrap" if len(seeds) > 1 else ""
+    over_seeds = "; over all seeds: Student's t" if len(seeds) > 1 else ""
     console.print(f"[dim]interval per seed: Wilson{over_seeds}[/]")
     console.print("[dim]greedy play; return in SMAC's units (20 for a perfect win)[/]")
     console.print(Text(f"{report['file']}\n"), soft_wrap=True)

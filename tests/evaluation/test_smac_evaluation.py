@@ -197,20 +197,19 @@ def _row(rate, episodes=32):
     }
 
 
-def test_seeds_together_have_a_bootstrap_interval():
-    # Of four seeds, one of which wins, a resample has k winners with k ~ Binomial(4, 1/4): P(0) = 0.316,
-    # P(k <= 2) = 0.949, P(k <= 3) = 0.996.
-    together = over_seeds([_row(0.0), _row(0.0), _row(1.0), _row(0.0)])
+def test_seeds_together_have_a_t_interval():
+    # Of 0.5, 0.6 and 0.7: standard error 0.0577, t 4.303.
+    together = over_seeds([_row(0.5), _row(0.6), _row(0.7)])
     assert together == {
-        "seeds": 4,
-        "test_win_rate": 0.25,
-        "test_return_mean": 5.0,
-        "test_episodes": 128,
-        "crashes": 4,
-        "test_win_rate_low": 0.0,
-        "test_win_rate_high": 0.75,
+        "seeds": 3,
+        "test_win_rate": pytest.approx(0.6),
+        "test_return_mean": pytest.approx(12.0),
+        "test_episodes": 96,
+        "crashes": 3,
+        "test_win_rate_low": pytest.approx(0.6 - 0.24841, abs=1e-5),
+        "test_win_rate_high": pytest.approx(0.6 + 0.24841, abs=1e-5),
     }
-    # Of two, three in four resamples differ from each extreme.
+    # No win rate is outside [0, 1].
     pair = over_seeds([_row(0.5), _row(0.9)])
-    assert (pair["test_win_rate_low"], pair["test_win_rate_high"]) == pytest.approx((0.5, 0.9))
+    assert (pair["test_win_rate_low"], pair["test_win_rate_high"]) == (0, 1)
     assert over_seeds([_row(0.5)])["test_win_rate_low"] is None

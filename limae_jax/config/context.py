@@ -44,10 +44,14 @@ class MaeConfig(WindowConfig):
     """Settings of the masked auto-encoder over agents' trajectories, and of the context that agents draw from it.
 
     Attributes:
+        training: what the auto-encoder learns from. `one_view`: one agent's window, as when acting; it guesses the
+            team-mates that the masking rule chose, whether they live and what they do next. `masked`, as MA2E was
+            published: the windows of all agents that the rule does not hide.
         encoder_layers, decoder_layers: layers of the transformer.
         learning_rate: Adam's step size for the auto-encoder.
         max_grad_norm: the auto-encoder's gradients are clipped to this global norm.
-        loss_weight: lambda, factor on the auto-encoder's loss; its separate Adam optimiser almost cancels it.
+        loss_weight: lambda, factor on the auto-encoder's loss; only with `td_gradient_to_mae`, since otherwise the
+            auto-encoder has no other loss, and its optimiser cancels the factor.
         pretrain_updates_per_iteration: gradient steps in pre-training after each collected block of `env.num_envs`
             rows.
         freeze_after_pretraining: whether the auto-encoder is frozen after phase 1; a control. Only the masking rule's
@@ -59,6 +63,7 @@ class MaeConfig(WindowConfig):
 
     traced: ClassVar[tuple[str, ...]] = ("learning_rate", "max_grad_norm", "loss_weight")
 
+    training: str = "one_view"
     encoder_layers: int = 2
     decoder_layers: int = 1
     learning_rate: float = 1e-3
@@ -75,5 +80,8 @@ class MaeConfig(WindowConfig):
         self._positive(*positive.split(), "pretrain_updates_per_iteration")
         self._at_most(MAX_LAYERS, "encoder_layers", "decoder_layers")
         self._at_most(MAX_UPDATES, "pretrain_updates_per_iteration")
+        self._one_of("training", "one_view", "masked")
+        fix = "has no effect without mae.td_gradient_to_mae=true: leave it out"
+        self._check(self.loss_weight == 1 or self.td_gradient_to_mae, "loss_weight", fix)
         fix = "mae.td_gradient_to_mae=true would train it; set one of the two to false"
         self._check(not (self.freeze_after_pretraining and self.td_gradient_to_mae), "freeze_after_pretraining", fix)

@@ -17,7 +17,9 @@ class MaskingConfig(Section):
     Attributes:
         name: masking rule; each system has a default.
         granularity: one mask per `batch`, `row` or `step` (a window of mae.window steps); null is the rule's default.
-        probability: p, probability of hiding an agent, in `random` and in pre-training.
+        probability: p, probability of choosing an agent, in `random` and in pre-training with `mae.training=masked`.
+        chooses: with `mae.training=one_view`, whether a guess counts if the rule chose the agent that is guessed
+            (`targets`) or the one that guesses (`viewers`).
     """
 
     section: ClassVar[str] = "masking"
@@ -26,11 +28,13 @@ class MaskingConfig(Section):
     name: str = "random"
     granularity: str | None = None
     probability: float = 0.75
+    chooses: str = "targets"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         check_rule(self.name)
         self._check(0 < self.probability < 1, "probability", "must be between 0 and 1")
+        self._one_of("chooses", "targets", "viewers")
         if self.granularity is not None:
             check_one_of("masking.granularity", self.granularity, RULES[self.name].granularities)
 

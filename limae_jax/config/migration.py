@@ -57,13 +57,26 @@ def migrated(data: Any, version: int) -> Any:
         data: nested plain data as read from a file; anything else is returned unchanged.
         version: format of the file, or an older one.
     """
-    if version > 3 or not isinstance(data, Mapping) or not all(isinstance(part, Mapping) for part in data.values()):
+    if version > 4 or not isinstance(data, Mapping) or not all(isinstance(part, Mapping) for part in data.values()):
         return data
+    sections = _until_format_3(data, version) if version < 4 else {name: dict(part) for name, part in data.items()}
+    mae = sections.get("mae", {})
+    if "encoder_layers" in mae and "training" not in mae:
+        # Until format 4 this was the only way to train the auto-encoder, and a weight of its loss that had no effect
+        # was not refused.
+        mae["training"] = "masked"
+        if not mae.get("td_gradient_to_mae"):
+            mae.pop("loss_weight", None)
+    return sections
+
+
+def _until_format_3(data: Mapping[str, Mapping[str, Any]], version: int) -> dict[str, dict[str, Any]]:
     flat = {f"{section}.{name}": value for section, part in data.items() for name, value in part.items()}
+    empty: dict[str, dict[str, Any]] = {section: {} for section, part in data.items() if not part}
     if flat.get("masking.name") == _FROZEN_RULE:
         flat |= {"masking.name": "random", "mae.freeze_after_pretraining": True}
     if version > 2:
-        return {section: {} for section, part in data.items() if not part} | _nested(flat)
+        return empty | _nested(flat)
     flat = {_RENAMED.get(name, name): value for name, value in flat.items()}
     chosen = _nested({name: value for name, value in flat.items() if name.endswith(".name") and value is not None})
     read = set(dotted_names(chosen_in(chosen)))
@@ -73,7 +86,7 @@ def migrated(data: Any, version: int) -> Any:
         if (name in read and (value is not None or not name.endswith(".name") or name == "run.name"))
         or not (name in _UNREAD_DEFAULTS and value == _UNREAD_DEFAULTS[name])
     }
-    return {section: {} for section, part in data.items() if not part} | _nested(kept)
+    return empty | _nested(kept)
 
 
 def names_in(data: Mapping[str, Mapping[str, Any]]) -> set[str]:

@@ -18,20 +18,34 @@ class Beliefs(struct.PyTreeNode):
         decoded: [T, B, A, A - 1, R D] the auto-encoder's output for each agent's team-mates; absent steps are 0. None:
             the agents read their team-mates' true windows, which decentralised agents cannot.
         head: [D, F] maps `decoded` to observation and action.
+        offset: [T, B, R F] added to what the head makes of `decoded`; 0 for absent steps. None: nothing is added.
+        log_alive: [T, B, A, A - 1] log-probability that each team-mate is alive; None: all count as alive.
     """
 
     own: jax.Array
     decoded: jax.Array | None = None
     head: jax.Array | None = None
+    offset: jax.Array | None = None
+    log_alive: jax.Array | None = None
+
+    def newest(self) -> jax.Array:
+        """Returns the reconstructed newest step of each agent's team-mates, [T, B, A, A - 1, F]."""
+        if self.decoded is None or self.head is None:
+            raise ValueError("these agents know their team-mates' windows and reconstruct nothing")
+        width, num_features = self.head.shape
+        guess = self.decoded[..., :width] @ self.head
+        return guess if self.offset is None else guess + self.offset[..., None, None, :num_features]
 
 
 class TeamAttention(nn.Module):
     """Attention of an agent's own window over the windows of the team, including its own.
 
-        c_i = sum_j softmax_j((W_Q tau_i)(W_K tau_j)^T / sqrt(D)) W_V tau_j
+        c_i = sum_j softmax_j((W_Q tau_i)(W_K tau_j)^T / sqrt(D) + log p_j) W_V tau_j
 
-    A reconstruction is tau_j = z_j H, where z_j has far fewer features than tau_j. It is never materialised: scores are
-    computed against H W_K W_Q^T tau_i, and the weighted z_j are summed before the product with H W_V, which is
+    p_j is the probability that team-mate j is alive, as agent i believes; agents that it believes dead have no weight.
+
+    A reconstruction is tau_j = z_j H + b, where z_j has far fewer features than tau_j. It is never materialised: scores
+    are computed against H W_K W_Q^T tau_i, and the weighted z_j are summed before the product with H W_V, which is
     equivalent.
 
     Attributes:
@@ -58,9 +72,16 @@ class TeamAttention(nn.Module):
         asked = product(query, key_of_decoded.T)
         own_score = jnp.sum(query * key, axis=-1, keepdims=True)
         scores = jnp.sum(asked[..., None, :] * beliefs.decoded, axis=-1)
+        if beliefs.offset is not None:
+            scores += jnp.sum(query * product(beliefs.offset, to_key)[..., None, :], axis=-1, keepdims=True)
+        if beliefs.log_alive is not None:
+            scores += beliefs.log_alive
         weights = jax.nn.softmax(jnp.concatenate([own_score, scores], axis=-1))
         pooled = jnp.sum(weights[..., 1:, None] * beliefs.decoded, axis=-2)
-        return weights[..., :1] * value + product(pooled, value_of_decoded), _in_agent_order(weights, num_agents)
+        context = weights[..., :1] * value + product(pooled, value_of_decoded)
+        if beliefs.offset is not None:
+            context += (1.0 - weights[..., :1]) * product(beliefs.offset, to_value)[..., None, :]
+        return context, _in_agent_order(weights, num_agents)
 
 
 def _through_head(head: jax.Array, kernel: jax.Array) -> jax.Array:

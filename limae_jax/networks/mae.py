@@ -4,7 +4,8 @@ A token is one (agent, step): E = Linear([observation, one-hot previous action])
 code for each step back. The encoder reads the visible agents' tokens only, and summarises each agent's window in the
 token of its last step. The decoder has a query for each (agent, step) to reconstruct: the encoder's output for a
 visible agent, a learned [MASK] token for a hidden one, plus codes for agent and step. Queries attend to each other and
-to the encoder's output for the visible agents. A linear head without bias reconstructs the observation and the action.
+to the encoder's output for the visible agents. A linear head without bias reconstructs the observation and the action;
+a second one, if the network has it, predicts whether the agent is alive and which action it takes next.
 """
 
 from __future__ import annotations
@@ -113,6 +114,7 @@ class MaskedAutoEncoder(nn.Module):
         num_heads: number of attention heads.
         num_encoder_layers, num_decoder_layers: numbers of layers.
         num_read: R, number of last steps of a window that are reconstructed.
+        num_actions: U, of the head for the status; 0 for no such head.
     """
 
     num_agents: int
@@ -123,6 +125,7 @@ class MaskedAutoEncoder(nn.Module):
     num_encoder_layers: int
     num_decoder_layers: int
     num_read: int = 1
+    num_actions: int = 0
 
     def setup(self) -> None:
         """Makes the layers; flax calls it."""
@@ -139,6 +142,9 @@ class MaskedAutoEncoder(nn.Module):
         # phase of training is spent on unlearning noise (R2 on random play of 8m 0.15 instead of -0.03).
         small = nn.initializers.variance_scaling(0.01, "fan_in", "truncated_normal")
         self.head = self.param("head", small, (self.width, self.num_features))
+        if self.num_actions:
+            self.status_head = self.param("status_head", small, (self.width, 1 + self.num_actions))
+            self.status_bias = self.param("status_bias", nn.initializers.zeros, (1 + self.num_actions,))
 
     def encode(self, stretch: Stretch, is_visible: jax.Array | None) -> jax.Array:
         """Encodes the window of each agent and slot as one token: [L - 1 + T, B, ...] to [T, B, A, D]."""
@@ -178,7 +184,7 @@ class MaskedAutoEncoder(nn.Module):
         """Decodes each agent's team-mates from the agent's own window alone: all others are hidden.
 
         Args:
-            stretch: [L - 1 + T, B, ...].
+            stretch: [L - 1 + T, B, ...]; valid_length may be [L - 1 + T, B, A], if each agent has another window.
 
         Returns:
             [T, B, A, A - 1, R, D], team-mates in the order of `other_agents`; for each agent equal to `__call__`.
@@ -191,10 +197,21 @@ class MaskedAutoEncoder(nn.Module):
         # Every visible agent [..., A] has separate queries for the whole team.
         is_hidden = jnp.broadcast_to(~jnp.eye(self.num_agents, dtype=bool), (*memory.shape[:-1], self.num_agents))
         seen = jnp.broadcast_to(memory[..., None, :, :], (*is_hidden.shape, self.width))
-        valid_length = jnp.broadcast_to(stretch.valid_length[self.window - 1 :, :, None], is_hidden.shape[:-1])
+        valid_length = stretch.valid_length[self.window - 1 :]
+        valid_length = valid_length if valid_length.ndim == 3 else valid_length[..., None]
+        valid_length = jnp.broadcast_to(valid_length, is_hidden.shape[:-1])
         decoded = self._decode(seen, is_hidden, valid_length)
         return decoded[..., np.arange(self.num_agents)[:, None], other_agents(self.num_agents), :, :]
 
     def reconstruct(self, decoded: jax.Array) -> jax.Array:
         """Maps [..., D] to observations and one-hot actions [..., F]."""
         return product(decoded, self.head)
+
+    def alive_logit(self, decoded: jax.Array) -> jax.Array:
+        """Maps [..., D] of the newest step to the logit of the agent being alive [...]."""
+        return product(decoded, self.status_head[:, :1])[..., 0] + self.status_bias[0]
+
+    def status(self, decoded: jax.Array) -> tuple[jax.Array, jax.Array]:
+        """Maps [..., D] of the newest step to the logit of being alive [...] and those of the next action [..., U]."""
+        logits = product(decoded, self.status_head) + self.status_bias
+        return logits[..., 0], logits[..., 1:]

@@ -113,7 +113,8 @@ class EncoderLayer(nn.Module):
 
         Args:
             x: [T, B, A, D] tokens.
-            valid_length: [T, B] number of earlier slots that each slot may attend to.
+            valid_length: [T, B] number of earlier slots that each slot may attend to; [T, B, A] if that differs between
+                the agents, which then attend to their own tokens only.
             is_visible: [B, A] bool, agents whose tokens every token attends to; None: each agent attends to its own.
 
         Returns:
@@ -129,10 +130,11 @@ class EncoderLayer(nn.Module):
             steps = range(self.reach + 1)
             return [array[self.reach - back : self.reach - back + num_slots] + code[back] for back in steps]
 
-        is_present = valid_length[self.reach :, :, None] >= jnp.arange(self.reach + 1)
+        is_present = valid_length[self.reach :, ..., None] >= jnp.arange(self.reach + 1)
         if is_visible is None:
             keys, values = (jnp.stack(look_back(array), axis=-2) for array in (key, value))
-            mixed = attend(query, keys, values, is_present[:, :, None], self.num_heads)
+            own = is_present if valid_length.ndim == 3 else is_present[:, :, None]
+            mixed = attend(query, keys, values, own, self.num_heads)
         else:
             keys, values = (jnp.concatenate(look_back(array), axis=-2) for array in (key, value))
             seen = jnp.reshape(is_present[..., None] & is_visible[:, None], (*is_present.shape[:2], -1))

@@ -210,11 +210,24 @@ class AuxiliaryInputs(NamedTuple):
 
 
 class AuxiliaryLoss(NamedTuple):
-    """The result of an auxiliary objective on a batch: [] loss, next state, and [] metrics by name."""
+    """The result of an auxiliary objective on a batch.
+
+    Attributes:
+        loss: [].
+        state: for the next batch.
+        metrics: [] by name.
+        scale: statistics that its part of the parameters has under "scale", after the batch; None if it has none.
+    """
 
     loss: jax.Array
     state: PyTree
     metrics: Metrics
+    scale: PyTree | None = None
+
+
+def with_scales(params: Params, scales: Mapping[str, PyTree | None]) -> Params:
+    """Returns parameters with other statistics, which no gradient moves, in the parts that have some."""
+    return params | {part: {**params[part], "scale": scale} for part, scale in scales.items() if scale is not None}
 
 
 class Auxiliary(NamedTuple):

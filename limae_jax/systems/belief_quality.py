@@ -31,16 +31,22 @@ class BeliefErrors(struct.PyTreeNode):
 
     Attributes:
         guess, mean: [F] squared errors of the reconstruction, and of the mean over other episodes.
+        alive, alive_mean: [] squared errors of the probability that the team-mate lives, and of the share of other
+            episodes in which it does; over dead team-mates too.
         seen, seen_mean: [P] squared errors in the team-mate's own health and position: of their values in the agent's
             observation (the mean where the team-mate is out of sight), and of the mean.
         weight: [] number of pairs.
+        weight_alive: [] number of pairs in `alive`.
     """
 
     guess: jax.Array
     mean: jax.Array
+    alive: jax.Array
+    alive_mean: jax.Array
     seen: jax.Array
     seen_mean: jax.Array
     weight: jax.Array
+    weight_alive: jax.Array
 
 
 class Guess(NamedTuple):
@@ -49,16 +55,18 @@ class Guess(NamedTuple):
     Attributes:
         reconstruction: [B, A, A - 1, F] each agent's reconstruction of its team-mates' last step.
         last_action: [B, A] int32, -1 at an episode's start.
+        alive: [B, A, A - 1] the probability that each team-mate lives; None if it is not predicted.
     """
 
     reconstruction: jax.Array
     last_action: jax.Array
+    alive: jax.Array | None = None
 
 
 def no_errors(env: EnvSpec) -> BeliefErrors:
     """Returns the sums before the first step."""
-    features, own = jnp.zeros(env.obs_size + env.num_actions), jnp.zeros(len(env.own_features))
-    return BeliefErrors(features, features, own, own, jnp.zeros(()))
+    features, own, none = jnp.zeros(env.obs_size + env.num_actions), jnp.zeros(len(env.own_features)), jnp.zeros(())
+    return BeliefErrors(features, features, none, none, own, own, none, none)
 
 
 def add_step(
@@ -91,13 +99,34 @@ def add_step(
         view, is_seen = jax.vmap(env.team_view)(timestep.obs)
         view = jnp.where(is_seen[..., None], view, elsewhere[..., own])
         seen, seen_mean = seen + total(truth[..., own] - view), seen_mean + total((truth - elsewhere)[..., own])
+    of_alive, of_alive_mean, pairs = _alive_errors(guess.alive, timestep.alive, is_running)
     return BeliefErrors(
-        errors.guess + total(truth - guess.reconstruction),
-        errors.mean + total(truth - elsewhere),
-        seen,
-        seen_mean,
-        errors.weight + jnp.sum(weight),
+        guess=errors.guess + total(truth - guess.reconstruction),
+        mean=errors.mean + total(truth - elsewhere),
+        alive=errors.alive + of_alive,
+        alive_mean=errors.alive_mean + of_alive_mean,
+        seen=seen,
+        seen_mean=seen_mean,
+        weight=errors.weight + jnp.sum(weight),
+        weight_alive=errors.weight_alive + pairs,
     )
+
+
+def _alive_errors(
+    believed: jax.Array | None, alive: jax.Array, is_running: jax.Array
+) -> tuple[jax.Array, jax.Array, jax.Array]:
+    """Returns the squared errors of `believed` and of the other episodes' share, and the number of pairs, [] each."""
+    if believed is None:
+        return jnp.zeros(()), jnp.zeros(()), jnp.zeros(())
+    running = is_running.astype(believed.dtype)
+    lives = (alive & is_running[:, None]).astype(believed.dtype)
+    episodes = jnp.sum(running)
+    elsewhere = (jnp.sum(lives, axis=0) - lives) / jnp.maximum(episodes - 1, 1)
+    others = other_agents(alive.shape[1])
+    weight = lives[:, :, None] * (episodes > 1)
+    errors = (jnp.square(lives[:, others] - guess) * weight for guess in (believed, elsewhere[:, others]))
+    by_guess, by_mean = (jnp.sum(error) for error in errors)
+    return by_guess, by_mean, jnp.sum(weight) * (alive.shape[1] - 1)
 
 
 def belief_metrics(errors: BeliefErrors, env: EnvSpec) -> Metrics:
@@ -105,7 +134,8 @@ def belief_metrics(errors: BeliefErrors, env: EnvSpec) -> Metrics:
 
     Returns:
         "r2" of all features, "r2_action", "r2_rest" and, if the environment names these features,
-        "r2_health_position"; for comparison "r2_seen", of team-mates' health and position as the agents observe them.
+        "r2_health_position"; for comparison "r2_seen", of team-mates' health and position as the agents observe them;
+        "r2_alive" of the predicted survival, NaN if it is not predicted or nobody dies.
     """
     feature = np.arange(env.obs_size + env.num_actions)
     is_own, is_action = np.isin(feature, env.own_features), feature >= env.obs_size
@@ -114,6 +144,7 @@ def belief_metrics(errors: BeliefErrors, env: EnvSpec) -> Metrics:
         return _mean_r2(errors.guess[chosen], errors.mean[chosen], errors.weight)
 
     metrics = {"r2": of(feature >= 0), "r2_action": of(is_action), "r2_rest": of(~is_own & ~is_action)}
+    metrics["r2_alive"] = _mean_r2(errors.alive[None], errors.alive_mean[None], errors.weight_alive)
     if env.own_features:
         metrics["r2_health_position"] = of(is_own)
     if env.team_view is not None:

@@ -40,7 +40,6 @@ def make_guesses(config: TrainConfig, env: EnvSpec) -> Guesses | None:
             raise ValueError("the carry has no history to reconstruct team-mates from")
         inputs = AgentInputs.of_step(timestep.obs, carry.last_action, timestep.is_first)
         beliefs: Any = model.infer(params[MAE], carry.history, inputs)
-        # The newest step comes first.
-        return beliefs.decoded[0, ..., : beliefs.head.shape[0]] @ beliefs.head
+        return beliefs.newest()[0]
 
     return guess

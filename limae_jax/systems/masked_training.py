@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -11,15 +10,11 @@ import optax
 
 from limae_jax.config import MaeConfig, TrainConfig
 from limae_jax.keys import Stream
-from limae_jax.losses.reconstruction import reconstruction_loss
 from limae_jax.losses.td import masked_mean
 from limae_jax.masking.base import MaskInputs
 from limae_jax.masking.load import make_rule
 from limae_jax.masking.random import bernoulli_mask
-from limae_jax.networks.agent import AgentInputs
-from limae_jax.networks.windows import count_windows, empty_history, make_stretch, split_windows
 from limae_jax.systems.base import (
-    ActorCarry,
     Auxiliary,
     AuxiliaryInputs,
     AuxiliaryLoss,
@@ -27,7 +22,9 @@ from limae_jax.systems.base import (
     OffPolicy,
     Phase,
     Step,
+    with_scales,
 )
+from limae_jax.systems.mae_loss import MaeLoss, cut_windows, mae_loss
 from limae_jax.systems.team_models import MAE, init_mae, make_mae
 from limae_jax.systems.value_based import ValueBasedCore
 from limae_jax.types import Counters, EnvSpec, Metrics, PyTree, Sample
@@ -40,46 +37,12 @@ def mae_optimiser(config: MaeConfig) -> optax.GradientTransformation:
     return optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.adam(config.learning_rate))
 
 
-def mae_loss(
-    mae: Any,
-    params: PyTree,
-    start: ActorCarry,
-    inputs: AgentInputs,
-    alive: jax.Array,
-    is_hidden: jax.Array,
-    key: jax.Array,
-) -> jax.Array:
-    """Returns L_MAE over the windows of a batch, cut without overlap from a random slot on.
-
-    Args:
-        mae: the auto-encoder.
-        params: its parameters.
-        start, inputs: the carry at the start of the rows, and the agents' inputs [T, B, ...].
-        alive: [T, B, A] bool.
-        is_hidden: [T, B, A] bool; the last slot of a window decides for the window.
-        key: consumed.
-    """
-    window, (_, num_rows, num_agents, obs_size) = mae.window, inputs.obs.shape
-    history = start.history or empty_history(num_rows, num_agents, obs_size, window)
-    stretch = make_stretch(history, inputs.obs, inputs.last_action, inputs.is_first, mae.num_features - obs_size)
-    _, last_offset = count_windows(stretch.valid_length.shape[0], window)
-    offset = jax.random.randint(key, (), 0, last_offset + 1)
-    windows, last = split_windows(stretch, window, offset)
-    # The history is one step shorter than a window, so no window ends in the history.
-    slots = last - (window - 1)
-    hidden = jnp.reshape(is_hidden[slots], (-1, num_agents))
-    decoded = mae.apply(params, windows, hidden)[0]
-    predicted = mae.apply(params, decoded, method="reconstruct")
-    target = jnp.moveaxis(windows.tokens[::-1][: mae.num_read], 0, 2)
-    is_present = windows.valid_length[-1][:, None] >= jnp.arange(mae.num_read)
-    is_counted = (hidden & jnp.reshape(alive[slots], hidden.shape))[..., None] & is_present[:, None]
-    return reconstruction_loss(predicted, target, is_counted)
-
-
 def mae_auxiliary(config: TrainConfig, env: EnvSpec) -> Auxiliary:
-    """Makes the auxiliary loss lambda L_MAE, where the masking rule chooses the hidden agents."""
-    mae = make_mae(config.auto_encoder, env)
+    """Makes the auxiliary loss lambda L_MAE, where the masking rule chooses the agents."""
+    settings = config.auto_encoder
+    mae = make_mae(settings, env)
     rule = make_rule(config.masking_rule, env.num_agents, mae.window)
+    chooses_viewers = config.masking_rule.chooses == "viewers"
 
     def loss(inputs: AuxiliaryInputs, state: PyTree, key: jax.Array) -> AuxiliaryLoss:
         mask_key, window_key = jax.random.split(key)
@@ -89,10 +52,10 @@ def mae_auxiliary(config: TrainConfig, env: EnvSpec) -> Auxiliary:
         chosen = rule.select(state, MaskInputs(delta, is_counted, batch.obs, batch.is_first, batch.filled), mask_key)
         seen = chosen.metrics | _per_agent(delta, is_counted, chosen.is_hidden)
         seen |= attention_metrics(inputs.features, batch.filled)
-        error = mae_loss(
-            mae, inputs.params[MAE], inputs.start, inputs.inputs, batch.alive, chosen.is_hidden, window_key
-        )
-        return AuxiliaryLoss(config.auto_encoder.loss_weight * error, chosen.state, seen | {"loss": error})
+        windows = cut_windows(mae, inputs.start, inputs.inputs, batch, chosen.is_hidden, window_key)
+        found = mae_loss(settings, mae, inputs.params[MAE], windows, chooses_viewers)
+        seen |= {"loss": found.total} | found.metrics
+        return AuxiliaryLoss(settings.loss_weight * found.total, chosen.state, seen, found.scale)
 
     return Auxiliary(MAE, lambda key: init_mae(mae, key), rule.init, loss, MAE)
 
@@ -129,8 +92,11 @@ def frozen_mae(config: TrainConfig, env: EnvSpec) -> Auxiliary:
 
 
 def pretraining(config: TrainConfig, core: ValueBasedCore) -> tuple[Phase, ...]:
-    """Returns phase 1: random legal play, Bernoulli masks, and L_MAE as the only loss."""
-    settings, probability = config.auto_encoder, config.masking_rule.probability
+    """Returns phase 1: random legal play and L_MAE as the only loss.
+
+    All team-mates of each viewer are targets; with `mae.training=masked`, agents are hidden by Bernoulli masks.
+    """
+    settings = config.auto_encoder
     if not settings.pretrain_time_steps:
         return ()
     mae = make_mae(settings, core.env)
@@ -139,18 +105,23 @@ def pretraining(config: TrainConfig, core: ValueBasedCore) -> tuple[Phase, ...]:
         mask_key, window_key = jax.random.split(key)
         rows = batch.rows
         start, inputs = core.read(rows)
-        num_rows, num_agents = rows.alive.shape[1:]
-        hidden = bernoulli_mask(mask_key, (1, num_rows), num_agents, probability)
-        is_hidden = jnp.broadcast_to(hidden, rows.alive.shape)
+        is_chosen = jnp.ones(rows.alive.shape, bool)
+        if settings.training == "masked":
+            num_rows, num_agents = rows.alive.shape[1:]
+            hidden = bernoulli_mask(mask_key, (1, num_rows), num_agents, config.masking_rule.probability)
+            is_chosen = jnp.broadcast_to(hidden, rows.alive.shape)
+        windows = cut_windows(mae, start, inputs, rows, is_chosen, window_key)
 
-        def loss(params: PyTree) -> jax.Array:
-            return mae_loss(mae, params, start, inputs, rows.alive, is_hidden, window_key)
+        def loss(params: PyTree) -> tuple[jax.Array, MaeLoss]:
+            found = mae_loss(settings, mae, params, windows)
+            return found.total, found
 
-        error, grads = jax.value_and_grad(loss)(state.params[MAE])
+        (error, found), grads = jax.value_and_grad(loss, has_aux=True)(state.params[MAE])
         everything = {part: jax.tree.map(jnp.zeros_like, params) for part, params in state.params.items()}
         params, opt_state = core.step(state, everything | {MAE: grads}, (MAE,))
-        after = state.replace(params=params, opt_state=opt_state)
-        return Step(after, error, optax.tree.norm(grads), {f"{MAE}/loss": error})
+        after = state.replace(params=with_scales(params, {MAE: found.scale}), opt_state=opt_state)
+        metrics = {f"{MAE}/{name}": value for name, value in {"loss": error, **found.metrics}.items()}
+        return Step(after, error, optax.tree.norm(grads), metrics)
 
     streams = (Stream.PRETRAIN_REPLAY, Stream.PRETRAIN_UPDATE)
     learn = OffPolicy(update, settings.pretrain_updates_per_iteration, streams)

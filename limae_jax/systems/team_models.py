@@ -15,6 +15,7 @@ from limae_jax.networks.attention import Beliefs
 from limae_jax.networks.mae import MaskedAutoEncoder
 from limae_jax.networks.windows import History, Stretch, empty_history, make_stretch, unfold
 from limae_jax.systems.base import TeamModel
+from limae_jax.systems.feature_scale import deviation, initial_scale
 from limae_jax.types import EnvSpec, PyTree
 
 MAE = "mae"
@@ -36,14 +37,16 @@ def make_mae(config: MaeConfig, env: EnvSpec) -> Any:
         num_encoder_layers=config.encoder_layers,
         num_decoder_layers=config.decoder_layers,
         num_read=num_read(config),
+        num_actions=0 if config.training == "masked" else env.num_actions,
     )
 
 
 def init_mae(mae: Any, key: jax.Array) -> PyTree:
-    """Returns initial parameters of an auto-encoder."""
+    """Returns initial parameters of an auto-encoder and, if it predicts the status, the scale of its features."""
     shape = (mae.window, 1, mae.num_agents, mae.num_features)
     stretch = Stretch(jnp.zeros(shape), jnp.zeros(shape[:2], jnp.int32))
-    return mae.init(key, stretch, jnp.zeros((1, mae.num_agents), bool))
+    params = mae.init(key, stretch, jnp.zeros((1, mae.num_agents), bool))
+    return {**params, "scale": initial_scale(mae.num_features)} if mae.num_actions else params
 
 
 def mae_team_model(config: TrainConfig, env: EnvSpec) -> TeamModel | None:
@@ -56,10 +59,20 @@ def mae_team_model(config: TrainConfig, env: EnvSpec) -> TeamModel | None:
         stretch = make_stretch(history, inputs.obs, inputs.last_action, inputs.is_first, env.num_actions)
         decoded = mae.apply(params, stretch, method="infer")
         present = _present_steps(stretch, mae.window, mae.num_read)
+        log_alive = None
+        if mae.num_actions:
+            log_alive = jax.nn.log_sigmoid(mae.apply(params, decoded[..., 0, :], method="alive_logit"))
         decoded = jnp.where(present[:, :, None, None, :, None], decoded, 0.0)
         # Not -1 for the last size: a single agent has no team-mates, and jax cannot infer the size of an empty array.
         decoded = jnp.reshape(decoded, (*decoded.shape[:-2], mae.num_read * mae.width))
-        return Beliefs(_last_steps(stretch, mae.window, mae.num_read), decoded, params["params"]["head"])
+        own, head = _last_steps(stretch, mae.window, mae.num_read), params["params"]["head"]
+        if not mae.num_actions:
+            return Beliefs(own, decoded, head)
+        # The auto-encoder reconstructs standardised features; the attention reads them in their own units.
+        scale = jax.lax.stop_gradient(params["scale"])
+        offset = jnp.where(present[..., None], scale["mean"], 0.0)
+        offset = jnp.reshape(offset, (*present.shape[:2], mae.num_read * mae.num_features))
+        return Beliefs(own, decoded, head * deviation(scale), offset, log_alive)
 
     return TeamModel(MAE, _empty(config, env), infer, config.auto_encoder.td_gradient_to_mae)
 

@@ -34,6 +34,7 @@ from limae_jax.systems.base import (
     ActorCarry,
     Auxiliary,
     AuxiliaryInputs,
+    AuxiliaryLoss,
     LearnerState,
     OffPolicy,
     Params,
@@ -42,11 +43,12 @@ from limae_jax.systems.base import (
     System,
     TdErrors,
     TeamModel,
+    with_scales,
 )
 from limae_jax.systems.belief_quality import BeliefErrors, Guess, add_step
 from limae_jax.systems.schedules import epsilon_at
 from limae_jax.systems.targets import TARGET_RULES
-from limae_jax.types import Counters, EnvSpec, Metrics, PyTree, Rows, Sample, Timestep
+from limae_jax.types import Counters, EnvSpec, Metrics, Rows, Sample, Timestep
 
 
 def value_based(config: TrainConfig) -> ValueBasedConfig:
@@ -151,8 +153,9 @@ class ValueBasedCore:
         """Adds the errors of the agents' reconstructions at one step; see `System`."""
         inputs = AgentInputs.of_step(timestep.obs, carry.last_action, timestep.is_first)
         beliefs: Any = self.infer(params, carry, inputs)
-        newest = beliefs.decoded[0, ..., : beliefs.head.shape[0]]
-        return add_step(errors, self.env, Guess(newest @ beliefs.head, inputs.last_action[0]), timestep, is_running)
+        alive = None if beliefs.log_alive is None else jnp.exp(beliefs.log_alive[0])
+        guess = Guess(beliefs.newest()[0], inputs.last_action[0], alive)
+        return add_step(errors, self.env, guess, timestep, is_running)
 
     # Learning
 
@@ -254,8 +257,8 @@ class ValueBasedCore:
 
     def loss(
         self, params: Params, state: LearnerState, batch: Sample, key: jax.Array
-    ) -> tuple[jax.Array, tuple[dict[str, PyTree], Metrics, TdErrors]]:
-        """Returns TD loss plus auxiliary losses, and the auxiliaries' next states, the metrics and the TD errors.
+    ) -> tuple[jax.Array, tuple[dict[str, AuxiliaryLoss], Metrics, TdErrors]]:
+        """Returns TD loss plus auxiliary losses, and the auxiliaries' results, the metrics and the TD errors.
 
         Importance weights apply to the TD loss only: an auxiliary loss is a mean over the drawn rows and so favours
         rows that are drawn more often.
@@ -272,20 +275,22 @@ class ValueBasedCore:
         if batch.weight is not None:
             metrics["importance_weight_mean"] = jnp.mean(batch.weight)
         seen = AuxiliaryInputs(params, state.target_params, rows, start, inputs, features, errors)
-        states = dict(state.auxiliary)
+        results = {}
         for index, extra in enumerate(self.spec.auxiliaries):
             found = extra.loss(seen, state.auxiliary[extra.name], jax.random.fold_in(key, index))
-            states[extra.name] = found.state
+            results[extra.name] = found
             total = total + found.loss
             metrics |= {f"{extra.name}/{name}": value for name, value in found.metrics.items()}
-        return total, (states, metrics, errors)
+        return total, (results, metrics, errors)
 
     def update(self, state: LearnerState, batch: Sample, counters: Counters, key: jax.Array) -> Step:
         """One gradient step on the sum of all losses; see `systems.base.Update`."""
-        (loss, (auxiliary, metrics, errors)), grads = jax.value_and_grad(self.loss, has_aux=True)(
+        (loss, (results, metrics, errors)), grads = jax.value_and_grad(self.loss, has_aux=True)(
             state.params, state, batch, key
         )
         params, opt_state = self.step(state, grads, self.spec.train_labels)
+        params = with_scales(params, {name: found.scale for name, found in results.items()})
+        auxiliary = state.auxiliary | {name: found.state for name, found in results.items()}
         after = LearnerState(params, state.target_params, opt_state, auxiliary)
         return Step(after, loss, optax.tree.norm(grads), metrics, self.priority(errors, batch.rows))
 

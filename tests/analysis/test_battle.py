@@ -7,7 +7,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
-from doubles.fakes import noise_like
+from doubles.fakes import noise_like, with_some_scale
 from doubles.tiny import TINY
 from PIL import Image
 
@@ -187,7 +187,7 @@ def untrained(tmp_path_factory):
     (folder / "config.yaml").write_text(to_yaml(config))
     (folder / "groups.json").write_text(json.dumps([[3]]))
     params = jax.eval_shape(build_system(config, make_env(config.env).spec).init, jax.random.key(3)).params
-    stacked = jax.tree.map(lambda x: x[None], noise_like(params, 0, 0.3))
+    stacked = jax.tree.map(lambda x: x[None], with_some_scale(noise_like(params, 0, 0.3)))
     save_params(group_directory(folder, np.array([3])) / "last", stacked, {"iteration": [7]})
     return folder
 

@@ -153,6 +153,15 @@ def noise_like(tree, seed: int, scale: float = 1.0):
     return jax.tree.map(lambda x: jnp.asarray(scale * generator.normal(size=x.shape), x.dtype), tree)
 
 
+def with_some_scale(params: dict) -> dict:
+    """Parameters whose auto-encoder, if it has a scale, has positive variances after three batches."""
+    if "scale" not in params.get("mae", {}):
+        return params
+    scale = params["mae"]["scale"]
+    made = scale | {"variance": 0.3 + jnp.square(scale["variance"]), "batches": jnp.full((), 3.0)}
+    return params | {"mae": params["mae"] | {"scale": made}}
+
+
 def tiny_config(
     name: str = "qmix",
     replay: dict | None = None,

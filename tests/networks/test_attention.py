@@ -26,6 +26,14 @@ def _beliefs(num_agents: int, num_read: int) -> Beliefs:
     )
 
 
+def _with_status(beliefs: Beliefs) -> Beliefs:
+    """Beliefs with an offset, and with team-mates of whom some are believed dead."""
+    lead = beliefs.decoded.shape[:4]
+    return beliefs.replace(
+        offset=_normal(6, NUM_STEPS, NUM_ROWS, beliefs.own.shape[-1]), log_alive=-np.abs(_normal(7, *lead))
+    )
+
+
 def _written_out(beliefs: Beliefs) -> jax.Array:
     """[T, B, A, A, R F] what each agent (first) holds to be the window of each: its own, and reconstructions."""
     num_agents = beliefs.own.shape[2]
@@ -39,7 +47,8 @@ def _written_out(beliefs: Beliefs) -> jax.Array:
                 windows.append(beliefs.own[:, :, viewer])
             else:
                 steps = jnp.split(beliefs.decoded[:, :, viewer, next(mates)], beliefs.decoded.shape[-1] // DECODED, -1)
-                windows.append(jnp.concatenate([step @ beliefs.head for step in steps], axis=-1))
+                window = jnp.concatenate([step @ beliefs.head for step in steps], axis=-1)
+                windows.append(window if beliefs.offset is None else window + beliefs.offset)
         rows.append(jnp.stack(windows, axis=2))
     return jnp.stack(rows, axis=2)
 
@@ -49,7 +58,12 @@ def _naive(params, beliefs: Beliefs) -> tuple[jax.Array, jax.Array]:
     kernels, believed = params["params"], _written_out(beliefs)
     query = jnp.einsum("tbif,fd->tbid", beliefs.own, kernels["query"])
     scores = jnp.einsum("tbid,tbijf,fd->tbij", query, believed, kernels["key"]) / np.sqrt(WIDTH)
-    weights = jnp.exp(scores) / jnp.sum(jnp.exp(scores), axis=-1, keepdims=True)
+    alive = jnp.ones(scores.shape)
+    if beliefs.log_alive is not None:
+        for viewer in range(scores.shape[-1]):
+            mates = np.delete(np.arange(scores.shape[-1]), viewer)
+            alive = alive.at[:, :, viewer, mates].set(jnp.exp(beliefs.log_alive[:, :, viewer]))
+    weights = alive * jnp.exp(scores) / jnp.sum(alive * jnp.exp(scores), axis=-1, keepdims=True)
     return jnp.einsum("tbij,tbijf,fd->tbid", weights, believed, kernels["value"]), weights
 
 
@@ -89,6 +103,28 @@ def _assert_same(beliefs: Beliefs) -> None:
 @pytest.mark.parametrize("num_agents, num_read", [(1, 1), (2, 1), (4, 2)])
 def test_equals_attention_over_reconstructions_written_out(num_agents, num_read):
     _assert_same(_beliefs(num_agents, num_read))
+
+
+@pytest.mark.parametrize("num_agents, num_read", [(2, 1), (4, 2)])
+def test_standardised_features_and_survival_equal_the_same_written_out(num_agents, num_read):
+    _assert_same(_with_status(_beliefs(num_agents, num_read)))
+
+
+def test_those_believed_dead_are_not_read():
+    """An agent that is sure of all deaths reads itself alone, whatever it believes of the dead."""
+    beliefs, params = _with_status(_beliefs(3, 2)), _params(2 * NUM_FEATURES)
+    context, weights = _attend(params, beliefs.replace(log_alive=jnp.full(beliefs.log_alive.shape, -1e9)))
+    np.testing.assert_array_equal(weights, np.broadcast_to(np.eye(3), weights.shape))
+    np.testing.assert_allclose(context, beliefs.own @ params["params"]["value"], rtol=1e-5, atol=1e-6)
+
+
+def test_the_newest_step_comes_first_and_has_the_offset():
+    beliefs = _with_status(_beliefs(3, 2))
+    written = _written_out(beliefs)
+    for viewer, mates in enumerate(([1, 2], [0, 2], [0, 1])):
+        np.testing.assert_allclose(
+            beliefs.newest()[:, :, viewer], written[:, :, viewer, mates, :NUM_FEATURES], rtol=1e-5, atol=1e-5
+        )
 
 
 def test_the_oracle_equals_attention_over_the_true_windows():

@@ -6,7 +6,7 @@ import functools
 from typing import Any, NamedTuple
 
 import jax
-from doubles.fakes import counters, made_up_rows, marks, noise_like, on_rows, tiny_config
+from doubles.fakes import counters, made_up_rows, marks, noise_like, on_rows, tiny_config, with_some_scale
 
 from limae_jax.config import TrainConfig
 from limae_jax.systems.base import LearnerState, System
@@ -59,9 +59,9 @@ def learner(name: str, **settings) -> Learner:
     system = build_system(config, TRIO)
     # Made up, not drawn by `init`, which takes longer to compile than all that is tested here.
     shapes = jax.eval_shape(system.init, KEY)
-    params = noise_like(shapes.params, 1, 0.4)
+    params = with_some_scale(noise_like(shapes.params, 1, 0.4))
     auxiliary = {extra.name: extra.init_state() for extra in core.spec.auxiliaries}
-    targets = noise_like(shapes.target_params, 2, 0.4)
+    targets = with_some_scale(noise_like(shapes.target_params, 2, 0.4))
     state = LearnerState(params, targets, core.optimiser.init(params), auxiliary)
     phases = {phase.name: jax.jit(on_rows(phase.learn.update)) for phase in system.phases if phase.learn}
     return Learner(config, core, system, state, phases["train"], phases.get("pretrain"))

@@ -37,12 +37,13 @@ def game():
     return obs, last_action, alive, is_running, guess
 
 
-def _metrics(obs, last_action, alive, is_running, guess, env=ENV):
+def _metrics(obs, last_action, alive, is_running, guess, env=ENV, believed=None):
     errors = no_errors(env)
     for step in range(len(obs)):
         no = jnp.zeros(NUM_EPISODES, bool)
         seen = Timestep(jnp.asarray(obs[step]), no, no, jnp.asarray(alive[step]), no, no, no, no)
-        said = Guess(jnp.asarray(guess[step]), jnp.asarray(last_action[step]))
+        survival = None if believed is None else jnp.asarray(believed[step])
+        said = Guess(jnp.asarray(guess[step]), jnp.asarray(last_action[step]), survival)
         errors = add_step(errors, env, said, seen, jnp.asarray(is_running[step]))
     return {name: float(value) for name, value in belief_metrics(errors, env).items()}
 
@@ -87,7 +88,26 @@ def test_what_is_dead_or_over_does_not_count(game):
     others = other_agents(NUM_AGENTS)
     is_counted = (alive & is_running[..., None])[..., None] & (alive[..., others])
     spoilt = np.where(is_counted[..., None], guess, np.nan)
-    assert _metrics(obs, last_action, alive, is_running, spoilt) == _metrics(*game)
+    with_nan, without = _metrics(obs, last_action, alive, is_running, spoilt), _metrics(*game)
+    assert with_nan.pop("r2_alive") != without.pop("r2_alive")  # NaN: no survival was predicted
+    assert with_nan == without
+
+
+def test_survival_is_scored_against_its_share_in_other_episodes(game):
+    alive, is_running = game[2:4]
+    believed = np.random.default_rng(8).random((*alive.shape, NUM_AGENTS - 1)).astype(np.float32)
+    error = spread = 0.0
+    for t, b, i in np.ndindex(alive.shape):
+        for rank, j in enumerate(other_agents(NUM_AGENTS)[i]):
+            rest = [k for k in range(NUM_EPISODES) if k != b and is_running[t, k]]
+            if is_running[t, b] and alive[t, b, i] and rest:
+                error += (alive[t, b, j] - believed[t, b, i, rank]) ** 2
+                spread += (alive[t, b, j] - np.mean([alive[t, k, j] for k in rest])) ** 2
+    assert spread > 1
+    assert _metrics(*game, believed=believed)["r2_alive"] == pytest.approx(1 - error / spread, rel=1e-4)
+    assert np.isnan(_metrics(*game)["r2_alive"])
+    truth = alive[..., other_agents(NUM_AGENTS)].astype(np.float32)
+    assert _metrics(*game, believed=truth)["r2_alive"] == 1
 
 
 def test_nothing_but_one_episode_has_no_reference(game):

@@ -39,8 +39,10 @@ def test_guesses_are_those_whose_errors_are_measured(context):
     guesses, ours, theirs = both(one.state.params)
     pairs = (TRIO.num_agents, TRIO.num_agents - 1, TRIO.obs_size + TRIO.num_actions)
     assert guesses.shape == (len(is_running), *pairs)
-    for mine, other in zip(jax.tree.leaves(ours), jax.tree.leaves(theirs), strict=True):
-        np.testing.assert_allclose(mine, other, rtol=1e-5)
+    for name in ("guess", "mean", "seen", "seen_mean", "weight"):
+        np.testing.assert_allclose(getattr(ours, name), getattr(theirs, name), rtol=1e-5)
+    # How likely the team-mates live is measured too, but not shown.
+    assert theirs.weight_alive > 0 and theirs.alive > 0
 
 
 def test_a_guess_depends_on_its_own_agent_alone():

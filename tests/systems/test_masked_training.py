@@ -14,7 +14,8 @@ from limae_jax.config.traced import traced_names, traced_values, with_values
 from limae_jax.networks.windows import empty_history
 from limae_jax.systems import masked_training
 from limae_jax.systems.build import make_spec
-from limae_jax.systems.masked_training import mae_loss, mae_optimiser
+from limae_jax.systems.mae_loss import MaeLoss, cut_windows, mae_loss
+from limae_jax.systems.masked_training import mae_optimiser
 from limae_jax.systems.team_models import init_mae, make_mae, num_read
 from limae_jax.systems.value_based import ValueBasedCore
 from limae_jax.types import Sample
@@ -29,20 +30,27 @@ def _differ(one, other) -> bool:
     return any(np.any(np.asarray(a) != np.asarray(b)) for a, b in zip(*map(jax.tree.leaves, (one, other)), strict=True))
 
 
-# The loss.
+# The loss of MA2E as published: all agents that are not hidden are seen together.
+
+MASKED = {"mae_training": "masked"}
+
+
+def _total(mae, params, start, inputs, batch, is_hidden, key):
+    settings = config_of("li_ma2e", **MASKED).mae
+    return mae_loss(settings, mae, params, cut_windows(mae, start, inputs, batch, is_hidden, key)).total
 
 
 @functools.cache
 def _loss(context: str):
     """(obs, alive, is_hidden [B, A], batch, key) -> loss, gradient for the observations and the parameters."""
-    mae = make_mae(config_of("li_ma2e", mae_context=context).mae, TRIO)
+    mae = make_mae(config_of("li_ma2e", mae_context=context, **MASKED).mae, TRIO)
     core = learner("li_ma2e", mae_context=context).core
     params = noise_like(jax.eval_shape(lambda: init_mae(mae, KEY)), 4, 0.4)
 
     def loss(obs, params, alive, is_hidden, batch, key):
         start, inputs = core.read(batch)
         everywhere = jnp.broadcast_to(is_hidden, alive.shape)
-        return mae_loss(mae, params, start, inputs.replace(obs=obs), alive, everywhere, key)
+        return _total(mae, params, start, inputs.replace(obs=obs), batch.replace(alive=alive), everywhere, key)
 
     run = jax.jit(jax.value_and_grad(loss, argnums=(0, 1)))
     return lambda alive, is_hidden, batch=BATCH, key=KEY: run(
@@ -141,14 +149,14 @@ def test_with_nothing_to_count_the_loss_is_zero_and_so_is_its_gradient(case):
 def test_every_slot_of_a_row_is_a_target_for_some_key(num_slots):
     """Whatever the rest that windows leave of a row."""
     batch = made_up_rows(0, [marks([(40, True)], num_slots)], 8, TRIO, WINDOW)
-    mae = make_mae(config_of("li_ma2e").mae, TRIO)
+    mae = make_mae(config_of("li_ma2e", **MASKED).mae, TRIO)
     params = noise_like(jax.eval_shape(lambda: init_mae(mae, KEY)), 4, 0.4)
     core = learner("li_ma2e").core
     start, inputs = core.read(batch)
 
     def loss(obs, key):
         always = jnp.ones(batch.alive.shape, bool)
-        return mae_loss(mae, params, start, inputs.replace(obs=obs), always, always, key)
+        return _total(mae, params, start, inputs.replace(obs=obs), batch.replace(alive=always), always, key)
 
     gradients = jax.jit(jax.vmap(jax.grad(loss), in_axes=(None, 0)))(batch.obs, jnp.stack(KEYS))
     assert np.any(np.asarray(gradients) != 0, axis=(0, 2, 3, 4)).all()
@@ -229,13 +237,14 @@ def test_pretraining_hides_some_and_shows_some_in_every_row(monkeypatch):
     num_rows, num_agents = BATCH.alive.shape[1:]
     bits = 2.0 ** np.arange(num_rows * num_agents).reshape(num_rows, num_agents)
 
-    def told(mae, params, start, inputs, alive, is_hidden, key):
+    def told(settings, mae, params, windows):
         """The mask as one number; a negative one if it changes along the row."""
-        is_constant = jnp.all(is_hidden == is_hidden[:1]) & (is_hidden.shape == alive.shape)
-        return jnp.where(is_constant, jnp.sum(is_hidden[0] * bits), -1.0)
+        is_hidden = windows.is_chosen.reshape(-1, num_rows, num_agents)
+        number = jnp.where(jnp.all(is_hidden == is_hidden[:1]), jnp.sum(is_hidden[0] * bits), -1.0)
+        return MaeLoss(number, {}, None)
 
     monkeypatch.setattr(masked_training, "mae_loss", told)
-    one = learner("li_ma2e")
+    one = learner("li_ma2e", **MASKED)
     (phase,) = masked_training.pretraining(one.config, one.core)
     update, rows = jax.jit(on_rows(phase.learn.update)), []
     for key in KEYS:
@@ -256,7 +265,7 @@ def test_pretraining_reads_nothing_that_only_the_td_loss_is_for():
     equal(one.pretrain(one.state, swapped, counters(0), KEY)[0].params, state.params)
 
 
-_CONFIG = config_of("li_ma2e")
+_MASKED_CONFIG = config_of("li_ma2e", **MASKED)
 
 
 def test_pretraining_is_a_phase_of_its_own_with_its_own_budget():
@@ -308,10 +317,10 @@ def test_the_agent_with_the_large_error_is_the_one_that_is_hidden(agent):
 
 def test_windows_of_a_batch_without_stored_history_begin_with_the_row():
     """With the context off nothing is carried, and the auto-encoder learns from the rows alone."""
-    mae = make_mae(_CONFIG.mae, TRIO)
+    mae = make_mae(_MASKED_CONFIG.mae, TRIO)
     params = noise_like(jax.eval_shape(lambda: init_mae(mae, KEY)), 4, 0.4)
     start, inputs = learner("li_ma2e").core.read(BATCH)
-    run = jax.jit(lambda start: mae_loss(mae, params, start, inputs, BATCH.alive, jnp.asarray(_ALL_BUT_0), KEY))
+    run = jax.jit(lambda start: _total(mae, params, start, inputs, BATCH, jnp.asarray(_ALL_BUT_0), KEY))
     empty = empty_history(len(ROW_MARKS), TRIO.num_agents, TRIO.obs_size, WINDOW)
     np.testing.assert_array_equal(run(start.replace(history=None)), run(start.replace(history=empty)))
     assert run(start) != run(start.replace(history=None))

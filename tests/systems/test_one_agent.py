@@ -6,7 +6,7 @@ import jax
 import numpy as np
 import pytest
 from context_systems import KEY, ROW_MARKS, WINDOW, config_of
-from doubles.fakes import counters, made_up_rows, noise_like, on_rows
+from doubles.fakes import counters, made_up_rows, noise_like, on_rows, with_some_scale
 
 from limae_jax.systems.base import LearnerState
 from limae_jax.systems.build import build_system, make_spec
@@ -53,7 +53,7 @@ def test_learning_alone_stays_finite_and_leaves_the_auto_encoder_as_it_is(name, 
     config = config_of(name, mixer="vdn", **settings)
     core = ValueBasedCore(make_spec(config, SOLO), config, SOLO)
     system = build_system(config, SOLO)
-    params = noise_like(jax.eval_shape(system.init, KEY).params, 1, 0.4)
+    params = with_some_scale(noise_like(jax.eval_shape(system.init, KEY).params, 1, 0.4))
     targets = {part: params[part] for part in ("agent", "mixer")}
     auxiliary = {extra.name: extra.init_state() for extra in core.spec.auxiliaries}
     state = LearnerState(params, targets, core.optimiser.init(params), auxiliary)
@@ -62,14 +62,14 @@ def test_learning_alone_stays_finite_and_leaves_the_auto_encoder_as_it_is(name, 
             after, metrics = jax.jit(on_rows(phase.learn.update))(state, BATCH, counters(0), KEY)
             assert all(np.isfinite(value) for value in metrics.values()) and metrics["mae/loss"] == 0
             assert all(np.all(np.isfinite(leaf)) for leaf in jax.tree.leaves(after))
-            jax.tree.map(np.testing.assert_array_equal, after.params["mae"], params["mae"])
+            jax.tree.map(np.testing.assert_array_equal, after.params["mae"]["params"], params["mae"]["params"])
     assert metrics["mae/hidden_0"] == 0 and metrics["mae/attention_own"] == 1
 
 
 def test_the_context_is_the_agents_own_window():
     config = config_of("ma2e")
     core = ValueBasedCore(make_spec(config, SOLO), config, SOLO)
-    params = noise_like(jax.eval_shape(core.init, KEY).params, 1, 0.4)
+    params = with_some_scale(noise_like(jax.eval_shape(core.init, KEY).params, 1, 0.4))
     start, inputs = core.read(BATCH)
     beliefs = jax.jit(core.infer)(params, start, inputs)
     assert beliefs.decoded.shape[3] == 0

@@ -57,13 +57,23 @@ def migrated(data: Any, version: int) -> Any:
         data: nested plain data as read from a file; anything else is returned unchanged.
         version: format of the file, or an older one.
     """
-    if version > 3 or not isinstance(data, Mapping) or not all(isinstance(part, Mapping) for part in data.values()):
+    if version > 4 or not isinstance(data, Mapping) or not all(isinstance(part, Mapping) for part in data.values()):
         return data
+    sections = _until_format_3(data, version) if version < 4 else {name: dict(part) for name, part in data.items()}
+    system = sections.get("system", {})
+    if "target_update_env_steps" in system:
+        # Until format 4 the newest parameters were evaluated and stored.
+        system.setdefault("average_env_steps", 0)
+    return sections
+
+
+def _until_format_3(data: Mapping[str, Mapping[str, Any]], version: int) -> dict[str, dict[str, Any]]:
     flat = {f"{section}.{name}": value for section, part in data.items() for name, value in part.items()}
+    empty: dict[str, dict[str, Any]] = {section: {} for section, part in data.items() if not part}
     if flat.get("masking.name") == _FROZEN_RULE:
         flat |= {"masking.name": "random", "mae.freeze_after_pretraining": True}
     if version > 2:
-        return {section: {} for section, part in data.items() if not part} | _nested(flat)
+        return empty | _nested(flat)
     flat = {_RENAMED.get(name, name): value for name, value in flat.items()}
     chosen = _nested({name: value for name, value in flat.items() if name.endswith(".name") and value is not None})
     read = set(dotted_names(chosen_in(chosen)))
@@ -73,7 +83,7 @@ def migrated(data: Any, version: int) -> Any:
         if (name in read and (value is not None or not name.endswith(".name") or name == "run.name"))
         or not (name in _UNREAD_DEFAULTS and value == _UNREAD_DEFAULTS[name])
     }
-    return {section: {} for section, part in data.items() if not part} | _nested(kept)
+    return empty | _nested(kept)
 
 
 def names_in(data: Mapping[str, Mapping[str, Any]]) -> set[str]:

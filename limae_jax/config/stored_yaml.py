@@ -1,6 +1,6 @@
 """Reads and writes the text of config.yaml, which has a checksum and holds only plain data.
 
-format: 4                        a file without this line is of format 1, which had no checksum
+format: 5                        a file without this line is of format 1, which had no checksum
 <sections of settings>
 # sha256 of the lines above: <checksum>
 """
@@ -16,9 +16,9 @@ import yaml
 from limae_jax.checks import one_line, show
 from limae_jax.errors import InputError
 
-FORMAT = 4
+FORMAT = 5
 # Formats with the same kind of checksum.
-_SEALED = ("2", "3", "4")
+_SEALED = tuple(str(version) for version in range(2, FORMAT + 1))
 _FORMAT_LINE, _SEAL = "format: ", "# sha256 of the lines above: "
 # A section, a setting, a value that is a list, and a margin.
 _DEEPEST = 5

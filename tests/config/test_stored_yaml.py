@@ -6,6 +6,7 @@ import pytest
 
 from limae_jax.config import MetricsConfig, RunConfig, TrainConfig
 from limae_jax.config.compose import load_config, override_config
+from limae_jax.config.migration import migrated
 from limae_jax.config.stored_yaml import plain_yaml, seal, unseal
 from limae_jax.config.text import check_is_data, from_file, to_file, to_yaml
 from limae_jax.errors import InputError
@@ -73,7 +74,7 @@ def refusal(text: str) -> str:
 
 def test_what_was_written_comes_back():
     assert from_file(to_file(CONFIG)) == CONFIG
-    assert to_file(CONFIG).startswith("format: 4\nenv:\n")
+    assert to_file(CONFIG).startswith("format: 5\nenv:\n")
 
 
 def test_no_line_and_no_character_can_be_lost_or_changed():
@@ -97,7 +98,7 @@ def test_the_way_out_works():
 
 
 def test_another_format_is_named_before_its_checksum_is_looked_at():
-    assert refusal("format: 5\nanything: else\n").startswith("has format 5, this limae_jax reads formats 1 to 4;")
+    assert refusal("format: 6\nanything: else\n").startswith("has format 6, this limae_jax reads formats 1 to 5;")
 
 
 def test_a_file_of_before_the_checksum_still_serves_if_it_is_whole():
@@ -181,4 +182,15 @@ def test_the_checksum_can_be_made_again_by_hand():
     """What the file says of itself: the sha256 of the lines above."""
     above, _, line = to_file(CONFIG).rpartition("# ")
     assert line.split()[-1] == hashlib.sha256(above.encode()).hexdigest()
-    assert unseal(to_file(CONFIG))[0] == 4
+    assert unseal(to_file(CONFIG))[0] == 5
+
+
+def test_until_format_4_teams_had_the_newest_parameters():
+    data = {"system": {"name": "qmix", "target_update_env_steps": 5000}, "env": {}}
+    assert migrated(data, 4) == {"system": data["system"] | {"average_env_steps": 0}, "env": {}}
+    assert "average_env_steps" not in data["system"]
+    assert migrated(data, 5) == data
+    # An exported team's settings have no format.
+    now = {"system": data["system"] | {"average_env_steps": 700}}
+    assert migrated(now, 1) == now
+    assert migrated({"system": {"name": "qmix"}}, 4) == {"system": {"name": "qmix"}}

@@ -44,9 +44,9 @@ class MaeConfig(WindowConfig):
     """Settings of the masked auto-encoder over agents' trajectories, and of the context that agents draw from it.
 
     Attributes:
-        training: what the auto-encoder learns from. `one_view`: one agent's window, as when acting; it guesses the
-            team-mates that the masking rule chose, whether they live and what they do next. `masked`, as MA2E was
-            published: the windows of all agents that the rule does not hide.
+        training: what the auto-encoder learns from. `masked`, as MA2E was published: the windows of all agents that the
+            rule does not hide. `one_view`: one agent's window, as when acting; it guesses the team-mates that the rule
+            chose, whether they live and what they do next.
         encoder_layers, decoder_layers: layers of the transformer.
         learning_rate: Adam's step size for the auto-encoder.
         max_grad_norm: the auto-encoder's gradients are clipped to this global norm.
@@ -63,7 +63,7 @@ class MaeConfig(WindowConfig):
 
     traced: ClassVar[tuple[str, ...]] = ("learning_rate", "max_grad_norm", "loss_weight")
 
-    training: str = "one_view"
+    training: str = "masked"
     encoder_layers: int = 2
     decoder_layers: int = 1
     learning_rate: float = 1e-3

@@ -62,11 +62,14 @@ def migrated(data: Any, version: int) -> Any:
     sections = _until_format_3(data, version) if version < 4 else {name: dict(part) for name, part in data.items()}
     mae = sections.get("mae", {})
     if "encoder_layers" in mae and "training" not in mae:
-        # Until format 4 this was the only way to train the auto-encoder, and a weight of its loss that had no effect
-        # was not refused.
+        # Until format 4 there was no other training, and a weight of the loss that had no effect was not refused.
         mae["training"] = "masked"
         if not mae.get("td_gradient_to_mae"):
             mae.pop("loss_weight", None)
+    system = sections.get("system", {})
+    if "target_update_env_steps" in system:
+        # Until format 4 the newest parameters were evaluated and stored.
+        system.setdefault("average_env_steps", 0)
     return sections
 
 

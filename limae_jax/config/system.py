@@ -67,6 +67,8 @@ class ValueBasedConfig(SystemConfig):
         target_update_env_steps: environment steps between updates of the target network.
         updates_per_iteration: gradient steps after each collected block of `env.num_envs` rows.
         epsilon_start, epsilon_end, epsilon_decay_env_steps: linear exploration schedule of the training phase.
+        average_env_steps: environment steps over which the parameters are averaged, with exponentially falling weights,
+            for the team that is evaluated and stored; 0: it has the newest parameters.
     """
 
     traced: ClassVar[tuple[str, ...]] = (
@@ -81,11 +83,13 @@ class ValueBasedConfig(SystemConfig):
     epsilon_start: float = 1.0
     epsilon_end: float = 0.05
     epsilon_decay_env_steps: int = 50_000
+    average_env_steps: int = 10_000
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._positive("target_update_env_steps", "updates_per_iteration", "epsilon_decay_env_steps")
         self._at_most(MAX_UPDATES, "updates_per_iteration")
+        self._check(self.average_env_steps >= 0, "average_env_steps", "must not be negative")
         for name in ("td_lambda", "epsilon_start", "epsilon_end"):
             self._check(0 <= getattr(self, name) <= 1, name, "must be between 0 and 1")
         self._check(self.epsilon_end <= self.epsilon_start, "epsilon_end", "must not exceed system.epsilon_start")

@@ -18,8 +18,11 @@ from limae_jax.errors import InputError
 # Settings that are newer than the checksum of config.yaml. A file without a checksum need not have them; a file with
 # one may lack any setting, because it is known to be complete for the version that wrote it.
 _YOUNGER_THAN_THE_CHECKSUM = (
+    "system.average_env_steps",
     "checkpoint.keep_replay",
     "mae.freeze_after_pretraining",
+    "mae.training",
+    "masking.chooses",
     "metrics.wandb_entity",
     "metrics.wandb_group",
     "metrics.wandb_tags",

@@ -26,12 +26,19 @@ class LearnerState(struct.PyTreeNode):
         target_params: target copies of the parts that have one.
         opt_state: optimiser state.
         auxiliary: state of each auxiliary objective, by name.
+        averaged: moving averages of the parts that the finished team acts with; empty if it has the newest ones.
     """
 
     params: Params
     target_params: Params
     opt_state: PyTree
     auxiliary: dict[str, PyTree]
+    averaged: Params = struct.field(default_factory=dict)
+
+    @property
+    def team_params(self) -> Params:
+        """The parameters of the finished team, which is evaluated and stored; training explores with `params`."""
+        return self.params | self.averaged
 
 
 class ActorCarry(struct.PyTreeNode):

@@ -47,7 +47,7 @@ from limae_jax.systems.base import (
 )
 from limae_jax.systems.belief_quality import BeliefErrors, Guess, add_step
 from limae_jax.systems.schedules import epsilon_at
-from limae_jax.systems.targets import TARGET_RULES
+from limae_jax.systems.targets import TARGET_RULES, moving_average
 from limae_jax.types import Counters, EnvSpec, Metrics, Rows, Sample, Timestep
 
 
@@ -108,6 +108,9 @@ class ValueBasedCore:
         self.stores_carry = config.replay.initial_carry == "stored"
         replay = config.replay
         self.priority_of = replay.priority if isinstance(replay, PrioritisedReplayConfig) else None
+        model = spec.team_model
+        acting = ("agent", model.part) if model and model.part else ("agent",)
+        self.averaged_parts = acting if self.config.average_env_steps else ()
         # `Any`: flax types the result of `apply` as either anything or a pair.
         self.agent: Any = spec.make_agent(env, self.config)
         self.mixer: Any = make_mixer(spec.mixer, config.mixing, env) if spec.mixer else None
@@ -178,7 +181,9 @@ class ValueBasedCore:
             params["mixer"] = self.mixer.init(mixer_key, example)
         targets = {part: params[part] for part in self.spec.target_rules if part in params}
         auxiliary = {extra.name: extra.init_state() for extra in self.spec.auxiliaries}
-        return LearnerState(params, jax.tree.map(jnp.copy, targets), self.optimiser.init(params), auxiliary)
+        averaged = {part: params[part] for part in self.averaged_parts}
+        targets, averaged = jax.tree.map(jnp.copy, (targets, averaged))
+        return LearnerState(params, targets, self.optimiser.init(params), auxiliary, averaged)
 
     def read(self, batch: Rows) -> tuple[ActorCarry, AgentInputs]:
         """Returns the carry at the start of each row of a batch, and the agents' inputs along the rows."""
@@ -291,7 +296,7 @@ class ValueBasedCore:
         params, opt_state = self.step(state, grads, self.spec.train_labels)
         params = with_scales(params, {name: found.scale for name, found in results.items()})
         auxiliary = state.auxiliary | {name: found.state for name, found in results.items()}
-        after = LearnerState(params, state.target_params, opt_state, auxiliary)
+        after = state.replace(params=params, opt_state=opt_state, auxiliary=auxiliary)
         return Step(after, loss, optax.tree.norm(grads), metrics, self.priority(errors, batch.rows))
 
     def priority(self, errors: TdErrors, rows: Rows) -> jax.Array | None:
@@ -316,12 +321,16 @@ class ValueBasedCore:
         return epsilon_at(self.config, counters.explore_env_steps)
 
     def after_iteration(self, state: LearnerState, before: Counters, after: Counters) -> LearnerState:
-        """Updates the target networks, given the counters before and after an iteration."""
+        """Updates the target networks and the averages, given the counters before and after an iteration."""
+        averaged = {
+            part: moving_average(state.params[part], average, before, after, self.config)
+            for part, average in state.averaged.items()
+        }
         targets = {
             part: TARGET_RULES[self.spec.target_rules[part]](state.params[part], target, before, after, self.config)
             for part, target in state.target_params.items()
         }
-        return state.replace(target_params=targets)
+        return state.replace(target_params=targets, averaged=averaged)
 
 
 def build_value_based(spec: ValueBasedSpec, config: TrainConfig, env: EnvSpec) -> System:

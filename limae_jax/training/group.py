@@ -85,7 +85,7 @@ class GroupTrainer:
             for name, values in traced_arrays(self._shares).items()
         }
         self.state = state.replace(settings=settings)
-        self._best = BestParams(self.state.learner.params, self._shares, setup.mesh)
+        self._best = BestParams(self.state.learner.team_params, self._shares, setup.mesh)
         # The iteration at which the replay was last empty.
         self._replay_from = 0
         for share in self._shares:
@@ -144,7 +144,7 @@ class GroupTrainer:
         """Writes damaged or missing best and last parameters again, as far as the checkpoint allows."""
         if self._best.is_lost.any():
             self._keep_best(self._results(), self._best.is_lost)
-        _, hosts = load_shares(self._shares, LAST, self.state.learner.params)
+        _, hosts = load_shares(self._shares, LAST, self.state.learner.team_params)
         is_gone = np.zeros(len(self.seeds), bool)
         for share, host in zip(self._shares, hosts, strict=True):
             if host is None or min(host["iteration"]) < self.progress.iteration:
@@ -154,10 +154,10 @@ class GroupTrainer:
 
     def _save_last(self, chosen: np.ndarray) -> None:
         host = {"iteration": [self.progress.iteration] * len(self.seeds)}
-        save_shares(self._shares, LAST, self.state.learner.params, host, chosen)
+        save_shares(self._shares, LAST, self.state.learner.team_params, host, chosen)
 
     def _keep_best(self, results: dict[str, np.ndarray], among: np.ndarray) -> None:
-        self._best.keep(self.state.learner.params, results, among & ~self.is_failed, self.progress)
+        self._best.keep(self.state.learner.team_params, results, among & ~self.is_failed, self.progress)
 
     def save(self) -> None:
         """Saves everything that a bit-exact continuation needs, except a dropped replay."""
@@ -300,7 +300,7 @@ class GroupTrainer:
     def _results(self) -> dict[str, np.ndarray]:
         """Returns evaluation results of the current parameters, [S] each."""
         iteration = put_seeds(np.full(len(self.seeds), self.progress.iteration, np.int32), self.setup.mesh)
-        return fetch(self.setup.evaluate((self.state.seed, self.state.learner.params, iteration)))
+        return fetch(self.setup.evaluate((self.state.seed, self.state.learner.team_params, iteration)))
 
     def _row(self, index: int, plan: PhasePlan, results: dict[str, np.ndarray]) -> Row:
         counters = self.counters

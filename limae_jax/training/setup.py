@@ -91,7 +91,7 @@ class Setup:
         *others, learning = [self.chunks[plan.phase.name] for plan in plans]
         for chunk in (learning, *others):
             _start(chunk, state, clock_at(0))
-        _start(self.evaluate, (state.seed, state.learner.params, state.seed))
+        _start(self.evaluate, (state.seed, state.learner.team_params, state.seed))
 
     def close(self) -> None:
         """Closes games that run on the host, and drops programs that are not compiled yet."""

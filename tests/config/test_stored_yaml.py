@@ -196,3 +196,14 @@ def test_until_format_4_the_auto_encoder_learned_from_masks():
     assert migrated({"system": {"name": "oracle"}, "mae": {"window": 5}}, 4)["mae"] == {"window": 5}
     now = {"system": {"name": "li_ma2e"}, "mae": {"encoder_layers": 2, "training": "one_view"}}
     assert migrated(now, 1)["mae"]["training"] == "one_view"
+
+
+def test_until_format_4_teams_had_the_newest_parameters():
+    data = {"system": {"name": "qmix", "target_update_env_steps": 5000}, "env": {}}
+    assert migrated(data, 4) == {"system": data["system"] | {"average_env_steps": 0}, "env": {}}
+    assert "average_env_steps" not in data["system"]
+    assert migrated(data, 5) == data
+    # An exported team's settings have no format.
+    now = {"system": data["system"] | {"average_env_steps": 700}}
+    assert migrated(now, 1) == now
+    assert migrated({"system": {"name": "qmix"}}, 4) == {"system": {"name": "qmix"}}

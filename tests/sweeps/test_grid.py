@@ -73,7 +73,7 @@ def test_the_study_is_the_one_that_was_fixed():
 def test_the_command_line_picks_from_an_experiments_axes_and_sets_seeds_and_length():
     made = cells("experiment=study_b_maps", "env.scenario=3s_vs_5z,8m", "system=li_ma2e", "run.total_env_steps=5000")
     assert list(made) == [
-        f"env.scenario={scenario},env.sight_scale=1,mae.training=masked,masking={rule},system=li_ma2e"
+        f"env.scenario={scenario},env.sight_scale=1,masking={rule},system=li_ma2e"
         for scenario in ("3s_vs_5z", "8m")
         for rule in ("random_matched", "mean_td")
     ]

@@ -8,7 +8,8 @@ from typing import Any, NamedTuple
 import jax
 from doubles.fakes import counters, made_up_rows, marks, noise_like, on_rows, tiny_config, with_some_scale
 
-from limae_jax.config import TrainConfig
+from limae_jax.config import MaeConfig, TrainConfig
+from limae_jax.config.system import SYSTEM_CONFIGS
 from limae_jax.systems.base import LearnerState, System
 from limae_jax.systems.build import build_system, make_spec
 from limae_jax.systems.value_based import ValueBasedCore
@@ -49,6 +50,9 @@ def config_of(name: str, **settings) -> TrainConfig:
         own, name_there = (section, field) if section in sections else ("system", key)
         sections[own][name_there] = value
     system = sections.pop("system")
+    if SYSTEM_CONFIGS[name].beliefs is MaeConfig:
+        # The training with more parts; that with masks has tests of its own.
+        sections["mae"].setdefault("training", "one_view")
     return tiny_config(name, mixer={"name": mixer} if mixer else None, **sections, **system)
 
 

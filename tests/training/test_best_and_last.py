@@ -151,6 +151,25 @@ def test_no_score_is_claimed_for_other_parameters(run_dir):
     assert (progress["best_score"], progress["best_iteration"]) == (newer["score"], newer["iteration"])
 
 
+def test_the_last_team_has_the_averaged_parameters(run_dir, final_arrays):
+    config = read_run(run_dir)
+    teams = load_teams(run_dir, build_system(config, CountingEnv().spec), "last")
+    trained = final_arrays(run_dir)
+
+    def of(part: str, seed: int) -> dict[str, np.ndarray]:
+        prefix = f"{seed}[0].learner.{part}['agent']"
+        return {name.removeprefix(prefix): x[0] for name, x in trained.items() if name.startswith(prefix)}
+
+    for index, seed in enumerate(teams.seeds):
+        leaves = jax.tree_util.tree_leaves_with_path(teams.params["agent"])
+        stored = {jax.tree_util.keystr(path): np.asarray(leaf)[index] for path, leaf in leaves}
+        averaged, newest = of("averaged", seed), of("params", seed)
+        assert stored.keys() == averaged.keys() == newest.keys()
+        for name, leaf in stored.items():
+            np.testing.assert_array_equal(leaf, averaged[name])
+        assert any(np.any(leaf != newest[name]) for name, leaf in stored.items())
+
+
 @pytest.mark.parametrize("damage", DAMAGES[:3], ids=lambda damage: damage.__name__)
 @pytest.mark.parametrize("name", ["best", "last"])
 def test_what_plays_damaged_parameters_says_that_resuming_makes_them_anew(run_dir, name, damage):

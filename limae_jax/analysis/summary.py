@@ -135,9 +135,10 @@ class Outcomes:
             for name in ("final_win_rate", "best_window_win_rate", "mean_win_rate", "late_drop"):
                 row |= _bounds(name, st.mean_estimate(self.of(cell, name)))
             for goal in GOALS:
-                steps = self.of(cell, f"steps_to_{goal:.0%}")
-                row[f"reached_{goal:.0%}"] = int(np.isfinite(steps).sum())
-                row[f"median_steps_to_{goal:.0%}"] = float(np.median(steps))
+                row[f"reached_{goal:.0%}"] = int(np.isfinite(self.of(cell, f"steps_to_{goal:.0%}")).sum())
+                for passed in ("steps", "seconds"):
+                    name = f"{passed}_to_{goal:.0%}"
+                    row[f"median_{name}"] = float(np.median(self.of(cell, name)))
             rows.append(row)
         return rows
 

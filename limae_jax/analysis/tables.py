@@ -71,7 +71,7 @@ def csv_files(outcomes: Outcomes) -> dict[str, str]:
 
 def text_tables(outcomes: Outcomes) -> list[Table]:
     """Returns the tables of the page, the most important first; tables without rows are left out."""
-    makers = (_aggregate, _methods, _returns, _steps, _comparisons, _seeds)
+    makers = (_aggregate, _methods, _returns, _steps, _seconds, _comparisons, _seeds)
     tables = [make(outcomes) for make in makers]
     return [table for table in tables if table.rows]
 
@@ -110,7 +110,7 @@ def _times_sooner(row: TableRow, goal: str) -> str:
     return kind if kind == CENSORED else f"{kind} {_interval(row, f'speed_up_to_{goal}')}".strip()
 
 
-def _env_steps(value: float) -> str:
+def _count(value: float) -> str:
     return f"{value:,.0f}" if math.isfinite(value) else NOT_REACHED
 
 
@@ -142,25 +142,30 @@ def _returns(outcomes: Outcomes) -> Table:
 
 
 def _steps(outcomes: Outcomes) -> Table:
-    goals = [f"{goal:.0%}" for goal in GOALS]
-    return Table(
-        "Env steps to a win rate",
+    about = (
         f"Median over the seeds of the env steps at the end of the first {WINDOW} evaluations with at least that mean"
         " win rate, and how many seeds reached it. Seeds that never did count as later than all others. Where the win"
-        " rate levels off near the goal, chance decides when it is reached.",
-        ("map", "method", *goals),
-        [
-            [
-                row["map"],
-                row["method"],
-                *(
-                    f"{_env_steps(row[f'median_steps_to_{goal}'])} ({row[f'reached_{goal}']} of {row['seeds']})"
-                    for goal in goals
-                ),
-            ]
-            for row in outcomes.methods_on_maps
-        ],
+        " rate levels off near the goal, chance decides when it is reached."
     )
+    return _to_goals(outcomes, "steps", "Env steps to a win rate", about)
+
+
+def _seconds(outcomes: Outcomes) -> Table:
+    about = (
+        "The same in seconds since the seed's training began, with compilation and evaluations. Seeds that trained side"
+        " by side slowed each other down."
+    )
+    return _to_goals(outcomes, "seconds", "Seconds to a win rate", about)
+
+
+def _to_goals(outcomes: Outcomes, passed: str, title: str, about: str) -> Table:
+    goals = [f"{goal:.0%}" for goal in GOALS]
+
+    def cell(row: TableRow, goal: str) -> str:
+        return f"{_count(row[f'median_{passed}_to_{goal}'])} ({row[f'reached_{goal}']} of {row['seeds']})"
+
+    rows = [[row["map"], row["method"], *(cell(row, goal) for goal in goals)] for row in outcomes.methods_on_maps]
+    return Table(title, about, ("map", "method", *goals), rows)
 
 
 def _comparisons(outcomes: Outcomes) -> Table:
@@ -215,7 +220,7 @@ def _seeds(outcomes: Outcomes) -> Table:
             + [_number(row.get(name)) for name in ("final_return", "final_length")]
             + [_number(row.get(name)) for name in ("final_ally_deaths", "final_enemy_deaths", "final_r2")]
             + [_number(row.get(name)) for name in ("best_window_win_rate", "late_drop")]
-            + [_env_steps(row[name]) if name in row else "-" for name in steps]
+            + [_count(row[name]) if name in row else "-" for name in steps]
             for row in outcomes.seeds
         ],
     )

@@ -77,9 +77,10 @@ def test_steps_that_were_never_made_are_censored(report):
     (row,) = table(report, "methods", map="3m", method="qmix")
     assert (row["reached_50%"], row["median_steps_to_50%"]) == ("2", "400.0")
     assert (row["reached_80%"], row["median_steps_to_80%"]) == ("0", "")
-    assert "| 3m | qmix | 400 (2 of 3) | not reached (0 of 3) | not reached (0 of 3) |" in (
-        report / "report.md"
-    ).read_text(encoding="utf-8")
+    assert row["median_seconds_to_50%"] == "40.0"
+    text = (report / "report.md").read_text(encoding="utf-8")
+    assert "| 3m | qmix | 400 (2 of 3) | not reached (0 of 3) | not reached (0 of 3) |" in text
+    assert "| 3m | qmix | 40 (2 of 3) | not reached (0 of 3) | not reached (0 of 3) |" in text
 
 
 def test_outcomes_of_a_seed(report):

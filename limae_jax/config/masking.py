@@ -44,6 +44,9 @@ class MaskingConfig(Section):
         return self.granularity or RULES[self.name].granularities[0]
 
 
+SCORES = ("absolute", "step_centred", "credit", "disagreement")
+
+
 @dataclass(frozen=True)
 class ThresholdConfig(MaskingConfig):
     """Settings of rules that hide the agents whose score is above the team's mean.
@@ -51,6 +54,9 @@ class ThresholdConfig(MaskingConfig):
     Attributes:
         tolerance: a score counts as high if it exceeds the mean by this fraction.
         top_k: number of agents hidden if no score is high.
+        score: what is averaged over an agent's steps. `absolute`: |delta_i|. `step_centred`: the same minus its mean
+            over the agents that live at the step. `credit`: the team's |delta| times dQ_tot/dQ_i, centred likewise.
+            `disagreement`: |delta_i - mean_j delta_j| of the signed errors, centred likewise.
     """
 
     traced: ClassVar[tuple[str, ...]] = ("probability", "tolerance")
@@ -58,10 +64,12 @@ class ThresholdConfig(MaskingConfig):
     name: str = "mean_td"
     tolerance: float = 0.02
     top_k: int = 1
+    score: str = "absolute"
 
     def __post_init__(self) -> None:
         super().__post_init__()
         self._positive("top_k")
+        self._one_of("score", *SCORES)
         self._check(self.tolerance >= 0, "tolerance", "must not be negative")
 
 

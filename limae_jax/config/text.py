@@ -23,6 +23,7 @@ _YOUNGER_THAN_THE_CHECKSUM = (
     "mae.freeze_after_pretraining",
     "mae.training",
     "masking.chooses",
+    "masking.score",
     "metrics.wandb_entity",
     "metrics.wandb_group",
     "metrics.wandb_tags",

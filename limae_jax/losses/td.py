@@ -101,9 +101,9 @@ def agent_td_errors(
     terminal: jax.Array,
     gamma: float,
 ) -> jax.Array:
-    """Returns each agent's absolute one-step TD error on the team reward.
+    """Returns each agent's one-step TD error on the team reward, with its sign.
 
-        delta_i = | Q_i(a_i) - (r + gamma (1 - terminal) max_{legal a'} Q_i(a'; target)) |
+        delta_i = Q_i(a_i) - (r + gamma (1 - terminal) max_{legal a'} Q_i(a'; target))
 
     Args:
         online_q, target_q, avail: [T, B, A, U].
@@ -117,7 +117,7 @@ def agent_td_errors(
     chex.assert_equal_shape([online_q, target_q, avail])
     chex.assert_shape([reward, terminal], action.shape[:2])
     target = reward[:-1, :, None] + gamma * (1.0 - terminal[:-1, :, None]) * best_legal(target_q, avail)[1:]
-    error = jnp.abs(choose(online_q, action)[:-1] - target)
+    error = choose(online_q, action)[:-1] - target
     return jax.lax.stop_gradient(jnp.concatenate([error, jnp.zeros_like(error[:1])]))
 
 

@@ -18,11 +18,14 @@ class MaskInputs(NamedTuple):
     """The input of a rule. Axes [T, B, ...], time-major.
 
     Attributes:
-        td_error_agent: [T, B, A] absolute TD error of each agent, without gradient.
+        td_error_agent: [T, B, A] score of each agent at each step, without gradient: its absolute TD error, or what
+            `masking.score` makes of the errors. What rules average.
         is_counted: [T, B, A] bool, a real transition with the agent alive. Elsewhere `td_error_agent` is meaningless.
         obs: [T, B, A, O].
         is_first: [T, B] bool, an episode starts here.
         filled: [T, B] bool, a real transition starts here.
+        signed: [T, B, A] TD error of each agent with its sign; None stands for `td_error_agent`.
+        credit: [T, B, A] the team's absolute TD error times dQ_tot/dQ_i; None stands for `td_error_agent`.
     """
 
     td_error_agent: jax.Array
@@ -30,6 +33,8 @@ class MaskInputs(NamedTuple):
     obs: jax.Array
     is_first: jax.Array
     filled: jax.Array
+    signed: jax.Array | None = None
+    credit: jax.Array | None = None
 
 
 def check_shapes(inputs: MaskInputs) -> None:

@@ -47,6 +47,25 @@ class MaskUnits(NamedTuple):
         return jnp.reshape(slots, (-1, num_rows, num_agents))[:num_slots]
 
 
+def centred(values: jax.Array, is_counted: jax.Array) -> jax.Array:
+    """Removes from each step what the team's agents have in common there: the mean over those that count.
+
+    An agent's mean over its steps then depends neither on which steps it survives nor on the steps' rewards. The mean
+    over everything is added again, so that a fraction above the mean is a fraction of the errors, as before.
+
+    Args:
+        values: [T, B, A].
+        is_counted: [T, B, A] bool.
+
+    Returns:
+        [T, B, A]; meaningless where not counted.
+    """
+    counted = jnp.where(is_counted, values, 0.0)
+    number = jnp.sum(is_counted, axis=-1, keepdims=True)
+    of_step = jnp.sum(counted, axis=-1, keepdims=True) / jnp.maximum(number, 1)
+    return values - of_step + jnp.sum(counted) / jnp.maximum(jnp.sum(number), 1)
+
+
 def agent_mean(
     values: jax.Array, is_counted: jax.Array, units: MaskUnits, weight: jax.Array | float = 1.0
 ) -> jax.Array:

@@ -185,13 +185,15 @@ class TdErrors(NamedTuple):
     Attributes:
         team: [T, B], or [T, B, A] without a mixer, with gradient; `chosen_value` minus `target`.
         is_counted: where `team` is valid.
-        agent: [T, B, A] each agent's own absolute TD error, without gradient.
+        agent: [T, B, A] each agent's own TD error, without gradient.
+        credit: [T, B, A] dQ_tot/dQ_i at the actions taken, without gradient; 1 without a mixer.
         chosen_value, target: the two terms of `team`.
     """
 
     team: jax.Array
     is_counted: jax.Array
     agent: jax.Array
+    credit: jax.Array
     chosen_value: jax.Array
     target: jax.Array
 

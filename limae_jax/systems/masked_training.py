@@ -48,8 +48,19 @@ def mae_auxiliary(config: TrainConfig, env: EnvSpec) -> Auxiliary:
         mask_key, window_key = jax.random.split(key)
         batch = inputs.batch
         is_counted = batch.filled[..., None] & batch.alive
-        delta = inputs.errors.agent
-        chosen = rule.select(state, MaskInputs(delta, is_counted, batch.obs, batch.is_first, batch.filled), mask_key)
+        errors = jax.lax.stop_gradient(inputs.errors)
+        delta = jnp.abs(errors.agent)
+        team = errors.team if errors.team.ndim > 2 else errors.team[..., None]
+        seen_by_rule = MaskInputs(
+            td_error_agent=delta,
+            is_counted=is_counted,
+            obs=batch.obs,
+            is_first=batch.is_first,
+            filled=batch.filled,
+            signed=errors.agent,
+            credit=errors.credit * jnp.abs(team),
+        )
+        chosen = rule.select(state, seen_by_rule, mask_key)
         seen = chosen.metrics | _per_agent(delta, is_counted, chosen.is_hidden)
         seen |= attention_metrics(inputs.features, batch.filled)
         windows = cut_windows(mae, inputs.start, inputs.inputs, batch, chosen.is_hidden, window_key)

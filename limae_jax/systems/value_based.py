@@ -227,10 +227,32 @@ class ValueBasedCore:
             action: may differ from the actions of the rows.
         """
         chosen_q = choose(q, action)
-        if not self.mixer:
-            return chosen_q
+        return self._mix(params, chosen_q, q, batch, action, features) if self.mixer else chosen_q
+
+    def _mix(
+        self,
+        params: Params,
+        chosen_q: jax.Array,
+        q: jax.Array,
+        batch: Rows,
+        action: jax.Array,
+        features: Mapping[str, jax.Array],
+    ) -> jax.Array:
         best_q = best_legal(q, batch.avail)
         return self.mixer.apply(params["mixer"], MixerInputs(chosen_q, best_q, action, batch.state, features))
+
+    def credit(self, params: Params, q: jax.Array, batch: Rows, features: Mapping[str, jax.Array]) -> jax.Array:
+        """Returns dQ_tot/dQ_i [T, B, A] at the rows' actions, as the learner's gradient has it; 1 without a mixer."""
+        chosen_q = choose(q, batch.action)
+        if not self.mixer:
+            return jnp.ones_like(chosen_q)
+        fixed = jax.lax.stop_gradient((params, q, features))
+
+        def total(chosen_q: jax.Array) -> jax.Array:
+            params, q, features = fixed
+            return jnp.sum(self._mix(params, chosen_q, q, batch, batch.action, features))
+
+        return jax.grad(total)(jax.lax.stop_gradient(chosen_q))
 
     def td_errors(
         self, params: Params, targets: Params, batch: Rows, start: ActorCarry, inputs: AgentInputs
@@ -258,7 +280,9 @@ class ValueBasedCore:
             batch.terminal,
             config.gamma,
         )
-        return TdErrors(chosen_value - target, filled, agent_errors, chosen_value, target), features
+        # Free for all that do not read it: XLA drops what has no use.
+        credit = self.credit(params, q, batch, features)
+        return TdErrors(chosen_value - target, filled, agent_errors, credit, chosen_value, target), features
 
     def loss(
         self, params: Params, state: LearnerState, batch: Sample, key: jax.Array

@@ -228,7 +228,7 @@ def test_agent_td_errors_equal_a_loop():
             # At a limit the next slot is the episode's own final observation, whose value counts.
             best = max(target[t + 1, b, a, u] for u in range(4) if avail[t + 1, b, a, u])
             goal = reward[t, b] + (0 if terminal[t, b] else GAMMA * best)
-            expected = abs(online[t, b, a, action[t, b, a]] - goal)
+            expected = online[t, b, a, action[t, b, a]] - goal
             np.testing.assert_allclose(errors[t, b, a], expected, rtol=1e-4, atol=1e-5)
 
 

@@ -15,7 +15,7 @@ from limae_jax.errors import InputError
 from limae_jax.masking.load import make_rule
 
 # What the rules share.
-SHARED = {"__init__", "base", "load", "scores"}
+SHARED = {"__init__", "base", "load", "scores", "signals"}
 
 
 def _text(name: str) -> str:
@@ -23,8 +23,8 @@ def _text(name: str) -> str:
 
 
 def _own_settings(name: str) -> dict[str, float]:
-    """What the rule reads beside the granularity, with its defaults; pre-training reads the probability."""
-    shared = {"name", "granularity"} | ({"probability"} if name != "random" else set())
+    """What the rule reads beside the granularity, with its defaults; training reads `chooses` and the probability."""
+    shared = {"name", "granularity", "chooses"} | ({"probability"} if name != "random" else set())
     return {item.name: item.default for item in dataclasses.fields(MASKING_CONFIGS[name]) if item.name not in shared}
 
 
@@ -46,8 +46,9 @@ class _Recorded:
         self._config, self.seen = config, set()
 
     def __getattr__(self, name):
+        value = getattr(self._config, name)
         self.seen.add(name)
-        return getattr(self._config, name)
+        return value
 
 
 @pytest.mark.parametrize("name", RULES)

@@ -172,7 +172,7 @@ def test_an_agent_in_one_episode_has_no_variance():
 @given(seed=st.integers(0, 2**31))
 def test_episode_variance_equals_a_loop(seed):
     given_inputs = random_inputs(seed, num_slots=7)
-    values, is_counted, _, is_first, _ = map(np.asarray, given_inputs)
+    values, is_counted, _, is_first, _ = map(np.asarray, given_inputs[:5])
     expected = []
     for a in range(4):
         means = []

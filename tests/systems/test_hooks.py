@@ -52,7 +52,7 @@ def _toy(reads_feature: bool, factor: float = 1.0) -> Auxiliary:
         weight = inputs.params["toy"]["weight"]
         seen = {
             "batches": state,
-            "agent_error": jnp.sum(jnp.where(inputs.batch.filled[..., None], inputs.errors.agent, 0)),
+            "agent_error": jnp.sum(jnp.where(inputs.batch.filled[..., None], jnp.abs(inputs.errors.agent), 0)),
         }
         if inputs.errors.agent.shape != inputs.batch.action.shape:
             raise ValueError(inputs.errors.agent.shape)

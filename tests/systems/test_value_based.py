@@ -48,7 +48,8 @@ class Learner(NamedTuple):
         """(errors [T, B or B A], agent errors, gradient, metrics) of one update."""
         after, metrics = self.update(state, batch, counters(0), KEY)
         gradient = jax.tree.map(lambda old, new: np.asarray(old) - np.asarray(new), state.params, after.params)
-        return *(np.asarray(x) for x in after.auxiliary["spy"]), gradient, metrics
+        team, own = (np.asarray(x) for x in after.auxiliary["spy"])
+        return team, np.abs(own), gradient, metrics
 
 
 @functools.cache
@@ -59,7 +60,7 @@ def learner(name: str, initial_carry: str = "stored", **system) -> Learner:
     built = build_value_based(spec, config, TINY_ENV)
     shapes = jax.eval_shape(built.init, KEY)
     state = shapes.replace(
-        params=noise_like(shapes.params, 1, 0.4), target_params=noise_like(shapes.target_params, 2, 0.4)
+        params=noise_like(shapes.params, 1, 0.4), target_params=noise_like(shapes.target_params, 2, 0.4), averaged={}
     )
     return Learner(config, jax.jit(on_rows(built.phases[-1].learn.update)), state)
 

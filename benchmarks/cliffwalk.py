@@ -40,7 +40,8 @@ from limae_jax.networks.agent import AgentInputs
 from limae_jax.replay.build import build_replay
 from limae_jax.systems.base import ActorCarry
 from limae_jax.systems.build import make_spec
-from limae_jax.systems.value_based import ValueBasedCore, ValueBasedSpec
+from limae_jax.systems.value_based import ValueBasedCore
+from limae_jax.systems.value_spec import ValueBasedSpec
 from limae_jax.types import Counters, Rows
 
 LOOK_EVERY = 25

@@ -10,7 +10,8 @@ from limae_jax.config import TrainConfig
 from limae_jax.errors import InputError
 from limae_jax.registry import registered
 from limae_jax.systems.base import System
-from limae_jax.systems.value_based import ValueBasedSpec, build_value_based
+from limae_jax.systems.value_based import build_value_based
+from limae_jax.systems.value_spec import ValueBasedSpec
 from limae_jax.types import EnvSpec
 
 

@@ -5,7 +5,7 @@
 """
 
 from limae_jax.config import TrainConfig
-from limae_jax.systems.value_based import ValueBasedSpec
+from limae_jax.systems.value_spec import ValueBasedSpec
 from limae_jax.types import EnvSpec
 
 

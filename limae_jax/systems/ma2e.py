@@ -9,7 +9,7 @@ from limae_jax.config import TrainConfig, ValueBasedConfig
 from limae_jax.networks.agent import GruAgent
 from limae_jax.systems.masked_training import frozen_mae, mae_auxiliary, mae_optimiser, pretraining
 from limae_jax.systems.team_models import MAE, mae_team_model
-from limae_jax.systems.value_based import ValueBasedSpec, mixer_of, td_optimiser
+from limae_jax.systems.value_spec import ValueBasedSpec, mixer_of, td_optimiser
 from limae_jax.types import EnvSpec
 
 

@@ -5,7 +5,7 @@ from limae_jax.systems.base import Auxiliary, Phase
 from limae_jax.systems.ma2e import context_agent
 from limae_jax.systems.masked_training import attention_only
 from limae_jax.systems.team_models import true_team_model
-from limae_jax.systems.value_based import ValueBasedSpec, mixer_of
+from limae_jax.systems.value_spec import ValueBasedSpec, mixer_of
 from limae_jax.types import EnvSpec
 
 

@@ -1,7 +1,7 @@
 """QPLEX: duplex dueling, which can represent every value function consistent with the agents' greedy actions."""
 
 from limae_jax.config import TrainConfig
-from limae_jax.systems.value_based import ValueBasedSpec
+from limae_jax.systems.value_spec import ValueBasedSpec
 from limae_jax.types import EnvSpec
 
 

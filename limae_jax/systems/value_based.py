@@ -6,15 +6,14 @@ own parameters and state, optimisers by label, target rules by part, and phases 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import optax
-from flax import linen as nn
 
-from limae_jax.config import PrioritisedReplayConfig, TrainConfig, ValueBasedConfig
+from limae_jax.config import PrioritisedReplayConfig, TrainConfig
 from limae_jax.losses.td import (
     agent_td_errors,
     best_legal,
@@ -24,7 +23,7 @@ from limae_jax.losses.td import (
     td_lambda_targets,
     td_loss,
 )
-from limae_jax.networks.agent import AgentInputs, GruAgent
+from limae_jax.networks.agent import AgentInputs
 from limae_jax.networks.attention import Beliefs
 from limae_jax.networks.mixers import MixerInputs, make_mixer
 from limae_jax.networks.windows import advance
@@ -32,7 +31,6 @@ from limae_jax.systems.acting import epsilon_greedy
 from limae_jax.systems.base import (
     Acted,
     ActorCarry,
-    Auxiliary,
     AuxiliaryInputs,
     AuxiliaryLoss,
     LearnerState,
@@ -42,61 +40,18 @@ from limae_jax.systems.base import (
     Step,
     System,
     TdErrors,
-    TeamModel,
     with_scales,
 )
 from limae_jax.systems.belief_quality import BeliefErrors, Guess, add_step
 from limae_jax.systems.schedules import epsilon_at
 from limae_jax.systems.targets import TARGET_RULES, moving_average
+from limae_jax.systems.value_spec import ValueBasedSpec, value_based
 from limae_jax.types import Counters, EnvSpec, Metrics, Rows, Sample, Timestep
-
-
-def value_based(config: TrainConfig) -> ValueBasedConfig:
-    """Returns the settings of the learner; raises ValueError if they belong to another family."""
-    if not isinstance(config.system, ValueBasedConfig):
-        raise ValueError(f"system={config.system.name} does not learn values from replayed rows")
-    return config.system
-
-
-def td_optimiser(config: ValueBasedConfig) -> optax.GradientTransformation:
-    """Clips the gradients to a global norm, then applies Adam (Kingma & Ba 2015)."""
-    return optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.adam(config.learning_rate))
-
-
-def mixer_of(config: TrainConfig) -> str | None:
-    """Returns the name of the mixer; None if each agent learns alone."""
-    return None if config.mixing.name == "none" else config.mixing.name
 
 
 def _of_rows(weight: jax.Array | None, like: jax.Array) -> jax.Array | float:
     """Shapes row weights [B] for values [T, B] or [T, B, A]; 1 without weights."""
     return 1.0 if weight is None else jnp.reshape(weight, (1, -1) + (1,) * (like.ndim - 2))
-
-
-class ValueBasedSpec(NamedTuple):
-    """The specification of a value-based system.
-
-    Attributes:
-        mixer: key of `MIXERS`; None learns from each agent's own TD error on the team reward.
-        make_agent: (spec, config) -> agent network with the signature of `GruAgent`.
-        auxiliaries: further losses.
-        optimisers: label -> transformation; each label clips and steps separately.
-        train_labels: labels that step in the last phase; None is all labels.
-        target_rules: part of the parameters -> rule in `TARGET_RULES`; other parts have no target copy.
-        team_model: gives the agents beliefs about their team.
-        phases: (core, config) -> phases between warm-up and training, which may use the functions of `core`.
-    """
-
-    mixer: str | None
-    make_agent: Callable[[EnvSpec, ValueBasedConfig], nn.Module] = lambda spec, config: GruAgent(
-        spec.num_actions, config.hidden_size
-    )
-    auxiliaries: tuple[Auxiliary, ...] = ()
-    optimisers: Mapping[str, Callable[[ValueBasedConfig], optax.GradientTransformation]] = {"td": td_optimiser}
-    train_labels: tuple[str, ...] | None = None
-    target_rules: Mapping[str, str] = {"agent": "hard", "mixer": "hard"}
-    team_model: TeamModel | None = None
-    phases: Callable[[ValueBasedCore, TrainConfig], tuple[Phase, ...]] = lambda core, config: ()
 
 
 class ValueBasedCore:

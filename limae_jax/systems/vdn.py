@@ -1,7 +1,7 @@
 """VDN: the value of the team is the sum of the utilities (Sunehag et al. 2018)."""
 
 from limae_jax.config import TrainConfig
-from limae_jax.systems.value_based import ValueBasedSpec
+from limae_jax.systems.value_spec import ValueBasedSpec
 from limae_jax.types import EnvSpec
 
 

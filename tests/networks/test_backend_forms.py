@@ -8,7 +8,8 @@ from doubles.fakes import TINY_ENV, made_up_rows, marks, tiny_config
 
 from limae_jax.networks import backend, gru, linear
 from limae_jax.networks.mixers import qmix
-from limae_jax.systems.value_based import ValueBasedCore, ValueBasedSpec
+from limae_jax.systems.value_based import ValueBasedCore
+from limae_jax.systems.value_spec import ValueBasedSpec
 from limae_jax.types import Sample
 
 BATCH = made_up_rows(2, [marks([(3, True), (9, False)], 8), marks([(4, False)], 8, skip=1)], hidden_size=8)

@@ -12,7 +12,8 @@ from doubles.fakes import TINY_ENV, counters, made_up_rows, marks, on_rows, tiny
 
 from limae_jax.networks.mixers import MIXERS
 from limae_jax.systems.base import Auxiliary, AuxiliaryLoss, OffPolicy, Phase
-from limae_jax.systems.value_based import ValueBasedSpec, build_value_based, td_optimiser
+from limae_jax.systems.value_based import build_value_based
+from limae_jax.systems.value_spec import ValueBasedSpec, td_optimiser
 
 NUM_SLOTS, KEY = 8, jax.random.key(0)
 BATCH = made_up_rows(

@@ -10,7 +10,8 @@ from reference import row_utilities
 
 from limae_jax.networks.mixers import MIXERS
 from limae_jax.systems.build import build_system
-from limae_jax.systems.value_based import ValueBasedCore, ValueBasedSpec
+from limae_jax.systems.value_based import ValueBasedCore
+from limae_jax.systems.value_spec import ValueBasedSpec
 from limae_jax.types import ActionSpec, EnvSpec, Rows
 
 pytestmark = pytest.mark.slow

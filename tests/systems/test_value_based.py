@@ -13,7 +13,8 @@ from reference import td_errors
 from limae_jax.config import TrainConfig
 from limae_jax.systems.base import Auxiliary, AuxiliaryLoss, LearnerState
 from limae_jax.systems.build import build_system, make_spec
-from limae_jax.systems.value_based import build_value_based, td_optimiser
+from limae_jax.systems.value_based import build_value_based
+from limae_jax.systems.value_spec import td_optimiser
 
 pytestmark = pytest.mark.slow
 

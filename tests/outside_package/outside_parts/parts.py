@@ -118,6 +118,6 @@ class ScaledSystemConfig(ValueBasedConfig):
 
 def make_system(config, env):
     """The system."""
-    from limae_jax.systems.value_based import ValueBasedSpec
+    from limae_jax.systems.value_spec import ValueBasedSpec
 
     return ValueBasedSpec(mixer=config.mixing.name)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from typing import Any, NamedTuple
 
 import optax
 from flax import linen as nn
@@ -12,9 +12,6 @@ from limae_jax.config import TrainConfig, ValueBasedConfig
 from limae_jax.networks.agent import GruAgent
 from limae_jax.systems.base import Auxiliary, Phase, TeamModel
 from limae_jax.types import EnvSpec
-
-if TYPE_CHECKING:
-    from limae_jax.systems.value_based import ValueBasedCore
 
 
 def value_based(config: TrainConfig) -> ValueBasedConfig:
@@ -45,7 +42,8 @@ class ValueBasedSpec(NamedTuple):
         train_labels: labels that step in the last phase; None is all labels.
         target_rules: part of the parameters -> rule in `TARGET_RULES`; other parts have no target copy.
         team_model: gives the agents beliefs about their team.
-        phases: (core, config) -> phases between warm-up and training, which may use the functions of `core`.
+        phases: (core, config) -> phases between warm-up and training, which may use the functions of `core`, the
+            system's `value_based.ValueBasedCore`.
     """
 
     mixer: str | None
@@ -57,4 +55,4 @@ class ValueBasedSpec(NamedTuple):
     train_labels: tuple[str, ...] | None = None
     target_rules: Mapping[str, str] = {"agent": "hard", "mixer": "hard"}
     team_model: TeamModel | None = None
-    phases: Callable[[ValueBasedCore, TrainConfig], tuple[Phase, ...]] = lambda core, config: ()
+    phases: Callable[[Any, TrainConfig], tuple[Phase, ...]] = lambda core, config: ()

@@ -33,6 +33,10 @@ class Estimate(NamedTuple):
     low: np.ndarray
     high: np.ndarray
 
+    def within(self, least: float, most: float) -> Estimate:
+        """Returns the estimate of a quantity that cannot lie outside [least, most]; the interval covers as often."""
+        return Estimate(self.value, np.maximum(self.low, least), np.minimum(self.high, most))
+
 
 def interquartile_mean(scores: np.ndarray, axis: int = 0) -> np.ndarray:
     """Returns the mean without the lowest and highest floor(n / 4) of n scores; the mean if n < 4."""

@@ -58,6 +58,8 @@ def curve_rows(cell: Cell, metric: str) -> list[TableRow]:
     grid = st.common_grid(max(steps[0] for steps in scored), cell.every_time_steps, max(steps[-1] for steps in scored))
     curves = np.stack([st.at(seed.env_steps, seed.metric(metric), grid) for seed in cell.seeds])
     estimate = st.mean_estimate(curves)
+    if metric == WIN:
+        estimate = estimate.within(0, 1)
     return [
         {**_key(cell), "metric": metric, "env_steps": int(steps), **_bounds("mean", st.Estimate(*point))}
         for steps, *point in zip(grid, *estimate, strict=True)
@@ -133,7 +135,7 @@ class Outcomes:
         for cell in self._won:
             row = _key(cell)
             for name in ("final_win_rate", "best_window_win_rate", "mean_win_rate", "late_drop"):
-                row |= _bounds(name, st.mean_estimate(self.of(cell, name)))
+                row |= _bounds(name, st.mean_estimate(self.of(cell, name)).within(0, 1))
             for goal in GOALS:
                 row[f"reached_{goal:.0%}"] = int(np.isfinite(self.of(cell, f"steps_to_{goal:.0%}")).sum())
                 for passed in ("steps", "seconds"):

@@ -27,6 +27,12 @@ def test_interval_of_a_mean_is_students_t():
     assert curves.low.tolist() == pytest.approx([0.5 - by_hand, 1]) and curves.high[0] == pytest.approx(0.5 + by_hand)
 
 
+def test_an_interval_of_a_win_rate_ends_at_0_and_1():
+    estimate = st.mean_estimate(np.array([[0.0, 0.9], [0.1, 1.0]])).within(0, 1)
+    assert estimate.low.tolist() == [0, pytest.approx(0.95 - 0.05 * 12.7062, abs=1e-4)] and estimate.high[1] == 1
+    assert np.isnan(st.mean_estimate(np.array([0.4])).within(0, 1).low)
+
+
 def test_difference_of_two_methods_is_welchs():
     other = np.random.default_rng(1).random(4)
     ours = st.mean_difference(SCORES, other)

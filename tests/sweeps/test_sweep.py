@@ -147,7 +147,7 @@ def test_each_run_has_its_own_parameters_settings_and_directory(uninterrupted):
     assert all({0, 1} <= set(one.seeds.tolist()) for one in teams)
     leaves = [np.asarray(jax.tree.leaves(one.params)[0])[:2] for one in teams]
     assert not np.allclose(leaves[0], leaves[2])
-    joint = next(value for name, value in arrays.items() if ".learner.params" in name and "group_0" in name)
+    joint = next(value for name, value in arrays.items() if ".learner.averaged" in name and "group_0" in name)
     assert joint.shape[0] == 3
     np.testing.assert_array_equal(leaves[0], joint[:2])
     with pytest.raises(InputError, match="is trained together with other cells of a sweep"):

@@ -38,6 +38,7 @@ def _core(name: str, priority: str = "team"):
         params=noise_like(shapes.params, 1, 0.4),
         target_params=noise_like(shapes.target_params, 2, 0.4),
         opt_state=core.optimiser.init(noise_like(shapes.params, 1, 0.4)),
+        averaged={},
     )
     return config, core, state
 

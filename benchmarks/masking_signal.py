@@ -5,7 +5,7 @@ python benchmarks/masking_signal.py runs/qmix_3m
 
 For batches from the replay of a run, with the literal threshold (tolerance 0):
 
-    agreement       mean Jaccard index of the agents chosen by two halves of a batch, which share no row
+    agreement       mean Jaccard index of the agents that the two halves of a batch choose
     chance          the same if the second half's agents are shuffled
     same_highest    how often both halves give the same agent the highest score; by chance 1 / agents
     survival        correlation of an agent's score with the share of steps that it lives, both less the team's mean
@@ -24,14 +24,14 @@ import jax.numpy as jnp
 import numpy as np
 from host import Row, write_rows
 
-from limae_jax.config import TrainConfig
 from limae_jax.environments.smax import OWN_FEATURES
 from limae_jax.masking.base import MaskInputs
-from limae_jax.masking.scores import MaskUnits, above_mean, agent_mean
+from limae_jax.masking.scores import MaskUnits, above_mean, agent_mean, step_mean
 from limae_jax.masking.signals import SIGNALS
 from limae_jax.runs.directory import group_directory, groups_as_begun
 from limae_jax.runs.stored import read_run
 from limae_jax.systems.build import make_spec
+from limae_jax.systems.masked_training import mask_inputs
 from limae_jax.systems.value_based import ValueBasedCore
 from limae_jax.training.group import GroupTrainer
 from limae_jax.training.setup import Setup, devices_for, make_setup
@@ -51,21 +51,12 @@ def halves(core: ValueBasedCore, learner: Any, rows: Rows) -> list[MaskInputs]:
     """Returns what the rules see of each half of a batch."""
     start, inputs = core.read(rows)
     errors, _ = core.td_errors(learner.params, learner.target_params, rows, start, inputs)
-    team = errors.team if errors.team.ndim > 2 else errors.team[..., None]
-    seen = MaskInputs(
-        td_error_agent=jnp.abs(errors.agent),
-        is_counted=rows.filled[..., None] & rows.alive,
-        obs=rows.obs,
-        is_first=rows.is_first,
-        filled=rows.filled,
-        signed=errors.agent,
-        credit=errors.credit * jnp.abs(team),
-    )
+    seen = mask_inputs(rows, errors)
     middle = rows.filled.shape[1] // 2
     return [jax.tree.map(lambda x, part=part: x[:, part], seen) for part in (slice(0, middle), slice(middle, None))]
 
 
-def observe(config: TrainConfig, setup: Setup, core: ValueBasedCore, state: Any, key: jax.Array) -> PyTree:
+def observe(setup: Setup, core: ValueBasedCore, state: Any, key: jax.Array) -> PyTree:
     """Returns of a batch the scores and choices [scores, 2, A], survival [2, A], and unit types' shares [scores]."""
     rows = setup.parts.replay.sample(state.replay, key, state.counters).rows
     seen = halves(core, state.learner, rows)
@@ -83,8 +74,7 @@ def observe(config: TrainConfig, setup: Setup, core: ValueBasedCore, state: Any,
 def explained_by_type(values: jax.Array, seen: MaskInputs) -> jax.Array:
     """Returns the share [] of the variance of scores, relative to their step's mean, that lies between unit types."""
     counted = seen.is_counted
-    number = jnp.maximum(jnp.sum(counted, -1, keepdims=True), 1)
-    own = jnp.where(counted, values - jnp.sum(jnp.where(counted, values, 0), -1, keepdims=True) / number, 0.0)
+    own = jnp.where(counted, values - step_mean(values, counted), 0.0)
     # The last own features are the one-hot unit type; health, position and cooldown come before.
     kind = seen.obs[..., -OWN_FEATURES:][..., 4:] * counted[..., None]
     total = jnp.einsum("tba,tbak->k", own, kind)
@@ -122,7 +112,7 @@ def measure(run_dir: Path, num_batches: int) -> list[Row]:
     config = read_run(run_dir)
     setup = make_setup(config, devices_for(config, run_dir, config.seeds))
     core = ValueBasedCore(make_spec(config, setup.parts.env.spec), config, setup.parts.env.spec)  # type: ignore[arg-type]
-    look = jax.jit(lambda state, key: observe(config, setup, core, state, key))
+    look = jax.jit(lambda state, key: observe(setup, core, state, key))
     rows: list[Row] = []
     for group in groups_as_begun(run_dir, [], setup.mesh.size):
         trainer = GroupTrainer(setup, group, len(group), group_directory(run_dir, group), _Silent())  # type: ignore[arg-type]

@@ -39,7 +39,7 @@ def measure(run_dir: Path, policy: str, num_episodes: int) -> list[Row]:
     for index in np.flatnonzero(np.isin(teams.seeds, config.seeds)):
         params = jax.tree.map(lambda x, index=index: x[index], teams.params)
         _, quality = play(params, jax.random.fold_in(jax.random.key(_EPISODE_SEED), int(teams.seeds[index])))
-        numbers = {name: round(float(value), 4) for name, value in quality.items()}
+        numbers = {name: round(float(value), 4) for name, value in quality.items() if np.isfinite(value)}
         rows.append({"scenario": config.env.scenario, "policy": policy, "seed": int(teams.seeds[index]), **numbers})
     names = [name for name in rows[0] if name.startswith("r2")]
     medians = {name: round(statistics.median(row[name] for row in rows), 4) for name in names}

@@ -82,6 +82,9 @@ class TrainConfig:
             _check_class("masking", self.masking, MASKING_CONFIGS)
             if system.rule is None:
                 raise InputError(f"masking: is not read by system={self.system.name}; leave it out")
+            if isinstance(self.mae, MaeConfig) and self.mae.training == "masked":
+                fix = "has no effect with mae.training=masked; set mae.training=one_view or leave it out"
+                check(self.masking.chooses == "targets", "masking.chooses", self.masking.chooses, fix)
 
     @property
     def run_dir(self) -> str:

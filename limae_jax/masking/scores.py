@@ -47,6 +47,12 @@ class MaskUnits(NamedTuple):
         return jnp.reshape(slots, (-1, num_rows, num_agents))[:num_slots]
 
 
+def step_mean(values: jax.Array, is_counted: jax.Array) -> jax.Array:
+    """Returns the mean of each step over the agents that count [T, B, 1], of values [T, B, A]; 0 if none does."""
+    total = jnp.sum(jnp.where(is_counted, values, 0.0), axis=-1, keepdims=True)
+    return total / jnp.maximum(jnp.sum(is_counted, axis=-1, keepdims=True), 1)
+
+
 def centred(values: jax.Array, is_counted: jax.Array) -> jax.Array:
     """Removes from each step what the team's agents have in common there: the mean over those that count.
 
@@ -60,10 +66,8 @@ def centred(values: jax.Array, is_counted: jax.Array) -> jax.Array:
     Returns:
         [T, B, A]; meaningless where not counted.
     """
-    counted = jnp.where(is_counted, values, 0.0)
-    number = jnp.sum(is_counted, axis=-1, keepdims=True)
-    of_step = jnp.sum(counted, axis=-1, keepdims=True) / jnp.maximum(number, 1)
-    return values - of_step + jnp.sum(counted) / jnp.maximum(jnp.sum(number), 1)
+    overall = jnp.sum(jnp.where(is_counted, values, 0.0)) / jnp.maximum(jnp.sum(is_counted), 1)
+    return values - step_mean(values, is_counted) + overall
 
 
 def agent_mean(

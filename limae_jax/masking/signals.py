@@ -8,7 +8,7 @@ import jax
 import jax.numpy as jnp
 
 from limae_jax.masking.base import MaskInputs
-from limae_jax.masking.scores import centred
+from limae_jax.masking.scores import centred, step_mean
 
 
 def absolute(inputs: MaskInputs) -> jax.Array:
@@ -34,10 +34,7 @@ def credit(inputs: MaskInputs) -> jax.Array:
 def disagreement(inputs: MaskInputs) -> jax.Array:
     """Returns |delta_i(t) - mean_j delta_j(t)|, how far the agent's error is from the team's; minus its mean."""
     signed = inputs.td_error_agent if inputs.signed is None else inputs.signed
-    counted = jnp.where(inputs.is_counted, signed, 0.0)
-    number = jnp.maximum(jnp.sum(inputs.is_counted, axis=-1, keepdims=True), 1)
-    apart = jnp.abs(signed - jnp.sum(counted, axis=-1, keepdims=True) / number)
-    return centred(apart, inputs.is_counted)
+    return centred(jnp.abs(signed - step_mean(signed, inputs.is_counted)), inputs.is_counted)
 
 
 # `masking.score` -> the scores [T, B, A] of a batch.

@@ -22,12 +22,13 @@ from limae_jax.systems.base import (
     OffPolicy,
     Phase,
     Step,
+    TdErrors,
     with_scales,
 )
 from limae_jax.systems.mae_loss import MaeLoss, cut_windows, mae_loss
 from limae_jax.systems.team_models import MAE, init_mae, make_mae
 from limae_jax.systems.value_based import ValueBasedCore
-from limae_jax.types import Counters, EnvSpec, Metrics, PyTree, Sample
+from limae_jax.types import Counters, EnvSpec, Metrics, PyTree, Rows, Sample
 
 _EPSILON = 1e-9
 
@@ -35,6 +36,21 @@ _EPSILON = 1e-9
 def mae_optimiser(config: MaeConfig) -> optax.GradientTransformation:
     """Clips the gradients to a global norm of their own, then applies Adam (Kingma & Ba 2015)."""
     return optax.chain(optax.clip_by_global_norm(config.max_grad_norm), optax.adam(config.learning_rate))
+
+
+def mask_inputs(rows: Rows, errors: TdErrors) -> MaskInputs:
+    """Returns what masking rules see of a batch, without gradient."""
+    errors = jax.lax.stop_gradient(errors)
+    team = errors.team if errors.team.ndim > 2 else errors.team[..., None]
+    return MaskInputs(
+        td_error_agent=jnp.abs(errors.agent),
+        is_counted=rows.filled[..., None] & rows.alive,
+        obs=rows.obs,
+        is_first=rows.is_first,
+        filled=rows.filled,
+        signed=errors.agent,
+        credit=errors.credit * jnp.abs(team),
+    )
 
 
 def mae_auxiliary(config: TrainConfig, env: EnvSpec) -> Auxiliary:
@@ -47,21 +63,9 @@ def mae_auxiliary(config: TrainConfig, env: EnvSpec) -> Auxiliary:
     def loss(inputs: AuxiliaryInputs, state: PyTree, key: jax.Array) -> AuxiliaryLoss:
         mask_key, window_key = jax.random.split(key)
         batch = inputs.batch
-        is_counted = batch.filled[..., None] & batch.alive
-        errors = jax.lax.stop_gradient(inputs.errors)
-        delta = jnp.abs(errors.agent)
-        team = errors.team if errors.team.ndim > 2 else errors.team[..., None]
-        seen_by_rule = MaskInputs(
-            td_error_agent=delta,
-            is_counted=is_counted,
-            obs=batch.obs,
-            is_first=batch.is_first,
-            filled=batch.filled,
-            signed=errors.agent,
-            credit=errors.credit * jnp.abs(team),
-        )
-        chosen = rule.select(state, seen_by_rule, mask_key)
-        seen = chosen.metrics | _per_agent(delta, is_counted, chosen.is_hidden)
+        shown = mask_inputs(batch, inputs.errors)
+        chosen = rule.select(state, shown, mask_key)
+        seen = chosen.metrics | _per_agent(shown.td_error_agent, shown.is_counted, chosen.is_hidden)
         seen |= attention_metrics(inputs.features, batch.filled)
         windows = cut_windows(mae, inputs.start, inputs.inputs, batch, chosen.is_hidden, window_key)
         found = mae_loss(settings, mae, inputs.params[MAE], windows, chooses_viewers)

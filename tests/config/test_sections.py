@@ -296,3 +296,18 @@ def test_old_settings_that_were_not_read_load_where_they_had_their_defaults():
     for old, new in (("window: 5", "window: 4"), ("alpha: 0.1", "alpha: 0.2")):
         said = message(from_yaml, text=OLD.replace("NAME", "qmix").replace(old, new))
         assert "does not read it" in said
+
+
+def test_who_is_chosen_matters_only_with_one_view():
+    mae = {"encoder_layers": 2, "training": "masked"}
+    with pytest.raises(InputError, match=r"^masking.chooses=viewers: has no effect with mae.training=masked"):
+        from_dict({"system": {"name": "li_ma2e"}, "mae": mae, "masking": {"name": "mean_td", "chooses": "viewers"}})
+    one_view = {"system": {"name": "li_ma2e"}, "mae": mae | {"training": "one_view"}}
+    made = from_dict(one_view | {"masking": {"name": "mean_td", "chooses": "viewers"}})
+    assert made.masking_rule.chooses == "viewers"
+
+
+def test_a_weight_without_effect_is_refused():
+    with pytest.raises(InputError, match=r"^mae.loss_weight=2.0: has no effect without mae.td_gradient_to_mae=true"):
+        MaeConfig(loss_weight=2.0)
+    assert MaeConfig(loss_weight=2.0, td_gradient_to_mae=True).loss_weight == 2.0

@@ -21,7 +21,8 @@ from limae_jax.catalogue.scenarios import MPE_SCENARIOS, SMAX_SCENARIOS, UNIT_LE
 from limae_jax.catalogue.smac_maps import SMAC_MAPS, smac_sizes
 from limae_jax.catalogue.systems import SYSTEMS
 from limae_jax.cli.doctor import Finding
-from limae_jax.config import MASKING_CONFIGS, MatrixConfig, RunConfig, SmacConfig, SmaxConfig, TrainConfig
+from limae_jax.config import MASKING_CONFIGS, CodesConfig, MatrixConfig, RunConfig, SmacConfig, SmaxConfig, TrainConfig
+from limae_jax.config.codes import CODES_SCENARIOS, codes_sizes
 from limae_jax.config.compose import config_dir, options
 from limae_jax.config.plugins import GAME_SUMMARIES
 from limae_jax.metrics.tables import Column, fits, hanging, table
@@ -178,6 +179,10 @@ def _scenarios(console: Console) -> None:
         sizes = matrix_sizes(env)
         rows.append([name, toy.summary, *map(str, sizes), f"{row_bytes(TrainConfig(env=env), sizes):,}"])
     _print_table(console, "env=matrix", [Column("env.scenario"), Column("game"), *_SIZES], rows)
+    codes, sizes = CodesConfig(), codes_sizes(CodesConfig())
+    row = [codes.scenario, CODES_SCENARIOS[codes.scenario], *map(str, sizes)]
+    row.append(f"{row_bytes(TrainConfig(env=codes), sizes):,}")
+    _print_table(console, "env=codes", [Column("env.scenario"), Column("game"), *_SIZES], [row])
     rows = []
     for name, battle in SMAC_MAPS.items():
         config, sizes = TrainConfig(env=SmacConfig(scenario=name)), smac_sizes(name)

@@ -6,6 +6,7 @@ Nothing here imports jax, so mistakes are reported immediately. Fields that coun
 episode.
 """
 
+from limae_jax.config.codes import CodesConfig
 from limae_jax.config.context import MaeConfig, WindowConfig
 from limae_jax.config.env import ENV_CONFIGS, MatrixConfig, MpeConfig, SmacConfig, SmaxConfig
 from limae_jax.config.env_base import CompiledConfig, EnvConfig
@@ -42,6 +43,7 @@ __all__ = [
     "REPLAY_CONFIGS",
     "SYSTEM_CONFIGS",
     "CheckpointConfig",
+    "CodesConfig",
     "CompiledConfig",
     "EnvConfig",
     "EvalConfig",

@@ -9,6 +9,7 @@ from typing import ClassVar
 from limae_jax.catalogue.matrix_games import LARGEST_PENALTY, MAX_LENGTH, check_matrix_scenario
 from limae_jax.catalogue.scenarios import MAX_TEAM_SIZE, UNIT_TYPES, check_mpe_scenario, parse_scenario
 from limae_jax.catalogue.smac_maps import SMAC_MAPS, check_map
+from limae_jax.config.codes import CodesConfig
 from limae_jax.config.env_base import MAX_STEPS, MAX_TICKS, CompiledConfig, EnvConfig, HostPlayedConfig
 from limae_jax.config.other_games import GymnasiumConfig, JaxmarlConfig, PettingzooConfig
 
@@ -188,6 +189,7 @@ ENV_CONFIGS: dict[str, type[EnvConfig]] = {
     "mpe": MpeConfig,
     "jaxmarl": JaxmarlConfig,
     "matrix": MatrixConfig,
+    "codes": CodesConfig,
     "smac": SmacConfig,
     "pettingzoo": PettingzooConfig,
     "gymnasium": GymnasiumConfig,

@@ -9,6 +9,7 @@ from limae_jax.catalogue.matrix_games import matrix_sizes
 from limae_jax.catalogue.scenarios import UNIT_TYPES, Sizes, parse_scenario, smax_sizes
 from limae_jax.catalogue.smac_maps import check_map, smac_sizes
 from limae_jax.checks import check
+from limae_jax.config.codes import CodesConfig, codes_sizes
 from limae_jax.config.env import MatrixConfig, SmacConfig, SmaxConfig
 from limae_jax.config.env_base import EnvConfig
 
@@ -40,6 +41,8 @@ def check_fit(trained: EnvConfig, other: EnvConfig) -> None:
         _check_sizes(trained, smax_sizes(trained), other, smax_sizes(other))
     elif isinstance(trained, MatrixConfig) and isinstance(other, MatrixConfig):
         _check_sizes(trained, matrix_sizes(trained), other, matrix_sizes(other))
+    elif isinstance(trained, CodesConfig) and isinstance(other, CodesConfig):
+        _check_sizes(trained, codes_sizes(trained), other, codes_sizes(other))
 
 
 def check_translation(trained: SmaxConfig, game: SmacConfig) -> None:

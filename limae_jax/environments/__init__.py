@@ -17,6 +17,7 @@ ENVIRONMENTS = {
     "mpe": "cooperative particle worlds (MPE of jaxmarl)",
     "jaxmarl": "any other cooperative jaxmarl game with discrete actions",
     "matrix": "small multi-stage games with a known optimum, to test learners",
+    "codes": "a game that knowledge of the team-mate decides, to test methods that guess it",
     "smac": "real StarCraft II (SMAC of oxwhirl); must be installed",
     "pettingzoo": "any PettingZoo parallel environment with discrete actions; must be installed",
     "gymnasium": "any Gymnasium environment with one entry per agent and discrete actions; must be installed",
@@ -30,7 +31,15 @@ def make_env(config: EnvConfig) -> Environment:
         InputError: there is no environment of that name, or the settings belong to another environment.
     """
     # Imported late: the settings import this package's scenarios to check themselves.
-    from limae_jax.config import JaxmarlConfig, MatrixConfig, MpeConfig, ParallelConfig, SmacConfig, SmaxConfig
+    from limae_jax.config import (
+        CodesConfig,
+        JaxmarlConfig,
+        MatrixConfig,
+        MpeConfig,
+        ParallelConfig,
+        SmacConfig,
+        SmaxConfig,
+    )
 
     if make := registered("env", config.name):
         return make(config)
@@ -51,6 +60,10 @@ def make_env(config: EnvConfig) -> Environment:
         from limae_jax.environments.matrix import MatrixGame
 
         return MatrixGame(config)
+    if config.name == "codes" and isinstance(config, CodesConfig):
+        from limae_jax.environments.codes import CodesGame
+
+        return CodesGame(config)
     if config.name == "smac" and isinstance(config, SmacConfig):
         from limae_jax.environments.smac.env import smac_spec
         from limae_jax.environments.workers.elsewhere import PlayedElsewhere

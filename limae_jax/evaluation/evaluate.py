@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -18,16 +18,21 @@ from limae_jax.environments import make_env, open_games
 from limae_jax.environments.base import Environment
 from limae_jax.errors import InputError
 from limae_jax.evaluation.policy import StoredTeams, load_teams
+from limae_jax.evaluation.ridge import ridge_r2
 from limae_jax.keys import Stream, stream_key
 from limae_jax.metrics.status import Status
 from limae_jax.replay.memory import check_evaluation_memory
 from limae_jax.rollouts.evaluator import evaluate_seed
 from limae_jax.rollouts.host_player import HostPlayer, means_of
+from limae_jax.rollouts.trajectories import record
 from limae_jax.systems.base import Params, System
 from limae_jax.systems.build import build_system
 from limae_jax.training.compiler import Compiler, compile_for
 from limae_jax.training.setup import available_memory, configure_jax
 from limae_jax.types import EnvSpec
+
+# The linear references are fitted and measured on 8 x 64 episodes; a few are not enough to fit them.
+_RECORDED, _RECORDED_AT_ONCE = 8, 64
 
 SIZES = ("num_agents", "obs_size", "state_size", "num_actions")
 
@@ -120,8 +125,25 @@ def _compiled(
     compiler.watcher = status
     name = f"greedy evaluation of the {checkpoint} checkpoint"
     play = compiler.compile(name, lambda: compile_for(jitted, *chosen[0]))
+    measure = _ridge_reference(config, env, system, compiler, chosen[0]) if system.belief_errors else None
     for one in chosen:
-        yield play(*one)
+        yield {**play(*one), **(measure(one) if measure else {})}
+
+
+def _ridge_reference(
+    config: TrainConfig, env: Environment, system: System, compiler: Compiler, example: Team
+) -> Callable[[Team], dict[str, float]]:
+    """Returns a function that measures how well linear models guess team-mates in a team's games."""
+    jitted = jax.jit(lambda params, key: record(env, system, params, _RECORDED_AT_ONCE, key))
+    play = compiler.compile("recording", lambda: compile_for(jitted, example[1], stream_key(example[0], Stream.EVAL)))
+
+    def measure(team: Team) -> dict[str, float]:
+        seed, params, iteration = team
+        key = stream_key(seed, Stream.FRESH_EVAL, iteration)
+        played = [jax.device_get(play(params, jax.random.fold_in(key, part))) for part in range(_RECORDED)]
+        return {f"test_{name}": value for name, value in ridge_r2(played, config.auto_encoder.window).items()}
+
+    return measure
 
 
 def _by_host(

@@ -23,7 +23,7 @@ from limae_jax.types import EnvSpec, Metrics, Timestep
 
 # Features (in [-1, 1]) with a smaller variance, a standard deviation below 0.01, do not count. Nearly constant features
 # would otherwise dominate the mean: a little noise makes their R2 a large negative number.
-_MIN_VARIANCE = 1e-4
+MIN_VARIANCE = 1e-4
 
 
 class BeliefErrors(struct.PyTreeNode):
@@ -154,6 +154,6 @@ def belief_metrics(errors: BeliefErrors, env: EnvSpec) -> Metrics:
 
 def _mean_r2(error: jax.Array, error_of_mean: jax.Array, weight: jax.Array) -> jax.Array:
     """Returns the mean over the features that vary; NaN if none does."""
-    varies = error_of_mean > _MIN_VARIANCE * weight
+    varies = error_of_mean > MIN_VARIANCE * weight
     r2 = 1.0 - error / jnp.where(varies, error_of_mean, 1.0)
     return jnp.sum(jnp.where(varies, r2, 0.0)) / jnp.sum(varies)

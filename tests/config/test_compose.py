@@ -34,7 +34,7 @@ def test_without_overrides_the_dataclasses_hold():
     assert load_config() == TrainConfig()
 
 
-@pytest.mark.parametrize("family", ["smax", "mpe", "matrix"])
+@pytest.mark.parametrize("family", ["smax", "mpe", "matrix", "codes"])
 def test_every_setting_can_be_overridden(family):
     config = load_config([f"env={family}"])
     overrides = [f"env={family}"]
@@ -85,7 +85,8 @@ def test_values_that_people_type():
         ("experiment=quickstrat", "experiment=quickstrat: unknown; choose one of"),
         (
             "env=smac2",
-            "env=smac2: unknown; choose one of gymnasium, jaxmarl, matrix, mpe, pettingzoo, smac, smax, smax_smac_like."
+            "env=smac2: unknown; choose one of codes, gymnasium, jaxmarl, matrix, mpe, pettingzoo, smac, smax,"
+            " smax_smac_like."
             " Did you mean 'smac'?",
         ),
         ("env=smax_schema", "env=smax_schema: unknown"),

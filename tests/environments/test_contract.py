@@ -8,7 +8,7 @@ import pytest
 from limae_jax.catalogue.jaxmarl_games import JAXMARL_GAMES
 from limae_jax.catalogue.matrix_games import MATRIX_SCENARIOS
 from limae_jax.catalogue.scenarios import MPE_SCENARIOS, SMAX_SCENARIOS
-from limae_jax.config import EnvConfig, JaxmarlConfig, MatrixConfig, MpeConfig, SmaxConfig
+from limae_jax.config import CodesConfig, EnvConfig, JaxmarlConfig, MatrixConfig, MpeConfig, SmaxConfig
 from limae_jax.environments import ENVIRONMENTS, make_env
 from limae_jax.errors import InputError
 
@@ -33,10 +33,14 @@ PLAYED = (
     JaxmarlConfig(scenario="hanabi", max_steps=30),
     JaxmarlConfig(scenario="overcooked", max_steps=20, options={"layout": "coord_ring"}),
     JaxmarlConfig(scenario="coin_game"),
+    CodesConfig(),
 )
 # Nothing in them is random.
-FIXED = (*(MatrixConfig(scenario=name) for name in MATRIX_SCENARIOS), MatrixConfig(scenario="cliffwalk", length=1))
-CONFIGS += FIXED
+FIXED = (
+    *(MatrixConfig(scenario=name) for name in MATRIX_SCENARIOS),
+    MatrixConfig(scenario="cliffwalk", length=1),
+)
+CONFIGS += (*FIXED, CodesConfig())
 
 
 def _label(config):
@@ -112,7 +116,7 @@ def test_unknown_environments_are_named():
     assert set(ENVIRONMENTS) == {config.name for config in CONFIGS} | {"smac", "pettingzoo", "gymnasium"}
     with pytest.raises(
         InputError,
-        match=r"env=smaxx: unknown; choose one of gymnasium, jaxmarl, matrix, mpe, pettingzoo, smac, smax\. "
+        match=r"env=smaxx: unknown; choose one of codes, gymnasium, jaxmarl, matrix, mpe, pettingzoo, smac, smax\. "
         "Did you mean 'smax'",
     ):
         make_env(EnvConfig(name="smaxx"))

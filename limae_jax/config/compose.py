@@ -24,7 +24,7 @@ from limae_jax.checks import one_line, show
 from limae_jax.config import ENV_CONFIGS, SmaxConfig, TrainConfig
 from limae_jax.config.changes import check_continuation, differences
 from limae_jax.config.overrides import GROUPS, config_dir, options, parse_override
-from limae_jax.config.sections import ChosenNames, chosen_in, defaults, dotted_names, unknown_setting
+from limae_jax.config.sections import ChosenNames, chosen_in, defaults, dotted_names, unknown_setting, without_unread
 from limae_jax.config.sweep import SweepConfig
 from limae_jax.config.text import (
     check_is_data,
@@ -71,10 +71,14 @@ def load_config(overrides: Sequence[str] = ()) -> TrainConfig:
 
 
 def load_cell(overrides: Sequence[str]) -> TrainConfig:
-    """Same as `load_config` for a cell of a sweep: the experiment may be a sweep."""
+    """Same as `load_config` for a cell of a sweep.
+
+    The experiment may be a sweep, with settings that only some of its systems read.
+    """
     data = _load(overrides)
-    data.pop("sweep", None)
-    return from_dict(data)
+    if data.pop("sweep", None) is None:
+        return from_dict(data)
+    return from_dict(without_unread(data))
 
 
 def experiment_sweep(experiment: str) -> dict[str, Any]:

@@ -57,20 +57,27 @@ def migrated(data: Any, version: int) -> Any:
         data: nested plain data as read from a file; anything else is returned unchanged.
         version: format of the file, or an older one.
     """
-    if version > 4 or not isinstance(data, Mapping) or not all(isinstance(part, Mapping) for part in data.values()):
+    if version > 5 or not isinstance(data, Mapping) or not all(isinstance(part, Mapping) for part in data.values()):
         return data
     sections = _until_format_3(data, version) if version < 4 else {name: dict(part) for name, part in data.items()}
-    mae = sections.get("mae", {})
+    if version < 5:
+        _until_format_4(sections)
+    if "encoder_layers" in sections.get("mae", {}):
+        # Until format 5 the hidden layers were four times as wide, and Adam was the only optimiser.
+        sections["mae"] = {"mlp_ratio": 4, "optimiser": "adam"} | sections["mae"]
+    return sections
+
+
+def _until_format_4(sections: dict[str, dict[str, Any]]) -> None:
+    mae, system = sections.get("mae", {}), sections.get("system", {})
     if "encoder_layers" in mae and "training" not in mae:
-        # Until format 4 there was no other training, and a weight of the loss that had no effect was not refused.
+        # There was no other training, and a weight of the loss that had no effect was not refused.
         mae["training"] = "masked"
         if not mae.get("td_gradient_to_mae"):
             mae.pop("loss_weight", None)
-    system = sections.get("system", {})
     if "target_update_env_steps" in system:
-        # Until format 4 the newest parameters were evaluated and stored.
+        # The newest parameters were evaluated and stored.
         system.setdefault("average_env_steps", 0)
-    return sections
 
 
 def _until_format_3(data: Mapping[str, Mapping[str, Any]], version: int) -> dict[str, dict[str, Any]]:

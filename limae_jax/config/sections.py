@@ -112,6 +112,21 @@ def unknown_setting(name: str, value: Any, choices: ChosenNames, more: Iterable[
     return InputError(f"{given}: no such setting; {hint}")
 
 
+def without_unread(data: Mapping[str, Mapping[str, Any]]) -> dict[str, dict[str, Any]]:
+    """Returns nested plain data without the settings that this run does not read and a run of another system would."""
+    choices = chosen_in(data)
+    known, classes = dotted_names(choices), choices.classes()
+    kept = {
+        section: {
+            name: value
+            for name, value in part.items()
+            if f"{section}.{name}" in known or not any(_readers(f"{section}.{name}", choices).values())
+        }
+        for section, part in data.items()
+    }
+    return {section: part for section, part in kept.items() if part or section in classes}
+
+
 def _readers(name: str, choices: ChosenNames) -> dict[str, list[str]]:
     """Returns group -> choices with which the setting would be read; the smallest change first."""
 

@@ -1,6 +1,6 @@
 """Reads and writes the text of config.yaml, which has a checksum and holds only plain data.
 
-format: 5                        a file without this line is of format 1, which had no checksum
+format: 6                        a file without this line is of format 1, which had no checksum
 <sections of settings>
 # sha256 of the lines above: <checksum>
 """
@@ -16,7 +16,7 @@ import yaml
 from limae_jax.checks import one_line, show
 from limae_jax.errors import InputError
 
-FORMAT = 5
+FORMAT = 6
 # Formats with the same kind of checksum.
 _SEALED = tuple(str(version) for version in range(2, FORMAT + 1))
 _FORMAT_LINE, _SEAL = "format: ", "# sha256 of the lines above: "

@@ -39,10 +39,12 @@ class DecoderLayer(nn.Module):
     Attributes:
         width: D.
         num_heads: number of attention heads.
+        mlp_ratio: see `FeedForward`.
     """
 
     width: int
     num_heads: int
+    mlp_ratio: int = 4
 
     def setup(self) -> None:
         """Makes the layers; flax calls it."""
@@ -50,7 +52,7 @@ class DecoderLayer(nn.Module):
         self.query, self.key, self.value, self.out = (Linear(self.width) for _ in range(4))
         self.cross_norm = nn.LayerNorm()
         self.cross_query, self.cross_key, self.cross_value, self.cross_out = (Linear(self.width) for _ in range(4))
-        self.feed_forward = FeedForward(self.width)
+        self.feed_forward = FeedForward(self.width, self.mlp_ratio)
 
     def __call__(self, x: jax.Array, is_present: jax.Array, memory: jax.Array, is_visible: jax.Array) -> jax.Array:
         """Applies the layer.
@@ -115,6 +117,7 @@ class MaskedAutoEncoder(nn.Module):
         num_encoder_layers, num_decoder_layers: numbers of layers.
         num_read: R, number of last steps of a window that are reconstructed.
         num_actions: U, of the head for the status; 0 for no such head.
+        mlp_ratio: width of the layers' hidden layers, in D.
     """
 
     num_agents: int
@@ -126,6 +129,7 @@ class MaskedAutoEncoder(nn.Module):
     num_decoder_layers: int
     num_read: int = 1
     num_actions: int = 0
+    mlp_ratio: int = 4
 
     def setup(self) -> None:
         """Makes the layers; flax calls it."""
@@ -134,9 +138,11 @@ class MaskedAutoEncoder(nn.Module):
         self.read_code = position_code(self, "read_code", self.num_read, self.width)
         self.mask_token = position_code(self, "mask_token", 1, self.width)
         reach = split_reach(self.window, self.num_encoder_layers)
-        self.encoder = [EncoderLayer(self.width, self.num_heads, steps) for steps in reach]
+        self.encoder = [EncoderLayer(self.width, self.num_heads, steps, self.mlp_ratio) for steps in reach]
         self.encoder_norm = nn.LayerNorm()
-        self.decoder = [DecoderLayer(self.width, self.num_heads) for _ in range(self.num_decoder_layers)]
+        self.decoder = [
+            DecoderLayer(self.width, self.num_heads, self.mlp_ratio) for _ in range(self.num_decoder_layers)
+        ]
         self.decoder_norm = nn.LayerNorm()
         # A tenth of the usual scale: predictions start near 0, about the mean of most features. Otherwise the first
         # phase of training is spent on unlearning noise (R2 on random play of 8m 0.15 instead of -0.03).

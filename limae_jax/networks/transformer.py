@@ -83,14 +83,20 @@ def attend_shared(
 
 
 class FeedForward(nn.Module):
-    """x + W2 gelu(W1 LN(x)), with a hidden layer four times as wide."""
+    """x + W2 gelu(W1 LN(x)).
+
+    Attributes:
+        width: D.
+        mlp_ratio: width of the hidden layer, in D.
+    """
 
     width: int
+    mlp_ratio: int = 4
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps x [..., D] to [..., D]."""
-        inner = nn.gelu(Linear(4 * self.width, name="inner")(nn.LayerNorm(name="norm")(x)))
+        inner = nn.gelu(Linear(self.mlp_ratio * self.width, name="inner")(nn.LayerNorm(name="norm")(x)))
         return x + Linear(self.width, name="outer")(inner)
 
 
@@ -101,11 +107,13 @@ class EncoderLayer(nn.Module):
         width: D.
         num_heads: number of heads.
         reach: number of steps back.
+        mlp_ratio: see `FeedForward`.
     """
 
     width: int
     num_heads: int
     reach: int
+    mlp_ratio: int = 4
 
     @nn.compact
     def __call__(self, x: jax.Array, valid_length: jax.Array, is_visible: jax.Array | None = None) -> jax.Array:
@@ -140,4 +148,4 @@ class EncoderLayer(nn.Module):
             seen = jnp.reshape(is_present[..., None] & is_visible[:, None], (*is_present.shape[:2], -1))
             mixed = attend_shared(query, keys, values, seen, self.num_heads)
         x = x[self.reach :] + Linear(self.width, name="out")(mixed)
-        return FeedForward(self.width, name="feed_forward")(x)
+        return FeedForward(self.width, self.mlp_ratio, name="feed_forward")(x)

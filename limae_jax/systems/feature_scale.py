@@ -1,4 +1,4 @@
-"""Running mean and variance of the features that the auto-encoder reconstructs.
+"""Running mean and variance of the features that the auto-encoder reads and reconstructs.
 
 Features differ in variance by orders of magnitude; unscaled, the squared error is about the few largest. The
 statistics lie beside the auto-encoder's parameters, so acting, target copies, checkpoints and exported teams have them.
@@ -11,6 +11,8 @@ import jax.numpy as jnp
 
 # Weight of a batch once this many have been seen; before that, all batches have equal weights.
 _SLOWEST = 1e-3
+# Inputs of the auto-encoder are limited to so many standard deviations: what was rare so far must not drown the rest.
+_LARGEST_INPUT = 5.0
 # Features (in [-1, 1]) with a smaller variance are scaled as if they had this one: their noise must not dominate.
 _MIN_VARIANCE = 1e-4
 
@@ -56,3 +58,8 @@ def deviation(scale: Scale) -> jax.Array:
 def standardise(scale: Scale, values: jax.Array) -> jax.Array:
     """Returns values [..., F] minus their means, in standard deviations."""
     return (values - scale["mean"]) / deviation(scale)
+
+
+def standardised_input(scale: Scale, values: jax.Array) -> jax.Array:
+    """Returns values [..., F] in standard deviations from their means, within +-5."""
+    return jnp.clip(standardise(scale, values), -_LARGEST_INPUT, _LARGEST_INPUT)

@@ -16,7 +16,7 @@ from limae_jax.networks.agent import AgentInputs
 from limae_jax.networks.mae import other_agents
 from limae_jax.networks.windows import Stretch, count_windows, empty_history, make_stretch, split_windows
 from limae_jax.systems.base import ActorCarry
-from limae_jax.systems.feature_scale import Scale, standardise, updated_scale
+from limae_jax.systems.feature_scale import Scale, standardise, standardised_input, updated_scale
 from limae_jax.types import Metrics, PyTree, Rows
 
 # Weight of the two losses on a team-mate's status beside that on its standardised features, whose error begins at 1.
@@ -128,10 +128,10 @@ def one_view_loss(mae: Any, params: PyTree, windows: Windows, chooses_viewers: b
     stretch, num_agents = windows.stretch, windows.alive.shape[-1]
     views = Views.of(windows.alive.shape[0], num_agents)
     own_tokens = jnp.moveaxis(views.own(jnp.moveaxis(stretch.tokens, 0, 2)), 2, 0)
-    seen = Stretch(own_tokens, stretch.valid_length[:, views.window])
+    scale = jax.lax.stop_gradient(params["scale"])
+    seen = Stretch(standardised_input(scale, own_tokens), stretch.valid_length[:, views.window])
     decoded = mae.apply(params, seen, method="infer")[0]
 
-    scale = jax.lax.stop_gradient(params["scale"])
     newest = jnp.moveaxis(stretch.tokens[::-1][: mae.num_read], 0, 2)
     target = views.of_mates(standardise(scale, newest))
     is_present = stretch.valid_length[-1][views.window][..., None] >= jnp.arange(mae.num_read)

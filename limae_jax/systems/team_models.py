@@ -15,7 +15,7 @@ from limae_jax.networks.attention import Beliefs
 from limae_jax.networks.mae import MaskedAutoEncoder
 from limae_jax.networks.windows import History, Stretch, empty_history, make_stretch, unfold
 from limae_jax.systems.base import TeamModel
-from limae_jax.systems.feature_scale import deviation, initial_scale
+from limae_jax.systems.feature_scale import deviation, initial_scale, standardised_input
 from limae_jax.types import EnvSpec, PyTree
 
 MAE = "mae"
@@ -37,6 +37,7 @@ def make_mae(config: MaeConfig, env: EnvSpec) -> Any:
         num_encoder_layers=config.encoder_layers,
         num_decoder_layers=config.decoder_layers,
         num_read=num_read(config),
+        mlp_ratio=config.mlp_ratio,
         num_actions=0 if config.training == "masked" else env.num_actions,
     )
 
@@ -57,19 +58,20 @@ def mae_team_model(config: TrainConfig, env: EnvSpec) -> TeamModel | None:
 
     def infer(params: PyTree, history: History, inputs: AgentInputs) -> Beliefs:
         stretch = make_stretch(history, inputs.obs, inputs.last_action, inputs.is_first, env.num_actions)
-        decoded = mae.apply(params, stretch, method="infer")
+        scale = jax.lax.stop_gradient(params["scale"]) if mae.num_actions else None
+        read = stretch.replace(tokens=standardised_input(scale, stretch.tokens)) if scale else stretch
+        decoded = mae.apply(params, read, method="infer")
         present = _present_steps(stretch, mae.window, mae.num_read)
         log_alive = None
-        if mae.num_actions:
+        if scale:
             log_alive = jax.nn.log_sigmoid(mae.apply(params, decoded[..., 0, :], method="alive_logit"))
         decoded = jnp.where(present[:, :, None, None, :, None], decoded, 0.0)
         # Not -1 for the last size: a single agent has no team-mates, and jax cannot infer the size of an empty array.
         decoded = jnp.reshape(decoded, (*decoded.shape[:-2], mae.num_read * mae.width))
         own, head = _last_steps(stretch, mae.window, mae.num_read), params["params"]["head"]
-        if not mae.num_actions:
+        if not scale:
             return Beliefs(own, decoded, head)
-        # The auto-encoder reconstructs standardised features; the attention reads them in their own units.
-        scale = jax.lax.stop_gradient(params["scale"])
+        # The auto-encoder reads and reconstructs standardised features; the attention reads them in their own units.
         offset = jnp.where(present[..., None], scale["mean"], 0.0)
         offset = jnp.reshape(offset, (*present.shape[:2], mae.num_read * mae.num_features))
         return Beliefs(own, decoded, head * deviation(scale), offset, log_alive)

@@ -74,7 +74,7 @@ def refusal(text: str) -> str:
 
 def test_what_was_written_comes_back():
     assert from_file(to_file(CONFIG)) == CONFIG
-    assert to_file(CONFIG).startswith("format: 5\nenv:\n")
+    assert to_file(CONFIG).startswith("format: 6\nenv:\n")
 
 
 def test_no_line_and_no_character_can_be_lost_or_changed():
@@ -98,7 +98,7 @@ def test_the_way_out_works():
 
 
 def test_another_format_is_named_before_its_checksum_is_looked_at():
-    assert refusal("format: 6\nanything: else\n").startswith("has format 6, this limae_jax reads formats 1 to 5;")
+    assert refusal("format: 7\nanything: else\n").startswith("has format 7, this limae_jax reads formats 1 to 6;")
 
 
 def test_a_file_of_before_the_checksum_still_serves_if_it_is_whole():
@@ -182,16 +182,28 @@ def test_the_checksum_can_be_made_again_by_hand():
     """What the file says of itself: the sha256 of the lines above."""
     above, _, line = to_file(CONFIG).rpartition("# ")
     assert line.split()[-1] == hashlib.sha256(above.encode()).hexdigest()
-    assert unseal(to_file(CONFIG))[0] == 5
+    assert unseal(to_file(CONFIG))[0] == 6
+
+
+OF_FORMAT_5 = {"mlp_ratio": 4, "optimiser": "adam"}
+
+
+def test_until_format_5_layers_were_wider_and_adam_the_only_optimiser():
+    data = {"system": {"name": "li_ma2e"}, "mae": {"encoder_layers": 1, "training": "one_view"}, "env": {}}
+    assert migrated(data, 5) == data | {"mae": data["mae"] | OF_FORMAT_5}
+    assert set(data["mae"]) == {"encoder_layers", "training"}
+    assert migrated(data, 6) == data
+    oracle = {"system": {"name": "oracle"}, "mae": {"window": 5}, "env": {}}
+    assert migrated(oracle, 5) == oracle
 
 
 def test_until_format_4_the_auto_encoder_learned_from_masks():
     data = {"system": {"name": "li_ma2e"}, "mae": {"encoder_layers": 2, "loss_weight": 3.0}, "env": {}}
-    assert migrated(data, 4)["mae"] == {"encoder_layers": 2, "training": "masked"}
+    assert migrated(data, 4)["mae"] == {"encoder_layers": 2, "training": "masked"} | OF_FORMAT_5
     assert data["mae"] == {"encoder_layers": 2, "loss_weight": 3.0}
     jointly = {"system": {"name": "li_ma2e"}, "mae": data["mae"] | {"td_gradient_to_mae": True}}
     assert migrated(jointly, 4)["mae"]["loss_weight"] == 3.0
-    assert migrated(data, 5) == data
+    assert "training" not in migrated(data, 5)["mae"]
     # The oracle has windows but no auto-encoder; an exported team's settings have no format, but say how it learned.
     assert migrated({"system": {"name": "oracle"}, "mae": {"window": 5}}, 4)["mae"] == {"window": 5}
     now = {"system": {"name": "li_ma2e"}, "mae": {"encoder_layers": 2, "training": "one_view"}}

@@ -174,4 +174,4 @@ def test_a_run_that_took_no_note_of_its_saves_is_judged_by_its_metrics(runs, tmp
             read_rows(runs / "whole" / "metrics.jsonl")
         )
         assert json.loads((one / "saved.json").read_text()) == ["seeds_0_to_0", "seeds_1_to_1"]
-        assert (one / "config.yaml").read_text().startswith("format: 5")
+        assert (one / "config.yaml").read_text().startswith("format: 6")

@@ -5,7 +5,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from limae_jax.systems.feature_scale import deviation, initial_scale, standardise, updated_scale
+from limae_jax.systems.feature_scale import deviation, initial_scale, standardise, standardised_input, updated_scale
 
 VALUES = np.random.default_rng(0).normal([1.0, -2.0, 0.0], [0.5, 3.0, 0.0], (40, 6, 3)).astype(np.float32)
 EVERYWHERE = np.ones(VALUES.shape[:2], bool)
@@ -52,3 +52,10 @@ def test_the_first_scale_changes_nothing_and_constants_are_not_blown_up():
     np.testing.assert_allclose(scaled.std((0, 1)), [1, 1, 0], atol=1e-3)
     np.testing.assert_allclose(scaled.mean((0, 1)), 0, atol=1e-3)
     assert deviation(scale)[2] == pytest.approx(0.01)
+
+
+def test_inputs_are_limited_and_targets_are_not():
+    scale = initial_scale(2) | {"mean": jnp.asarray([1.0, 0.0]), "variance": jnp.asarray([4.0, 1e-9])}
+    values = jnp.asarray([[2.0, 0.02], [21.0, -1.0]])
+    np.testing.assert_allclose(standardised_input(scale, values), [[0.5, 2.0], [5.0, -5.0]], rtol=1e-5)
+    np.testing.assert_allclose(standardise(scale, values), [[0.5, 2.0], [10.0, -100.0]], rtol=1e-5)

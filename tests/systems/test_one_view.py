@@ -51,7 +51,8 @@ def _slowly(one: Case, windows: Windows, viewers: bool) -> dict[str, float]:
     features, survival, actions = [], [], []
     for n in range(tokens.shape[1] - tokens.shape[1] % 3):
         viewer = n % 3
-        alone = Stretch(jnp.asarray(tokens[:, n : n + 1]), jnp.asarray(length[:, n : n + 1]))
+        seen = np.clip((tokens[:, n : n + 1] - scale["mean"]) / deviation(scale), -5, 5)
+        alone = Stretch(jnp.asarray(seen), jnp.asarray(length[:, n : n + 1]))
         decoded = mae.apply(params, alone, method="infer")[0, 0, viewer]
         guess = np.asarray(mae.apply(params, decoded, method="reconstruct"))
         logit, logits = (np.asarray(x) for x in mae.apply(params, decoded[:, 0], method="status"))

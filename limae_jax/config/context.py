@@ -70,7 +70,7 @@ class MaeConfig(WindowConfig):
     decoder_layers: int = 1
     mlp_ratio: int = 1
     optimiser: str = "muon"
-    learning_rate: float = 0.03
+    learning_rate: float = 0.02
     max_grad_norm: float = 1.0
     loss_weight: float = 1.0
     pretrain_updates_per_iteration: int = 32

@@ -10,11 +10,11 @@ import jax
 import jax.numpy as jnp
 
 # Weight of a batch once this many have been seen; before that, all batches have equal weights.
-_SLOWEST = 1e-3
+_SLOWEST = 1e-2
 # Inputs of the auto-encoder are limited to so many standard deviations: what was rare so far must not drown the rest.
 _LARGEST_INPUT = 5.0
 # Features (in [-1, 1]) with a smaller variance are scaled as if they had this one: their noise must not dominate.
-_MIN_VARIANCE = 1e-4
+_MIN_VARIANCE = 1e-3
 
 Scale = dict[str, jax.Array]
 

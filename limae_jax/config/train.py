@@ -63,7 +63,7 @@ class TrainConfig:
             check(rows >= envs, "replay.capacity_rows", rows, f"must be at least env.num_envs={envs}")
             return
         fix = f"has no effect with system={self.system.name}, which stores no rows; leave it out"
-        for item in fields(self.replay):
+        for item in fields(ReplayConfig):
             value = getattr(self.replay, item.name)
             check(item.name == "row_length" or value == item.default, f"replay.{item.name}", value, fix)
 

@@ -164,12 +164,12 @@ class PpoConfig(SystemConfig):
     value_clip: bool = True
     value_norm: bool = True
     value_norm_decay: float = 0.999
-    entropy_weight: float = 0.01
+    entropy_weight: float = 0.03
     value_weight: float = 0.5
     learning_rate_left: float = 1.0
     learning_rate_decay_env_steps: int = 1_000_000
     epochs: int = 4
-    minibatches: int = 2
+    minibatches: int = 4
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -26,6 +26,8 @@ class SystemConfig(Section):
         mixers: names of the mixers that the system can have, its default first.
         beliefs: class of section `mae`; None if the system's agents have no beliefs about their team.
         rule: default masking rule; None if the system masks nothing.
+        stores_rows: whether it learns from stored rows, and so reads the settings of the replay; a system that does not
+            reads only `replay.row_length`.
 
     Attributes:
         name: system, see `limae-jax list systems`.
@@ -40,6 +42,7 @@ class SystemConfig(Section):
     mixers: ClassVar[tuple[str, ...]] = ("none",)
     beliefs: ClassVar[type[WindowConfig] | None] = None
     rule: ClassVar[str | None] = None
+    stores_rows: ClassVar[bool] = True
     traced: ClassVar[tuple[str, ...]] = ("gamma", "learning_rate", "max_grad_norm", "reward_scale")
 
     name: str = "qmix"
@@ -132,6 +135,79 @@ class QplexConfig(ValueBasedConfig):
 
 
 @dataclass(frozen=True)
+class PpoConfig(SystemConfig):
+    """Settings of proximal policy optimisation on the rows just collected (see docs/on_policy.md).
+
+    Each iteration plays `replay.row_length` time steps in each of `env.num_envs` environment copies.
+
+    Attributes:
+        gae_lambda: lambda of the advantages; 0 is one-step, 1 is Monte Carlo within a row.
+        clip: how far the ratio of a new to an old probability may move from 1 with a gain.
+        value_clip: whether the critic's values are clipped in the same way, in its own units.
+        value_norm: whether the critic predicts returns that are normalised by their running mean and deviation.
+        value_norm_decay: share of these statistics that a gradient step keeps.
+        entropy_weight, value_weight: weights of the policy's entropy and of the critic's loss beside the policy's loss.
+        learning_rate_left: share of `learning_rate` that is left at the end of its linear decay; 1: no decay.
+        learning_rate_decay_env_steps: environment steps of the decay.
+        epochs: passes over the rows of an iteration.
+        minibatches: gradient steps of a pass, each on as many whole rows; divides `env.num_envs`.
+    """
+
+    stores_rows: ClassVar[bool] = False
+    traced: ClassVar[tuple[str, ...]] = (
+        *("gamma", "learning_rate", "max_grad_norm", "reward_scale", "gae_lambda", "clip", "value_norm_decay"),
+        *("entropy_weight", "value_weight", "learning_rate_left", "learning_rate_decay_env_steps"),
+    )
+
+    gae_lambda: float = 0.95
+    clip: float = 0.2
+    value_clip: bool = True
+    value_norm: bool = True
+    value_norm_decay: float = 0.999
+    entropy_weight: float = 0.03
+    value_weight: float = 0.5
+    learning_rate_left: float = 1.0
+    learning_rate_decay_env_steps: int = 1_000_000
+    epochs: int = 4
+    minibatches: int = 4
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._positive("clip", "learning_rate_decay_env_steps", "epochs", "minibatches")
+        self._at_most(MAX_UPDATES, "epochs", "minibatches")
+        for name in ("gae_lambda", "learning_rate_left"):
+            self._check(0 <= getattr(self, name) <= 1, name, "must be between 0 and 1")
+        self._check(0 <= self.value_norm_decay < 1, "value_norm_decay", "must be at least 0 and less than 1")
+        has_effect = self.value_norm or self.value_norm_decay == PpoConfig.value_norm_decay
+        self._check(has_effect, "value_norm_decay", "has no effect with system.value_norm=false; leave it out")
+        for name in ("entropy_weight", "value_weight"):
+            self._check(getattr(self, name) >= 0, name, "must not be negative")
+
+
+@dataclass(frozen=True)
+class MappoConfig(PpoConfig):
+    """MAPPO: the critic sees the state, the agent's observation and the agent's id."""
+
+    name: str = "mappo"
+
+
+@dataclass(frozen=True)
+class IppoConfig(PpoConfig):
+    """IPPO: the critic sees what the agent sees.
+
+    Attributes:
+        critic: `shared` is a second head on the policy's network, `own` a network of its own.
+    """
+
+    name: str = "ippo"
+    critic: str = "shared"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        self._one_of("critic", "shared", "own")
+
+
+@dataclass(frozen=True)
 class Ma2eConfig(ValueBasedConfig):
     """MA2E: context from a masked auto-encoder; masks are drawn at random."""
 
@@ -173,6 +249,8 @@ SYSTEM_CONFIGS: dict[str, type[SystemConfig]] = {
     "vdn": VdnConfig,
     "qmix": QmixConfig,
     "qplex": QplexConfig,
+    "mappo": MappoConfig,
+    "ippo": IppoConfig,
     "ma2e": Ma2eConfig,
     "li_ma2e": LiMa2eConfig,
     "oracle": OracleConfig,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field, fields, replace
 from typing import Any, TypeVar
 
 from limae_jax.checks import Section, check, check_types
@@ -47,8 +47,7 @@ class TrainConfig:
         fitting = REPLAY_CONFIGS[self.replay.kind]
         fix = f"needs class {fitting.__name__}"
         check(type(self.replay) is fitting, "replay.kind", self.replay.kind, fix)
-        rows, envs = self.replay.capacity_rows, self.env.num_envs
-        check(rows >= envs, "replay.capacity_rows", rows, f"must be at least env.num_envs={envs}")
+        self._check_replay()
         if self.system.reward_scale is None:
             self._set("system", replace(self.system, reward_scale=self.env.reward_scale))
         chosen = [("env", self.env.name), ("system", self.system.name), ("mixer", self.mixing.name)]
@@ -56,6 +55,17 @@ class TrainConfig:
 
     def _set(self, section: str, value: Any) -> None:
         object.__setattr__(self, section, value)
+
+    def _check_replay(self) -> None:
+        """Checks that the replay holds an iteration's rows, or that nothing is set for a replay that there is not."""
+        if type(self.system).stores_rows:
+            rows, envs = self.replay.capacity_rows, self.env.num_envs
+            check(rows >= envs, "replay.capacity_rows", rows, f"must be at least env.num_envs={envs}")
+            return
+        fix = f"has no effect with system={self.system.name}, which stores no rows; leave it out"
+        for item in fields(ReplayConfig):
+            value = getattr(self.replay, item.name)
+            check(item.name == "row_length" or value == item.default, f"replay.{item.name}", value, fix)
 
     def _settle_mixer(self) -> None:
         """Fills in the system's default mixer; refuses a mixer that the system cannot have."""

@@ -10,6 +10,7 @@ from flax import struct
 from limae_jax.networks.attention import Beliefs, TeamAttention
 from limae_jax.networks.gru import Gru
 from limae_jax.networks.linear import Linear, product
+from limae_jax.types import Rows
 
 Features = dict[str, jax.Array]
 
@@ -40,23 +41,62 @@ class AgentInputs(struct.PyTreeNode):
         """
         return cls(obs[None], jnp.where(is_first[:, None], -1, last_action)[None], is_first[None])
 
+    @classmethod
+    def of_rows(cls, rows: Rows) -> AgentInputs:
+        """Returns the inputs along rows, whose stored start has the action before slot 0."""
+        before = jnp.concatenate([rows.start.last_action[None], rows.action[:-1]])
+        return cls(rows.obs, jnp.where(rows.is_first[..., None], -1, before), rows.is_first)
+
 
 class InputLayer(nn.Module):
-    """relu(W [obs, one-hot last action, one-hot agent id] + b), without the concatenated input."""
+    """relu(W [obs, one-hot last action, one-hot agent id] + b), without the concatenated input.
+
+    With a state, W' state is added to each agent's sum.
+    """
 
     hidden_size: int
     num_actions: int
 
     @nn.compact
-    def __call__(self, inputs: AgentInputs) -> jax.Array:
-        """Returns the embedded inputs, [T, B, A, H]."""
+    def __call__(self, inputs: AgentInputs, state: jax.Array | None = None) -> jax.Array:
+        """Returns the embedded inputs, [T, B, A, H]; `state` is [T, B, G], the same for all agents."""
         num_agents, obs_size = inputs.obs.shape[-2:]
         width = obs_size + self.num_actions + num_agents
         kernel = self.param("kernel", nn.initializers.lecun_normal(), (width, self.hidden_size))
         bias = self.param("bias", nn.initializers.zeros, (self.hidden_size,))
         of_obs, of_action, of_agent = jnp.split(kernel, (obs_size, obs_size + self.num_actions))
         last_action = jax.nn.one_hot(inputs.last_action, self.num_actions)
-        return nn.relu(product(inputs.obs, of_obs) + product(last_action, of_action) + of_agent + bias)
+        total = product(inputs.obs, of_obs) + product(last_action, of_action) + of_agent + bias
+        if state is not None:
+            of_state = self.param("state_kernel", nn.initializers.lecun_normal(), (state.shape[-1], self.hidden_size))
+            total = total + product(state, of_state)[..., None, :]
+        return nn.relu(total)
+
+
+def recurrent_torso(
+    carry: jax.Array, inputs: AgentInputs, hidden_size: int, num_actions: int, state: jax.Array | None = None
+) -> jax.Array:
+    """Applies `InputLayer` and a GRU, as the submodules "input" and "gru" of the module that calls this.
+
+    Args:
+        carry: [B, A, H] recurrent state before the first step.
+        inputs: time-major; the start of a team's episode resets every agent's recurrent state.
+        hidden_size: H.
+        num_actions: U.
+        state: [T, B, G] further input; None for none.
+
+    Returns:
+        [T, B, A, H] recurrent states after each step.
+    """
+    num_steps, num_rows, num_agents = inputs.last_action.shape
+    folded = (num_steps, num_rows * num_agents)
+    embedded = InputLayer(hidden_size, num_actions, name="input")(inputs, state)
+    states = Gru(hidden_size, name="gru")(
+        jnp.reshape(carry, (folded[1], hidden_size)),
+        jnp.reshape(embedded, (*folded, hidden_size)),
+        jnp.repeat(inputs.is_first, num_agents, axis=1),
+    )
+    return jnp.reshape(states, (num_steps, num_rows, num_agents, hidden_size))
 
 
 class GruAgent(nn.Module):
@@ -86,15 +126,7 @@ class GruAgent(nn.Module):
             The state after the last step, utilities q [T, B, A, U], and features: "hidden" [T, B, A, H] and, with a
             context, its "attention" weights [T, B, A, A].
         """
-        num_steps, num_rows, num_agents = inputs.last_action.shape
-        folded = (num_steps, num_rows * num_agents)
-        embedded = InputLayer(self.hidden_size, self.num_actions, name="input")(inputs)
-        states = Gru(self.hidden_size, name="gru")(
-            jnp.reshape(carry, (folded[1], self.hidden_size)),
-            jnp.reshape(embedded, (*folded, self.hidden_size)),
-            jnp.repeat(inputs.is_first, num_agents, axis=1),
-        )
-        hidden = jnp.reshape(states, (num_steps, num_rows, num_agents, self.hidden_size))
+        hidden = recurrent_torso(carry, inputs, self.hidden_size, self.num_actions)
         q = Linear(self.num_actions, name="head")(hidden)
         if self.context_size is None or inputs.beliefs is None:
             return hidden[-1], q, {"hidden": hidden}

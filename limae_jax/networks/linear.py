@@ -37,13 +37,15 @@ class Linear(nn.Module):
 
     Attributes:
         features: E.
+        kernel_init: initialiser of the kernel.
     """
 
     features: int
+    kernel_init: nn.initializers.Initializer = nn.initializers.lecun_normal()
 
     @nn.compact
     def __call__(self, x: jax.Array) -> jax.Array:
         """Maps x [..., D] to [..., E]."""
-        kernel = self.param("kernel", nn.initializers.lecun_normal(), (x.shape[-1], self.features))
+        kernel = self.param("kernel", self.kernel_init, (x.shape[-1], self.features))
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         return (product(x, kernel) if prefers_cpu_forms() else x @ kernel) + bias

@@ -69,7 +69,9 @@ def update_bytes(config: TrainConfig, sizes: HasSizes) -> int:
     Counts the sampled batch twice (gathered and in float32), the activations stored for the backward pass, and the
     mixer's weights for each slot.
     """
-    slots = config.replay.batch_rows * (config.replay.row_length + 1)
+    # A system that stores no rows holds those of an iteration, and prepares all of them at the same time.
+    rows = config.replay.batch_rows if type(config.system).stores_rows else config.env.num_envs
+    slots = rows * (config.replay.row_length + 1)
     agents, system = sizes.num_agents, config.system
     batch = slots * 4 * (agents * sizes.obs_size + sizes.state_size) * 3
     activations = slots * agents * system.hidden_size * 4 * 20

@@ -1,4 +1,4 @@
-"""Greedy evaluation: the first episode of each of N environments, played to its end.
+"""Evaluation: the first episode of each of N environments, played to its end.
 
 Only whole first episodes count; otherwise short battles would count more often than long ones.
 """
@@ -41,7 +41,7 @@ def play_episodes(
         params: of one seed.
         num_episodes: N.
         key: consumed. Each batch folds its number into the key, so N determines which episodes are played.
-        epsilon: share of random legal actions; 0 is greedy.
+        epsilon: exploration, see `systems.base.System.act`; 0 is greedy.
 
     Returns:
         (per episode, [N]: "return" (unscaled), "length" in environment steps, and the environment's outcomes; over all
@@ -139,11 +139,18 @@ def evaluate_seed(
 
     Returns:
         "test_return_mean", "test_length_mean" and test_<outcome>_mean, with the win rate as "test_win_rate", and
-        test_r2... if the agents reconstruct team-mates.
+        test_r2... if the agents reconstruct team-mates. All of these are of greedy play. A stochastic policy is sampled
+        as well, from the same starts: "test_return_mean_sampled" and "test_win_rate_sampled".
     """
     seed, params, iteration = team
-    episodes, quality = play_episodes(env, system, params, num_episodes, stream_key(seed, stream, iteration))
+    key = stream_key(seed, stream, iteration)
+    episodes, quality = play_episodes(env, system, params, num_episodes, key)
     means = {f"test_{name}_mean": jnp.mean(value) for name, value in episodes.items()}
     if "win" in episodes:
         means["test_win_rate"] = means.pop("test_win_mean")
+    if system.sampling is not None:
+        sampled, _ = play_episodes(env, system, params, num_episodes, key, system.sampling)
+        means["test_return_mean_sampled"] = jnp.mean(sampled["return"])
+        if "win" in sampled:
+            means["test_win_rate_sampled"] = jnp.mean(sampled["win"])
     return means | {f"test_{name}": value for name, value in quality.items()}

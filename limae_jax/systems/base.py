@@ -163,6 +163,8 @@ class System(NamedTuple):
         phases: in order; the last one has time_steps None.
         belief_errors: (params, carry, timestep [B, ...], is_running [B], errors) -> errors; None if the agents
             reconstruct nothing; see `systems.belief_quality`.
+        sampling: exploration at which the actions are drawn from a stochastic policy, which is then evaluated beside
+            greedy play; None if the system has no such policy.
     """
 
     init: Callable[[jax.Array], LearnerState]
@@ -172,6 +174,7 @@ class System(NamedTuple):
     after_iteration: Callable[[LearnerState, Counters, Counters], LearnerState]
     phases: tuple[Phase, ...]
     belief_errors: Callable[[Params, ActorCarry, Timestep, jax.Array, BeliefErrors], BeliefErrors] | None = None
+    sampling: float | None = None
 
     @property
     def stores_rows(self) -> bool:

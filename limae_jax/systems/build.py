@@ -7,8 +7,8 @@ from typing import Any
 
 from limae_jax.catalogue.systems import check_system
 from limae_jax.config import TrainConfig
-from limae_jax.errors import InputError
 from limae_jax.registry import registered
+from limae_jax.systems.acting import check_discrete
 from limae_jax.systems.base import System
 from limae_jax.systems.value_based import build_value_based
 from limae_jax.systems.value_spec import ValueBasedSpec
@@ -32,7 +32,5 @@ def build_system(config: TrainConfig, env: EnvSpec) -> System:
     made = make_spec(config, env)
     if isinstance(made, System):
         return made
-    if not env.actions.is_discrete:
-        fix = f"needs discrete actions, and those of env={env.name} are vectors; choose another system"
-        raise InputError(f"system={config.system.name}: {fix}")
+    check_discrete(config.system.name, env)
     return build_value_based(made, config, env)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-from limae_jax.config import ValueBasedConfig
+from limae_jax.config import PpoConfig, ValueBasedConfig
 
 
 def epsilon_at(config: ValueBasedConfig, explore_env_steps: jax.Array) -> jax.Array:
@@ -17,3 +17,14 @@ def epsilon_at(config: ValueBasedConfig, explore_env_steps: jax.Array) -> jax.Ar
     """
     fraction = jnp.clip(explore_env_steps / config.epsilon_decay_env_steps, 0.0, 1.0)
     return config.epsilon_start + fraction * (config.epsilon_end - config.epsilon_start)
+
+
+def learning_rate_at(config: PpoConfig, env_steps: jax.Array) -> jax.Array:
+    """Returns Adam's step size, linear from `learning_rate` to its share `learning_rate_left`, then constant.
+
+    Args:
+        config: the schedule.
+        env_steps: environment steps of the seed.
+    """
+    fraction = jnp.clip(env_steps / config.learning_rate_decay_env_steps, 0.0, 1.0)
+    return config.learning_rate * (1.0 + fraction * (config.learning_rate_left - 1.0))

@@ -142,14 +142,12 @@ class ValueBasedCore:
 
     def read(self, batch: Rows) -> tuple[ActorCarry, AgentInputs]:
         """Returns the carry at the start of each row of a batch, and the agents' inputs along the rows."""
-        before = jnp.concatenate([batch.start.last_action[None], batch.action[:-1]])
-        last_action = jnp.where(batch.is_first[..., None], -1, before)
         start = batch.start
         if not self.stores_carry:
             start = start.replace(
                 hidden=jax.tree.map(jnp.zeros_like, start.hidden), history=jax.tree.map(jnp.zeros_like, start.history)
             )
-        return start, AgentInputs(batch.obs, last_action, batch.is_first)
+        return start, AgentInputs.of_rows(batch)
 
     def beliefs(
         self, params: Params, targets: Params, start: ActorCarry, inputs: AgentInputs

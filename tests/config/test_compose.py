@@ -80,7 +80,8 @@ def test_values_that_people_type():
         ("hydra.run.dir=x", "hydra.run.dir=x: no such setting"),
         (
             "system=qmxi",
-            "system=qmxi: unknown; choose one of iql, li_ma2e, ma2e, oracle, qmix, qplex, vdn. Did you mean 'qmix'?",
+            "system=qmxi: unknown; choose one of ippo, iql, li_ma2e, ma2e, mappo, oracle, qmix, qplex, vdn. Did "
+            "you mean 'qmix'?",
         ),
         ("experiment=quickstrat", "experiment=quickstrat: unknown; choose one of"),
         (

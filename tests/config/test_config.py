@@ -11,6 +11,7 @@ import pytest
 from limae_jax.checks import MAX_INT, show
 from limae_jax.config import (
     ENV_CONFIGS,
+    SYSTEM_CONFIGS,
     CheckpointConfig,
     EnvConfig,
     EvalConfig,
@@ -179,3 +180,36 @@ def test_the_package_offers_its_names():
     assert {"train", "load_policy", "load_config", "TrainResult"} <= set(dir(limae_jax))
     with pytest.raises(AttributeError, match="no attribute 'trian'"):
         limae_jax.trian  # noqa: B018
+
+
+def test_systems_without_stored_rows_read_only_the_length_of_a_row():
+    many = SmaxConfig(num_envs=4000)
+    for name in ("mappo", "ippo"):
+        system = SYSTEM_CONFIGS[name]()
+        assert TrainConfig(env=many, system=system, replay=ReplayConfig(row_length=128)).replay.row_length == 128
+        for setting, value in (("batch_rows", 8), ("initial_carry", "zeros"), ("capacity_rows", 64)):
+            said = message(TrainConfig, system=system, replay=ReplayConfig(**{setting: value}))
+            fix = f"has no effect with system={name}, which stores no rows; leave it out"
+            assert said == f"replay.{setting}={value}: {fix}"
+        said = message(TrainConfig, system=system, replay=PrioritisedReplayConfig())
+        assert said.startswith(f"replay.kind=prioritised: has no effect with system={name}")
+
+
+@pytest.mark.parametrize(
+    "system, changed, said",
+    [
+        ("mappo", {"clip": 0}, "system.clip=0.0: must be greater than 0"),
+        ("mappo", {"gae_lambda": 1.5}, "system.gae_lambda=1.5: must be between 0 and 1"),
+        ("mappo", {"minibatches": 0}, "system.minibatches=0: must be greater than 0"),
+        ("mappo", {"entropy_weight": -1}, "system.entropy_weight=-1.0: must not be negative"),
+        ("mappo", {"value_norm_decay": 1}, "system.value_norm_decay=1.0: must be at least 0 and less than 1"),
+        ("ippo", {"critic": "central"}, "system.critic=central: choose one of shared, own"),
+        (
+            "ippo",
+            {"value_norm": False, "value_norm_decay": 0.9},
+            "system.value_norm_decay=0.9: has no effect with system.value_norm=false; leave it out",
+        ),
+    ],
+)
+def test_settings_of_ppo_that_are_refused(system, changed, said):
+    assert message(SYSTEM_CONFIGS[system], **changed) == said

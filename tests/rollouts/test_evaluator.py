@@ -93,3 +93,23 @@ def test_seeds_side_by_side_play_what_each_plays_alone(at_once):
     together = jax.jit(jax.vmap(lambda key: play_episodes(ENV, TEAM, {}, 10, key)[0]["return"]))(keys)
     alone = [play_episodes(ENV, TEAM, {}, 10, key)[0]["return"] for key in keys]
     np.testing.assert_array_equal(together, np.stack(alone))
+
+
+def test_a_stochastic_policy_is_told_greedily_and_sampled():
+    """The made-up team takes the worst legal action when it is greedy and the best when it is sampled."""
+
+    def act(params, carry, timestep, exploration, key):
+        worst, best = jnp.argmax(timestep.avail, axis=-1), 2 - jnp.argmax(timestep.avail[..., ::-1], axis=-1)
+        return Acted(jnp.where(exploration == 0.25, best, worst).astype(jnp.int32), carry)
+
+    def evaluated(sampling):
+        team = TEAM._replace(act=act, belief_errors=None, sampling=sampling)
+        found = jax.jit(lambda: evaluator.evaluate_seed(ENV, team, 8, (jnp.int32(0), {}, jnp.int32(0))))()
+        return {name: float(value) for name, value in found.items()}
+
+    greedy, both = evaluated(None), evaluated(0.25)
+    assert {name: both[name] for name in greedy} == greedy
+    assert set(both) - set(greedy) == {"test_return_mean_sampled", "test_win_rate_sampled"}
+    assert both["test_return_mean_sampled"] > both["test_return_mean"]
+    # How an episode ends depends on its start alone, and the starts are the same.
+    assert both["test_win_rate_sampled"] == both["test_win_rate"]

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from limae_jax.systems.acting import epsilon_greedy, random_action
+from limae_jax.systems.acting import epsilon_greedy, policy_action, random_action
 
 act = jax.jit(epsilon_greedy)
 AVAIL = np.array([[True, True, True, True], [False, True, False, True], [False, False, True, False]])
@@ -65,3 +65,16 @@ def test_random_action_at_the_ends_of_the_draw():
         random_action(avail, jnp.full(3, np.nextafter(np.float32(1), np.float32(0)))), [3, 3, 2]
     )
     np.testing.assert_array_equal(random_action(avail, jnp.ones(3)), [3, 3, 2])
+
+
+def test_a_policy_is_greedy_uniform_or_sampled():
+    avail = np.tile([True, False, True, True], (20_000, 1))
+    probabilities = np.array([0.2, 0.0, 0.7, 0.1])
+    log_probs = np.where(avail, np.log(np.maximum(probabilities, 1e-30)), -1e9)
+    for exploration, expected in ((0.0, [0, 0, 1, 0]), (0.5, probabilities), (1.0, [1 / 3, 0, 1 / 3, 1 / 3])):
+        action = policy_action(log_probs, avail, exploration, jax.random.key(3))
+        assert action.dtype == np.int32
+        shares = np.bincount(np.asarray(action), minlength=4) / len(avail)
+        # Four standard deviations of a share are at most 0.015.
+        np.testing.assert_allclose(shares, expected, atol=0.015)
+        assert shares[1] == 0

@@ -85,7 +85,7 @@ def small_settings(config):
     system = config.system.name
     # Each command keeps its own system.
     sizes = [f"mixer.{name}" for name in ("embed_dim", "hypernet_dim") if not hasattr(config.mixer, name)]
-    unread = ("system", *sizes)
+    unread = ["system", *sizes, *_unread_without_replay(config.system)]
     # These games have neither a size to choose nor a time limit.
     left_out = (*unread, "env.scenario", "env.max_steps") if config.env.name == "matrix" else unread
     settings = [override for override in SMALL if override.partition("=")[0] not in left_out]
@@ -94,3 +94,13 @@ def small_settings(config):
         guesses = [*guesses, "mae.encoder_layers=1"]
     # Runs of several scenarios are one map here, so a report needs other seeds.
     return [*settings, *guesses, f"run.first_seed={next(_first_seed)}", f"run.dir={config.run_dir}"]
+
+
+def _unread_without_replay(system):
+    """Settings of SMALL that a system without a replay does not read."""
+    if system.stores_rows:
+        return []
+    given = [override.partition("=")[0] for override in SMALL]
+    return [name for name in given if name.startswith("replay.") and name != "replay.row_length"] + [
+        name for name in given if name.startswith("system.") and not hasattr(system, name.removeprefix("system."))
+    ]

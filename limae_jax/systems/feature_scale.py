@@ -9,7 +9,8 @@ from __future__ import annotations
 import jax
 import jax.numpy as jnp
 
-# Weight of a batch once this many have been seen; before that, all batches have equal weights.
+# Weight of a batch once this many have been seen; before that, all batches have equal weights. A smaller one keeps the
+# statistics of random play while the team learns, and what it never did before then weighs a hundredfold.
 _SLOWEST = 1e-2
 # Inputs of the auto-encoder are limited to so many standard deviations: what was rare so far must not drown the rest.
 _LARGEST_INPUT = 5.0

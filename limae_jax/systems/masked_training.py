@@ -36,8 +36,8 @@ _EPSILON = 1e-9
 def mae_optimiser(config: MaeConfig) -> optax.GradientTransformation:
     """Clips the gradients to a global norm of their own, then applies Muon or Adam.
 
-    Muon (Jordan et al. 2024) makes the steps of weight matrices orthogonal, and applies Adam (Kingma & Ba 2015) to all
-    other parameters.
+    Muon (Jordan et al. 2024) makes the steps of weight matrices orthogonal, and applies Adam (Kingma & Ba 2015) with
+    Nesterov's momentum to all other parameters.
     """
     step = optax.contrib.muon if config.optimiser == "muon" else optax.adam
     return optax.chain(optax.clip_by_global_norm(config.max_grad_norm), step(config.learning_rate))

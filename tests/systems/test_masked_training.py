@@ -198,24 +198,40 @@ def test_the_losses_settings_can_be_traced():
         np.testing.assert_allclose(value, wanted[name], rtol=1e-4, err_msg=name)
 
 
-def test_the_optimisers_settings_can_be_traced():
-    config = config_of("li_ma2e", mae_learning_rate=0.02, mae_max_grad_norm=0.3)
-    gradient = jnp.asarray([3.0, -0.1, 0.0])
+@pytest.mark.parametrize("name", ["muon", "adam"])
+def test_the_optimisers_settings_can_be_traced(name):
+    config = config_of("li_ma2e", mae_optimiser=name, mae_learning_rate=0.02, mae_max_grad_norm=0.3)
+    gradient = jnp.asarray([[3.0, -0.1, 0.0], [1.0, 0.5, 0.2]])
 
     def step(values):
         optimiser = mae_optimiser(with_values(config, dict.fromkeys(traced_names(config), 0.5) | values).auto_encoder)
         state = optimiser.init(gradient)
         for factor in (1.0, 0.01):
-            updates, state = optimiser.update(gradient * factor, state)
+            updates, state = optimiser.update(gradient * factor, state, jnp.zeros_like(gradient))
         return updates, state
 
     traced, built = jax.jit(step)(traced_values(config)), step(traced_values(config))
     jax.tree.map(functools.partial(np.testing.assert_allclose, rtol=1e-5), traced, built)
 
 
+def test_muons_steps_are_orthogonal_whatever_the_size_of_the_gradient():
+    config = config_of("li_ma2e", mae_learning_rate=0.02).mae
+    left, right = (np.linalg.qr(np.random.default_rng(seed).normal(size=(6, 6)))[0] for seed in (0, 1))
+    spread = left @ np.diag([10.0, 8.0, 5.0, 4.0, 2.0, 1.0]) @ right
+    optimiser = mae_optimiser(config)
+    for size in (1e-3, 1.0, 100.0):
+        gradient = {"kernel": jnp.asarray(size * spread), "bias": jnp.asarray([3.0, -0.1])}
+        step, _ = optimiser.update(gradient, optimiser.init(gradient), gradient)
+        stretched = np.linalg.svd(step["kernel"], compute_uv=False) / 0.02
+        assert 0.6 < stretched.min() and stretched.max() < 1.3
+        # Biases take Adam's step with Nesterov's momentum (Dozat 2016): of 0.9 m / (1 - 0.9^2) + g at the first one.
+        first = 0.02 * (0.9 * 0.1 / (1 - 0.9**2) + 1)
+        np.testing.assert_allclose(step["bias"], [-first, first], rtol=1e-2)
+
+
 @functools.cache
 def _pretrained():
-    one = learner("li_ma2e", mae_freeze_after_pretraining=True)
+    one = learner("li_ma2e", mae_freeze_after_pretraining=True, mae_optimiser="adam")
     return one, one.pretrain(one.state, BATCH, counters(0), KEY)
 
 

@@ -45,7 +45,7 @@ def methods(*settings: tuple[str, ...]) -> list[str]:
                 ("system.name=li_ma2e", "mae.learning_rate=5e-4"),
             ],
             [
-                "li_ma2e (mean_td, learning_rate=0.0005, mae.learning_rate=0.001)",
+                "li_ma2e (mean_td, learning_rate=0.0005, mae.learning_rate=0.02)",
                 "li_ma2e (mean_td, learning_rate=0.001, mae.learning_rate=0.0005)",
             ],
         ),

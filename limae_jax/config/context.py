@@ -49,8 +49,8 @@ class MaeConfig(WindowConfig):
             chose, whether they live and what they do next.
         encoder_layers, decoder_layers: layers of the transformer.
         mlp_ratio: width of the hidden layers in the transformer's feed-forward parts, in D.
-        optimiser: `muon`, which learns to guess in a third of Adam's steps, or `adam`.
-        learning_rate: step size for the auto-encoder; Muon needs one ten times as large as Adam's.
+        optimiser: `muon`, which learned to guess in half of Adam's steps, or `adam`.
+        learning_rate: step size for the auto-encoder; Muon needs one several times as large as Adam's.
         max_grad_norm: the auto-encoder's gradients are clipped to this global norm.
         loss_weight: lambda, factor on the auto-encoder's loss; only with `td_gradient_to_mae`, since otherwise the
             auto-encoder has no other loss, and its optimiser cancels the factor.

@@ -18,7 +18,7 @@ from limae_jax.environments import make_env, open_games
 from limae_jax.environments.base import Environment
 from limae_jax.errors import InputError
 from limae_jax.evaluation.policy import StoredTeams, load_teams
-from limae_jax.evaluation.ridge import ridge_r2
+from limae_jax.evaluation.ridge import has_reference, ridge_r2
 from limae_jax.keys import Stream, stream_key
 from limae_jax.metrics.status import Status
 from limae_jax.replay.memory import check_evaluation_memory
@@ -125,7 +125,9 @@ def _compiled(
     compiler.watcher = status
     name = f"greedy evaluation of the {checkpoint} checkpoint"
     play = compiler.compile(name, lambda: compile_for(jitted, *chosen[0]))
-    measure = _ridge_reference(config, env, system, compiler, chosen[0]) if system.belief_errors else None
+    measure = None
+    if system.belief_errors and has_reference(env.spec.obs_size + env.spec.num_actions, config.auto_encoder.window):
+        measure = _ridge_reference(config, env, system, compiler, chosen[0])
     for one in chosen:
         yield {**play(*one), **(measure(one) if measure else {})}
 

@@ -20,6 +20,8 @@ from limae_jax.systems.belief_quality import MIN_VARIANCE
 
 # Penalties, relative to the variance of a feature; the one with the best R2 counts, so that the reference is not low.
 _PENALTIES = (1e-3, 1e-2, 1e-1)
+# Larger windows have no reference: the regression would take minutes and gigabytes.
+_MAX_INPUTS = 2000
 # Pairs of viewer and team-mate that are fitted; of more, as many are taken at equal distances.
 _MAX_PAIRS = 30
 
@@ -68,10 +70,15 @@ def windows(tokens: np.ndarray, window: int) -> np.ndarray:
 
 
 def _deviation(tokens: np.ndarray, alive: np.ndarray) -> np.ndarray:
-    """Returns tokens [T, B, A, F] minus their means over the other episodes; NaN where the agent lives in no other."""
+    """Returns tokens [T, B, F] minus their means over the other episodes; NaN where the agent lives in no other."""
     count = alive.sum(1, keepdims=True)[..., None]
     total = np.sum(np.where(alive[..., None], tokens, 0.0), axis=1, keepdims=True)
     return tokens - (total - tokens) / np.where(count > 1, count - 1, np.nan).astype(tokens.dtype)
+
+
+def has_reference(num_features: int, window: int) -> bool:
+    """Returns whether ridge regression is practicable for windows of L steps of F features."""
+    return window * num_features <= _MAX_INPUTS
 
 
 def ridge_r2(parts: Sequence[Trajectories], window: int) -> dict[str, float]:
@@ -80,11 +87,14 @@ def ridge_r2(parts: Sequence[Trajectories], window: int) -> dict[str, float]:
     Args:
         parts: recorded episodes, numpy arrays.
         window: L.
+
+    Returns:
+        NaN if no feature varies.
     """
     played = jax.tree.map(lambda *each: np.concatenate(each, axis=1), *parts)
     tokens, alive = played.tokens, played.alive & played.is_running[..., None]
     num_agents, num_features = tokens.shape[2:]
-    deviation, is_odd = _deviation(tokens, alive), np.broadcast_to(np.arange(tokens.shape[1]) % 2 == 1, alive.shape[:2])
+    is_odd = np.broadcast_to(np.arange(tokens.shape[1]) % 2 == 1, alive.shape[:2])
     pairs = [(viewer, mate) for viewer, mates in enumerate(other_agents(num_agents)) for mate in mates]
     pairs = [pairs[i] for i in np.unique(np.linspace(0, len(pairs) - 1, _MAX_PAIRS).astype(int))]
     size = window * num_features + window
@@ -97,14 +107,15 @@ def ridge_r2(parts: Sequence[Trajectories], window: int) -> dict[str, float]:
     errors = {name: np.zeros((len(_PENALTIES), num_features)) for name in sizes}
     spread, weight = np.zeros(num_features), 0
     for viewer, mate in pairs:
-        counted = alive[:, :, viewer] & alive[:, :, mate] & np.isfinite(deviation[:, :, mate, 0])
+        deviation = _deviation(tokens[:, :, mate], alive[:, :, mate])
+        counted = alive[:, :, viewer] & alive[:, :, mate] & np.isfinite(deviation[..., 0])
         chosen = [counted & is_odd, counted & ~is_odd]
         if not all(half.any() for half in chosen):
             continue
         one, other = (_Half.of(inputs(viewer)[half], tokens[:, :, mate][half]) for half in chosen)
         for name, size in sizes.items():
             errors[name] += one.errors_on(other, size) + other.errors_on(one, size)
-        spread += np.sum(np.square(deviation[:, :, mate][counted]), axis=0)
+        spread += np.sum(np.square(deviation[counted]), axis=0)
         weight += counted.sum()
     varies = spread > MIN_VARIANCE * weight
     if not varies.any():

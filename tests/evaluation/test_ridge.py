@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from limae_jax.evaluation.ridge import ridge_r2, windows
+from limae_jax.evaluation.ridge import has_reference, ridge_r2, windows
 from limae_jax.rollouts.trajectories import Trajectories
 
 pytestmark = pytest.mark.slow
@@ -77,3 +77,7 @@ def test_without_features_that_vary_there_is_no_reference():
     still = _played(np.random.default_rng(5), lambda tokens, hidden: tokens)
     still = still.replace(tokens=np.ones_like(still.tokens))
     assert np.isnan(ridge_r2([still], 2)["r2_ridge"])
+
+
+def test_windows_that_are_too_large_have_no_reference():
+    assert has_reference(170, 5) and not has_reference(700, 5)

@@ -10,10 +10,10 @@ from context_systems import BATCH, KEY, TRIO, WINDOW, config_of, learner
 from doubles.fakes import counters, noise_like, with_some_scale
 
 from limae_jax.networks.mae import other_agents
-from limae_jax.networks.windows import Stretch
+from limae_jax.networks.windows import Stretch, empty_history, make_stretch
 from limae_jax.systems.feature_scale import deviation, updated_scale
 from limae_jax.systems.mae_loss import Views, Windows, cut_windows, mae_loss
-from limae_jax.systems.team_models import init_mae, make_mae, num_read
+from limae_jax.systems.team_models import init_mae, mae_team_model, make_mae, num_read
 from limae_jax.types import Sample
 
 pytestmark = pytest.mark.slow
@@ -185,3 +185,17 @@ def test_the_old_way_has_the_old_parameters():
     )
     assert set(new) - set(old) == {"scale"}
     assert set(new["params"]) - set(old["params"]) == {"status_head", "status_bias"}
+
+
+def test_acting_reads_the_windows_in_the_scale_of_training():
+    one, core = case("last_step"), learner("li_ma2e").core
+    start, inputs = core.read(BATCH)
+    scale, window = one.params["scale"], one.mae.window
+    history = start.history or empty_history(*inputs.obs.shape[1:], window)
+    stretch = make_stretch(history, inputs.obs, inputs.last_action, inputs.is_first, TRIO.num_actions)
+    seen = np.clip((stretch.tokens - scale["mean"]) / deviation(scale), -5, 5)
+    assert np.abs(seen - stretch.tokens).max() > 0.5
+    decoded = one.mae.apply(one.params, stretch.replace(tokens=jnp.asarray(seen)), method="infer")
+    expected = one.mae.apply(one.params, decoded, method="reconstruct") * deviation(scale) + scale["mean"]
+    beliefs = mae_team_model(config_of("li_ma2e"), TRIO).infer(one.params, history, inputs)
+    np.testing.assert_allclose(beliefs.newest(), expected[..., 0, :], rtol=1e-3, atol=1e-4)
